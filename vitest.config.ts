@@ -1,0 +1,27 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const durablySource = fileURLToPath(new URL('packages/durably/src', import.meta.url))
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './scripts/closing-line.ts'],
+    projects: [
+      {
+        // Other packages are tested against the sources, so that no test needs a build.
+        resolve: {
+          alias: [
+            { find: /^@coji\/durably$/, replacement: `${durablySource}/index.ts` },
+            { find: /^@coji\/durably\/(.+)$/, replacement: `${durablySource}/$1.ts` },
+          ],
+        },
+        test: {
+          name: 'durably',
+          root: 'packages/durably',
+          include: ['test/**/*.test.ts'],
+          globalSetup: ['test/postgres-server.ts'],
+        },
+      },
+    ],
+  },
+})
