@@ -1,0 +1,51 @@
+import { act } from './memory/act.ts'
+import { claim } from './memory/claim.ts'
+import { commit, requirePositions } from './memory/commit.ts'
+import { enqueue } from './memory/enqueue.ts'
+import { look } from './memory/look.ts'
+import { promote } from './memory/promote.ts'
+import { purge } from './memory/purge.ts'
+import { listRuns, readJournal, readRun } from './memory/read.ts'
+import { reclaim } from './memory/reclaim.ts'
+import { leasesOf, renew } from './memory/renew.ts'
+import { createTables, type Tables } from './memory/tables.ts'
+import type { Batch, Store, Written } from './store.ts'
+
+/**
+ * The reference model of the store: what `sql/` does, said as plainly as possible. It lives and dies with
+ * the process. What goes in and out is copied, as if there were a wire.
+ */
+export function createMemoryStore(): Store {
+  const tables = createTables()
+  return {
+    migrate: async () => {},
+    write: async (batch, now) => structuredClone(write(tables, structuredClone(batch), now)),
+    look: async (jobs, now) => look(tables, jobs, now),
+    promote: async (limit, now) => structuredClone(promote(tables, limit, now)),
+    reclaim: async (request, now) => structuredClone(reclaim(tables, request, now)),
+    renew: async (worker, now) => renew(tables, worker, now),
+    leases: async (workerId) => leasesOf(tables, workerId),
+    act: async (request, now) => structuredClone(act(tables, request, now)),
+    setPaused: async (jobName, paused) => {
+      if (paused) tables.paused.add(jobName)
+      else tables.paused.delete(jobName)
+    },
+    purge: async (filter, before, limit) => purge(tables, filter, before, limit),
+    run: async (id) => structuredClone(readRun(tables, id)),
+    runs: async (query) => structuredClone(listRuns(tables, query)),
+    journal: async (runId, after, limit) =>
+      structuredClone(readJournal(tables, runId, after, limit)),
+    version: null,
+    close: async () => {},
+  }
+}
+
+/** Commits come first: the keys they free are what the claim of the same batch takes. */
+function write(tables: Tables, batch: Batch, now: number): Written {
+  requirePositions(tables, batch.commits)
+  return {
+    commits: batch.commits.map((item) => commit(tables, item, now)),
+    runs: enqueue(tables, batch.runs, now),
+    claimed: batch.claim === null ? [] : claim(tables, batch.claim, now),
+  }
+}

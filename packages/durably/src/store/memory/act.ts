@@ -1,0 +1,35 @@
+import { isLegal } from '../../core/transitions.ts'
+import type { Acted, ActRequest, Fact } from '../store.ts'
+import { advance, recordOf, remove, type Row, type Tables } from './tables.ts'
+
+export function act(tables: Tables, request: ActRequest, now: number): Acted {
+  const row = tables.runs.get(request.runId)
+  if (row === undefined) return { done: false, status: null }
+  const { status, generation } = row.record
+  const isFenced = request.transition === 'release' && request.generation !== generation
+  if (isFenced || !isLegal(request.transition, status)) return { done: false, status }
+  if (request.transition === 'delete') {
+    remove(tables, row)
+    return { done: true, run: recordOf(row), entry: null, lastSeq: row.journal.length }
+  }
+  return { done: true, ...change(row, request.transition, now), lastSeq: row.journal.length }
+}
+
+function change(row: Row, transition: 'cancel' | 'retry' | 'release', now: number): Fact {
+  switch (transition) {
+    case 'cancel':
+      return advance(row, 'cancel', { reason: 'cancel' }, {}, now)
+    case 'retry':
+      return retry(row, now)
+    case 'release':
+      return advance(row, 'release', { reason: 'unclaimed' }, {}, now)
+  }
+}
+
+/** As if it had not ended: it stands where its due time puts it. */
+function retry(row: Row, now: number): Fact {
+  const attempt = row.record.attempt + 1
+  row.due = row.record.dueAt <= now
+  const cleared = { output: null, error: null, completedAt: null, expireAt: null, crashes: 0 }
+  return advance(row, 'retry', { attempt }, { ...cleared, attempt }, now)
+}

@@ -1,0 +1,65 @@
+import { isLegal } from '../../core/transitions.ts'
+import type { Claim, ClaimRequest } from '../store.ts'
+import { renewLease } from './renew.ts'
+import { advance, type Row, type Tables } from './tables.ts'
+
+export function claim(tables: Tables, request: ClaimRequest, now: number): Claim[] {
+  if (request.renew) renewLease(tables, request, now)
+  return claimable(tables, request.jobs, now)
+    .sort(byPriority)
+    .slice(0, request.limit)
+    .map((row) => {
+      const { startedAt, attempt } = row.record
+      row.workerId = request.workerId
+      row.holdsKey = true
+      const changes = { startedAt: startedAt ?? now, expireAt: null }
+      return advance(row, 'claim', { attempt }, changes, now)
+    })
+}
+
+/** Pending, due, at the head of its key, not expired, and of a job that is known and not paused. */
+export function claimable(tables: Tables, jobs: readonly string[], now: number): Row[] {
+  const heads = headsOfKeys(tables)
+  return [...tables.runs.values()].filter(
+    (row) =>
+      isLegal('claim', row.record.status) &&
+      row.due &&
+      isHead(row, heads) &&
+      (row.record.expireAt === null || row.record.expireAt > now) &&
+      jobs.includes(row.record.jobName) &&
+      !tables.paused.has(row.record.jobName),
+  )
+}
+
+function isHead(row: Row, heads: ReadonlyMap<string, Row>): boolean {
+  const { concurrencyKey } = row.record
+  return concurrencyKey === null || heads.get(concurrencyKey) === row
+}
+
+/** Of each key the run that holds it, else the first of the due ones, whatever its job. */
+function headsOfKeys(tables: Tables): Map<string, Row> {
+  const heads = new Map<string, Row>()
+  for (const row of tables.runs.values()) {
+    const { concurrencyKey, status } = row.record
+    if (concurrencyKey === null) continue
+    const waits = row.due && isLegal('claim', status)
+    if (!waits && !row.holdsKey) continue
+    const head = heads.get(concurrencyKey)
+    if (head === undefined || goesBefore(row, head)) heads.set(concurrencyKey, row)
+  }
+  return heads
+}
+
+function goesBefore(row: Row, other: Row): boolean {
+  if (row.holdsKey !== other.holdsKey) return row.holdsKey
+  return byDueTime(row, other) < 0
+}
+
+/** Higher priority first, then in the order of due times. */
+export function byPriority(a: Row, b: Row): number {
+  return b.record.priority - a.record.priority || byDueTime(a, b)
+}
+
+export function byDueTime({ record: a }: Row, { record: b }: Row): number {
+  return a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
+}

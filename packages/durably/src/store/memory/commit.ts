@@ -1,0 +1,76 @@
+import type { NewEntry } from '../../core/journal.ts'
+import type { RunRecord } from '../../core/run.ts'
+import { isLegal } from '../../core/transitions.ts'
+import { type Answer, type Commit, type Lease, RejectedWriteError } from '../store.ts'
+import { move, type Row, type Tables } from './tables.ts'
+
+/** The fenced write. */
+export function commit(tables: Tables, request: Commit, now: number): Answer {
+  const { lease, entries } = request
+  const row = tables.runs.get(lease.runId)
+  if (row === undefined) return 'lost'
+  if (wasCommitted(row, lease, entries)) return 'committed'
+  if (!isHeld(row, lease)) return wasCancelled(row, lease) ? 'cancelled' : 'lost'
+  for (const entry of entries) row.journal.push({ ...entry, ...lease })
+  const changes = changesOf(request)
+  if (changes !== null) row.record = { ...row.record, ...changes, updatedAt: now }
+  if (request.transition !== undefined) {
+    const { name, ...outcome } = request.transition
+    move(row, name, outcome, now)
+  }
+  return 'committed'
+}
+
+/**
+ * Throws when an entry would leave a gap in its journal or stand on another one. That is a mistake of the
+ * caller, seen before anything of the batch is written.
+ */
+export function requirePositions(tables: Tables, commits: readonly Commit[]): void {
+  const lengths = new Map<Row, number>()
+  for (const { lease, entries } of commits) {
+    const row = tables.runs.get(lease.runId)
+    if (row === undefined || !isHeld(row, lease) || wasCommitted(row, lease, entries)) continue
+    let last = lengths.get(row) ?? row.journal.length
+    for (const { seq } of entries) {
+      if (seq !== ++last) {
+        throw new RejectedWriteError(`Run ${lease.runId} has no place for an entry ${seq}`)
+      }
+    }
+    lengths.set(row, last)
+  }
+}
+
+/**
+ * A commit that is sent again finds its own entries. The generation alone would not tell them from what the
+ * store wrote in their place when it gave up or handed on the run of a dead worker.
+ */
+function wasCommitted({ journal }: Row, lease: Lease, entries: readonly NewEntry[]): boolean {
+  if (entries.length === 0) return false
+  return entries.every((entry) => {
+    const found = journal[entry.seq - 1]
+    return (
+      found?.generation === lease.generation &&
+      found.kind === entry.kind &&
+      found.name === entry.name &&
+      found.at === entry.at &&
+      found.data === entry.data
+    )
+  })
+}
+
+/** Only the present holder could hand the run back. */
+function isHeld({ record }: Row, lease: Lease): boolean {
+  return isLegal('release', record.status) && record.generation === lease.generation
+}
+
+function wasCancelled({ record }: Row, lease: Lease): boolean {
+  return record.status === 'cancelled' && record.generation === lease.generation + 1
+}
+
+function changesOf({ progress, executing }: Commit): Partial<RunRecord> | null {
+  if (progress === undefined && executing === undefined) return null
+  return {
+    ...(progress === undefined ? {} : { progress }),
+    ...(executing === undefined ? {} : { executing }),
+  }
+}

@@ -1,0 +1,60 @@
+import type { ErrorDetail } from '../../core/error.ts'
+import type { RunRecord } from '../../core/run.ts'
+import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
+import { byPriority } from './claim.ts'
+import { renewLease } from './renew.ts'
+import { advance, type Row, type Tables } from './tables.ts'
+
+/** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
+export function reclaim(tables: Tables, request: ReclaimRequest, now: number): Reclaimed {
+  const { workerId, jobs, limit, maxCrashes } = request
+  const claimed: Claim[] = []
+  const others: Fact[] = []
+  for (const row of orphans(tables, now).sort(byPriority)) {
+    if (row.workerId === workerId) continue
+    const { jobName, attempt } = row.record
+    const crashes = crashesOf(row)
+    const isKnown = jobs.includes(jobName) && !tables.paused.has(jobName)
+    if (crashes >= maxCrashes) {
+      others.push(giveUp(row, crashes, now))
+    } else if (!isKnown) {
+      const changes = { crashes, attempt: attempt + 1 }
+      others.push(advance(row, 'recover', { reason: 'recover' }, changes, now))
+    } else if (claimed.length < limit) {
+      row.workerId = workerId
+      const changes = { crashes, attempt: attempt + 1 }
+      claimed.push(advance(row, 'reclaim', { attempt: attempt + 1 }, changes, now))
+    }
+  }
+  if (claimed.length > 0) renewLease(tables, request, now)
+  return { claimed, others }
+}
+
+/** Runs whose worker's lease ran out. */
+export function orphans(tables: Tables, now: number): Row[] {
+  return [...tables.runs.values()].filter(({ workerId }) => {
+    const expiresAt = workerId === null ? undefined : tables.workers.get(workerId)
+    return expiresAt !== undefined && expiresAt <= now
+  })
+}
+
+/** Workers that died in a row, the last one included. A step that ended since it started breaks the row. */
+function crashesOf({ record, journal }: Row): number {
+  const start = journal.findLastIndex(({ kind }) => kind === 'run:start')
+  const stepEnded = journal
+    .slice(start + 1)
+    .some(({ kind }) => kind === 'step:complete' || kind === 'step:fail')
+  return stepEnded ? 1 : record.crashes + 1
+}
+
+function giveUp(row: Row, crashes: number, now: number): Fact {
+  const error = crashError(row.record, crashes)
+  const duration = now - (row.record.startedAt ?? now)
+  return advance(row, 'fail', { duration, error }, { crashes, error }, now)
+}
+
+function crashError({ executing }: RunRecord, crashes: number): ErrorDetail {
+  const message = `Run crashed ${crashes} times in a row`
+  if (executing === null) return { name: 'Error', message }
+  return { name: 'Error', message: `${message}, last in step "${executing}"`, step: executing }
+}

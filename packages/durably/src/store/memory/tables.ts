@@ -1,0 +1,110 @@
+import type { Entry, EntryDataByKind } from '../../core/journal.ts'
+import { entryData } from '../../core/journal.ts'
+import type { RunRecord } from '../../core/run.ts'
+import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
+import type { Fact } from '../store.ts'
+
+export interface Tables {
+  readonly runs: Map<string, Row>
+  /** The run that has an idempotency key, by `idempotencySlot`. */
+  readonly idempotent: Map<string, Row>
+  /** When the lease of each worker runs out. */
+  readonly workers: Map<string, number>
+  /** Names of paused jobs. */
+  readonly paused: Set<string>
+}
+
+/** A run, its journal, and what only the store knows of it. */
+export interface Row {
+  /** Replaced when it changes, never changed: a record that was read stays as it was. */
+  record: RunRecord
+  /** Entry `seq` stands at index `seq - 1`. */
+  readonly journal: Entry[]
+  /** Who has the lease. */
+  workerId: string | null
+  /** Its due time came and was noticed: what `promote` is for. */
+  due: boolean
+  /** It was claimed and has not ended since, so its concurrency key is its own. */
+  holdsKey: boolean
+}
+
+export function createTables(): Tables {
+  return { runs: new Map(), idempotent: new Map(), workers: new Map(), paused: new Set() }
+}
+
+/** The run as it is read: whatever was journaled last has touched it. */
+export function recordOf({ record, journal }: Row): RunRecord {
+  const last = journal.at(-1)
+  return last !== undefined && last.at > record.updatedAt
+    ? { ...record, updatedAt: last.at }
+    : record
+}
+
+/** The transitions that the store makes and journals by itself. */
+type Journaled = Exclude<TransitionName, 'trigger' | 'park' | 'wake' | 'complete' | 'delete'>
+
+/** Moves the run and says so in its journal. */
+export function advance<T extends Journaled>(
+  row: Row,
+  transition: T,
+  data: EntryDataByKind[(typeof transitions)[T]['event']],
+  changes: Partial<RunRecord>,
+  now: number,
+): Fact {
+  move(row, transition, changes, now)
+  const entry = append(row, transitions[transition].event, data, now)
+  return { run: recordOf(row), entry }
+}
+
+/** Changes the row as the table of transitions says. Whether it may is for the caller to ask. */
+export function move(
+  row: Row,
+  transition: Exclude<TransitionName, 'delete'>,
+  changes: Partial<RunRecord>,
+  now: number,
+): void {
+  const { to, raisesGeneration } = transitions[transition]
+  row.record = {
+    ...row.record,
+    ...changes,
+    status: to,
+    generation: row.record.generation + (raisesGeneration ? 1 : 0),
+    updatedAt: now,
+  }
+  if (to !== 'running') row.workerId = null
+  if (isTerminal(to)) {
+    row.record = { ...row.record, completedAt: now, executing: null }
+    row.holdsKey = false
+  }
+}
+
+/** Writes the next line of the run's journal. */
+export function append<K extends Parameters<typeof entryData>[0]>(
+  row: Row,
+  kind: K,
+  data: EntryDataByKind[K],
+  now: number,
+): Entry {
+  const entry = {
+    runId: row.record.id,
+    seq: row.journal.length + 1,
+    generation: row.record.generation,
+    kind,
+    name: null,
+    at: now,
+    data: entryData(kind, data),
+  }
+  row.journal.push(entry)
+  return entry
+}
+
+/** Whoever has a name of a job and an idempotency key has one run. */
+export function idempotencySlot(jobName: string, idempotencyKey: string): string {
+  return JSON.stringify([jobName, idempotencyKey])
+}
+
+export function remove(tables: Tables, { record }: Row): void {
+  const { id, jobName, idempotencyKey } = record
+  tables.runs.delete(id)
+  if (idempotencyKey !== null) tables.idempotent.delete(idempotencySlot(jobName, idempotencyKey))
+}
