@@ -17,9 +17,8 @@ export default defineConfig({
         },
         test: {
           name: 'durably',
-          root: 'packages/durably',
-          include: ['test/**/*.test.ts'],
-          globalSetup: ['test/postgres-server.ts'],
+          include: ['packages/durably/test/**/*.test.ts'],
+          globalSetup: ['./packages/durably/test/postgres-server.ts'],
         },
       },
     ],
