@@ -18,6 +18,9 @@ export default defineConfig({
         test: {
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
+          // Real databases on a busy machine with two cores: a slow test is not a failed one.
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
           globalSetup: ['./packages/durably/test/postgres-server.ts'],
         },
       },
