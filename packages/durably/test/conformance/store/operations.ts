@@ -1,0 +1,261 @@
+import fc from 'fast-check'
+import type { Entry } from '../../../src/core/journal.ts'
+import type { RunRecord } from '../../../src/core/run.ts'
+import type { ActRequest, Commit, NewRun, RunQuery, Store } from '../../../src/store/store.ts'
+import { ending, LEASE_MS, newRun, SECOND, START, stepDone } from './scenario.ts'
+
+/** One thing that can be done to a store, said without knowing what is in it. */
+export type Operation =
+  | { readonly kind: 'wait'; readonly seconds: number }
+  | {
+      readonly kind: 'write'
+      readonly commits: readonly CommitPlan[]
+      readonly runs: readonly RunPlan[]
+      readonly claim: { readonly worker: number; readonly limit: number } | null
+      readonly again: boolean
+    }
+  | { readonly kind: 'act'; readonly which: number; readonly transition: ActRequest['transition'] }
+  | { readonly kind: 'promote'; readonly limit: number }
+  | { readonly kind: 'reclaim'; readonly worker: number; readonly jobs: readonly string[] }
+  | { readonly kind: 'renew'; readonly worker: number }
+  | { readonly kind: 'pause'; readonly job: string; readonly paused: boolean }
+  | { readonly kind: 'purge'; readonly query: RunQuery; readonly age: number }
+  | { readonly kind: 'list'; readonly query: RunQuery; readonly from: number | null }
+
+interface CommitPlan {
+  readonly which: number
+  readonly what: 'step' | 'note' | 'complete' | 'fail' | 'release'
+  readonly staleBy: number
+}
+
+type RunPlan = Pick<NewRun, 'jobName' | 'priority' | 'labels' | 'coalesce'> & {
+  readonly idempotencyKey: string | null
+  readonly concurrencyKey: string | null
+  readonly dueIn: number | null
+  readonly expireIn: number | null
+}
+
+const JOBS = ['job', 'other job', 'third job']
+const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const
+const MAX_CRASHES = 3
+
+const worker = fc.nat({ max: 2 })
+const which = fc.nat({ max: 30 })
+const labels = fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2'))
+const query: fc.Arbitrary<RunQuery> = fc.record(
+  {
+    jobName: fc.constantFrom(...JOBS),
+    statuses: fc.uniqueArray(fc.constantFrom(...STATUSES)),
+    labels,
+    limit: fc.nat({ max: 5 }),
+    offset: fc.nat({ max: 3 }),
+  },
+  { requiredKeys: [] },
+)
+
+const commitPlan: fc.Arbitrary<CommitPlan> = fc.record({
+  which,
+  what: fc.constantFrom('step', 'note', 'complete', 'fail', 'release'),
+  staleBy: fc.constantFrom(0, 0, 0, 0, 1, -1),
+})
+
+const runPlan: fc.Arbitrary<RunPlan> = fc.record({
+  jobName: fc.constantFrom(...JOBS),
+  priority: fc.constantFrom(0, 0, 5, -5),
+  labels,
+  idempotencyKey: fc.option(fc.constantFrom('i1', 'i2', 'i3'), { freq: 2 }),
+  concurrencyKey: fc.option(fc.constantFrom('k1', 'k2'), { freq: 2 }),
+  coalesce: fc.constantFrom(false, false, true),
+  dueIn: fc.option(fc.integer({ min: -3, max: 30 })),
+  expireIn: fc.option(fc.integer({ min: 0, max: 60 }), { freq: 1 }),
+})
+
+const write = fc.record({
+  kind: fc.constant('write' as const),
+  commits: fc.uniqueArray(commitPlan, { maxLength: 4, selector: (plan) => plan.which }),
+  runs: fc.array(runPlan, { maxLength: 4 }),
+  claim: fc.option(fc.record({ worker, limit: fc.nat({ max: 4 }) }), { freq: 2 }),
+  again: fc.boolean(),
+})
+
+export const operation: fc.Arbitrary<Operation> = fc.oneof(
+  { weight: 8, arbitrary: write },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('act' as const),
+      which,
+      transition: fc.constantFrom('cancel', 'retry', 'delete', 'release'),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      seconds: fc.constantFrom(1, 5, 20, 100),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('promote' as const), limit: fc.nat({ max: 4 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('reclaim' as const),
+      worker,
+      jobs: fc.subarray(JOBS),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('renew' as const), worker }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('pause' as const),
+      job: fc.constantFrom(...JOBS),
+      paused: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('purge' as const), query, age: fc.nat({ max: 50 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('list' as const), query, from: fc.option(which) }),
+  },
+)
+
+/** What the operations so far have led to, as far as the next one must know it. */
+export interface World {
+  now: number
+  /** Of all runs that were ever sent, in that order. */
+  readonly ids: string[]
+}
+
+export function createWorld(): World {
+  return { now: START, ids: [] }
+}
+
+/** An operation made concrete: the same request for every store. */
+export type Request = (store: Store) => Promise<unknown>
+
+/** Makes the operation concrete by what `model` holds, and moves the world on. */
+export async function concrete(
+  plan: Operation,
+  world: World,
+  model: Store,
+): Promise<readonly Request[]> {
+  const { now } = world
+  switch (plan.kind) {
+    case 'wait':
+      world.now += plan.seconds * SECOND
+      return [(store) => store.look(JOBS, world.now)]
+    case 'write': {
+      const request = await writeRequest(plan, world, model)
+      // A claim takes more each time, so only a batch without one is the same when it is sent again.
+      return plan.again && plan.claim === null ? [request, request] : [request]
+    }
+    case 'act': {
+      const runId = idAt(world, plan.which)
+      const generation = (await model.run(runId))?.generation ?? 0
+      return [(store) => store.act({ transition: plan.transition, runId, generation }, now)]
+    }
+    case 'promote':
+      return [(store) => store.promote(plan.limit, now).then(byRun)]
+    case 'reclaim': {
+      const request = { ...workerLease(plan.worker), jobs: plan.jobs, limit: 1000 }
+      return [(store) => reclaimAll(store, { ...request, maxCrashes: MAX_CRASHES }, now)]
+    }
+    case 'renew':
+      return [(store) => store.renew(workerLease(plan.worker), now).then(byRunId)]
+    case 'pause':
+      return [(store) => store.setPaused(plan.job, plan.paused, now)]
+    case 'purge':
+      return [(store) => purgeAll(store, plan.query, now - plan.age * SECOND)]
+    case 'list': {
+      const cursor = plan.from === null ? {} : { cursor: idAt(world, plan.from) }
+      return [(store) => store.runs({ ...plan.query, ...cursor })]
+    }
+  }
+}
+
+async function writeRequest(
+  { commits, runs, claim }: Extract<Operation, { kind: 'write' }>,
+  world: World,
+  model: Store,
+): Promise<Request> {
+  const { now } = world
+  const made = new Map<string, Commit>()
+  for (const plan of commits) {
+    const page = await model.journal(idAt(world, plan.which), 0, 1000)
+    const last = page?.entries.at(-1)
+    if (page && last) made.set(page.run.id, commitFor(plan, page.run, last, now))
+  }
+  const batch = {
+    commits: [...made.values()],
+    runs: runs.map((plan) => runFor(plan, world)),
+    claim: claim && {
+      ...workerLease(claim.worker),
+      jobs: JOBS.slice(0, 2),
+      limit: claim.limit,
+      renew: true,
+    },
+  }
+  return (store) => store.write(batch, now)
+}
+
+function commitFor(plan: CommitPlan, run: RunRecord, last: Entry, now: number): Commit {
+  const holder = { ...run, generation: run.generation - plan.staleBy }
+  const { id: runId, generation, concurrencyKey } = holder
+  const bare = { lease: { runId, generation }, concurrencyKey, entries: [] }
+  switch (plan.what) {
+    case 'note':
+      return { ...bare, executing: 'noted', progress: { current: last.seq } }
+    case 'step':
+      return { ...bare, entries: [stepDone(last.seq, `step ${last.seq}`, now)] }
+    default:
+      return ending({ run: holder, entry: last }, plan.what, last.seq, now)
+  }
+}
+
+function runFor({ dueIn, expireIn, ...plan }: RunPlan, world: World): NewRun {
+  const id = `run-${String(world.ids.length).padStart(4, '0')}`
+  world.ids.push(id)
+  const dueAt = dueIn === null ? null : world.now + dueIn * SECOND
+  const expireAt = expireIn === null ? null : world.now + expireIn * SECOND
+  return newRun(id, { ...plan, dueAt, expireAt })
+}
+
+function idAt({ ids }: World, index: number): string {
+  return ids[ids.length - 1 - (index % Math.max(ids.length, 1))] ?? 'none'
+}
+
+/** Leases end between the seconds at which things happen, so that real time between two calls is nothing. */
+function workerLease(index: number): { workerId: string; leaseMs: number } {
+  return { workerId: `worker-${index}`, leaseMs: LEASE_MS + SECOND / 2 }
+}
+
+// Where the port promises no order, both sides are put into one.
+
+async function reclaimAll(
+  store: Store,
+  request: Parameters<Store['reclaim']>[0],
+  now: number,
+): Promise<unknown> {
+  const { claimed, others } = await store.reclaim(request, now)
+  return { claimed: byRun(claimed), others: byRun(others) }
+}
+
+async function purgeAll(store: Store, query: RunQuery, before: number): Promise<string[]> {
+  const ids = await store.purge(query, before, 1000)
+  return [...ids].sort()
+}
+
+function byRun<T extends { readonly run: RunRecord }>(items: readonly T[]): T[] {
+  return [...items].sort((a, b) => (a.run.id < b.run.id ? -1 : 1))
+}
+
+function byRunId<T extends { readonly runId: string }>(items: readonly T[]): T[] {
+  return [...items].sort((a, b) => (a.runId < b.runId ? -1 : 1))
+}

@@ -1,0 +1,184 @@
+import { describe, expect, test } from 'vitest'
+import {
+  isLegal,
+  runStatuses,
+  type RunStatus,
+  type TransitionName,
+  transitions,
+} from '../../../src/core/transitions.ts'
+import type { Claim, Store } from '../../../src/store/store.ts'
+import {
+  act,
+  claim,
+  commit,
+  commitOf,
+  ending,
+  enqueue,
+  existing,
+  LEASE_MS,
+  newRun,
+  only,
+  onEveryBackend,
+  reclaim,
+  SECOND,
+  START,
+  startRun,
+  stateOf,
+  stepDone,
+} from './scenario.ts'
+
+const ID = 'run'
+const EXPIRE_AT = START + 10 * LEASE_MS
+const NOW = START + SECOND
+const AFTER_LEASE = START + 2 * LEASE_MS
+
+// Nothing parks yet, so no run waits and none is woken.
+type Reachable = Exclude<RunStatus, 'waiting'>
+type Made = Exclude<TransitionName, 'park' | 'wake'>
+
+/** Brings a run to a status; says what the last one to have it knew, as if a pending one were had. */
+const reach: Record<Reachable, (store: Store) => Promise<Claim>> = {
+  pending: async (store) => {
+    await enqueue(store, [newRun(ID, { expireAt: EXPIRE_AT })])
+    const page = await store.journal(ID, 0, 1)
+    if (page === null) throw new Error('The run is not there')
+    return { run: page.run, entry: only(page.entries) }
+  },
+  running: (store) => startRun(store, ID),
+  completed: async (store) => {
+    const claimed = await startRun(store, ID)
+    await commit(store, ending(claimed, 'complete'))
+    return claimed
+  },
+  failed: async (store) => {
+    const claimed = await startRun(store, ID)
+    await commit(store, ending(claimed, 'fail'))
+    return claimed
+  },
+  cancelled: async (store) => {
+    const claimed = await startRun(store, ID)
+    await act(store, 'cancel', ID)
+    return claimed
+  },
+}
+
+/** Asks for a transition as whoever may make it would; `last` had the run, `lastSeq` is its last entry. */
+const attempt: Record<Made, (store: Store, last: Claim, lastSeq: number) => Promise<unknown>> = {
+  trigger: (store) => enqueue(store, [newRun(ID)], NOW),
+  claim: (store) => claim(store, { workerId: 'other' }, NOW),
+  reclaim: (store) => reclaim(store, {}, AFTER_LEASE),
+  recover: (store) => reclaim(store, { jobs: [] }, AFTER_LEASE),
+  complete: (store, last, lastSeq) => commit(store, ending(last, 'complete', lastSeq), NOW),
+  fail: (store, last, lastSeq) => commit(store, ending(last, 'fail', lastSeq), NOW),
+  release: (store, last, lastSeq) => commit(store, ending(last, 'release', lastSeq), NOW),
+  cancel: (store) => act(store, 'cancel', ID, NOW),
+  retry: (store) => act(store, 'retry', ID, NOW),
+  expire: (store) => store.promote(100, EXPIRE_AT),
+  delete: (store) => act(store, 'delete', ID, NOW),
+}
+
+const statuses = runStatuses.filter((status) => status !== 'waiting')
+const names = Object.keys(attempt) as Made[]
+const pairs = names.flatMap((name) => statuses.map((status) => ({ name, status })))
+const legal = pairs.filter(({ name, status }) => isLegal(name, status))
+const illegal = pairs.filter(({ name, status }) => !isLegal(name, status))
+const byHolder = names.filter((name) => transitions[name].by === 'holder')
+
+onEveryBackend((open) => {
+  test.each(legal)('$name takes a run that is $status', async ({ name, status }) => {
+    const [store] = await open()
+    const last = await reach[status](store)
+    const before = await existing(store, ID)
+    const lastSeq = await lengthOf(store)
+
+    await attempt[name](store, last, lastSeq)
+
+    const { to, event, raisesGeneration } = transitions[name]
+    const page = await store.journal(ID, 0, 100)
+    if (to === null) return expect(page).toBeNull()
+    const generation = before.generation + (raisesGeneration ? 1 : 0)
+    expect(page?.run).toMatchObject({ status: to, generation })
+    expect(page?.entries).toHaveLength(lastSeq + 1)
+    expect(page?.entries.at(-1)).toMatchObject({ seq: lastSeq + 1, kind: event, generation })
+  })
+
+  test.each(illegal)('$name leaves a run alone that is $status', async ({ name, status }) => {
+    const [store] = await open()
+    const last = await reach[status](store)
+    const before = await stateOf(store, ID)
+
+    await attempt[name](store, last, await lengthOf(store))
+
+    expect(await stateOf(store, ID)).toEqual(before)
+  })
+
+  test.each(['cancel', 'retry', 'delete'] as const)(
+    '%s says which status forbade it',
+    async (name) => {
+      for (const status of statuses.filter((from) => !isLegal(name, from))) {
+        const [store] = await open()
+        await reach[status](store)
+        expect(await act(store, name, ID, NOW)).toEqual({ done: false, status })
+      }
+      const [store] = await open()
+      expect(await act(store, name, ID, NOW)).toEqual({ done: false, status: null })
+    },
+  )
+
+  describe('the fence', () => {
+    const generations = [-1, 1].flatMap((off) => byHolder.map((name) => ({ name, off })))
+
+    test.each(generations)('refuses to $name with generation $off', async ({ name, off }) => {
+      const [store] = await open()
+      const claimed = await startRun(store, ID)
+      const before = await stateOf(store, ID)
+      expect(await attempt[name](store, offBy(claimed, off), claimed.entry.seq)).toBe('lost')
+      expect(await stateOf(store, ID)).toEqual(before)
+    })
+
+    test.each([-1, 1])('refuses entries and progress with generation %i', async (off) => {
+      const [store] = await open()
+      const claimed = await startRun(store, ID)
+      const before = await stateOf(store, ID)
+      const stale = offBy(claimed, off)
+      const request = commitOf(stale, [stepDone(claimed.entry.seq)])
+      expect(await commit(store, request, NOW)).toBe('lost')
+      const bare = { ...commitOf(stale, []), progress: { current: 1 }, executing: 'x' }
+      expect(await commit(store, bare, NOW)).toBe('lost')
+      expect(await stateOf(store, ID)).toEqual(before)
+    })
+
+    test.each(statuses.filter((status) => !isLegal('release', status)))(
+      'refuses the last holder of a run that is %s',
+      async (status) => {
+        const [store] = await open()
+        const last = await reach[status](store)
+        const before = await stateOf(store, ID)
+        const request = commitOf(last, [stepDone(await lengthOf(store))])
+        const answer = status === 'cancelled' ? 'cancelled' : 'lost'
+        expect(await commit(store, request, NOW)).toBe(answer)
+        expect(await stateOf(store, ID)).toEqual(before)
+      },
+    )
+
+    test('refuses a hand-back by act with another generation', async () => {
+      const [store] = await open()
+      const { run } = await startRun(store, ID)
+      const before = await stateOf(store, ID)
+      for (const generation of [run.generation - 1, run.generation + 1]) {
+        const answer = await store.act({ transition: 'release', runId: ID, generation }, NOW)
+        expect(answer).toEqual({ done: false, status: 'running' })
+      }
+      expect(await stateOf(store, ID)).toEqual(before)
+    })
+  })
+})
+
+function offBy({ run, entry }: Claim, generations: number): Claim {
+  return { run: { ...run, generation: run.generation + generations }, entry }
+}
+
+async function lengthOf(store: Store): Promise<number> {
+  const page = await store.journal(ID, 0, 100)
+  return page?.entries.length ?? 0
+}
