@@ -8,14 +8,13 @@ import { commitOf, newRun, nothing, START, startRun, stateOf, stepDone } from '.
 
 // A failure prints its seed and path; DURABLY_TEST_RUNS asks for a longer search.
 const RUNS = Number(process.env.DURABLY_TEST_RUNS ?? 20)
-const MAX_OPERATIONS = 60
+const OPERATIONS = { minLength: 20, maxLength: 60, size: 'max' } as const
 const TIMEOUT_MS = 10_000 + RUNS * 2000
 
 test.each(backends)(
   '$name answers whatever is asked of it as the model does',
   async (backend) => {
-    const operations = fc.array(operation, { minLength: 10, maxLength: MAX_OPERATIONS })
-    const property = fc.asyncProperty(operations, async (plans) => {
+    const property = fc.asyncProperty(fc.array(operation, OPERATIONS), async (plans) => {
       const database = await backend.open()
       try {
         await compare(plans, createMemoryStore(), await database.connect())

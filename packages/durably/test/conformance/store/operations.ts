@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import type { Entry } from '../../../src/core/journal.ts'
 import type { RunRecord } from '../../../src/core/run.ts'
+import { isLegal, type TransitionName } from '../../../src/core/transitions.ts'
 import type { ActRequest, Commit, NewRun, RunQuery, Store } from '../../../src/store/store.ts'
 import { ending, LEASE_MS, newRun, SECOND, START, stepDone } from './scenario.ts'
 
@@ -11,7 +12,11 @@ export type Operation =
       readonly kind: 'write'
       readonly commits: readonly CommitPlan[]
       readonly runs: readonly RunPlan[]
-      readonly claim: { readonly worker: number; readonly limit: number } | null
+      readonly claim: {
+        readonly worker: number
+        readonly jobs: readonly string[]
+        readonly limit: number
+      } | null
       readonly again: boolean
     }
   | { readonly kind: 'act'; readonly which: number; readonly transition: ActRequest['transition'] }
@@ -46,7 +51,7 @@ const query: fc.Arbitrary<RunQuery> = fc.record(
   {
     jobName: fc.constantFrom(...JOBS),
     statuses: fc.uniqueArray(fc.constantFrom(...STATUSES)),
-    labels,
+    labels: fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2'), { maxKeys: 1 }),
     limit: fc.nat({ max: 5 }),
     offset: fc.nat({ max: 3 }),
   },
@@ -63,18 +68,24 @@ const runPlan: fc.Arbitrary<RunPlan> = fc.record({
   jobName: fc.constantFrom(...JOBS),
   priority: fc.constantFrom(0, 0, 5, -5),
   labels,
-  idempotencyKey: fc.option(fc.constantFrom('i1', 'i2', 'i3'), { freq: 2 }),
-  concurrencyKey: fc.option(fc.constantFrom('k1', 'k2'), { freq: 2 }),
+  idempotencyKey: fc.constantFrom(null, null, null, 'i1', 'i2', 'i3'),
+  concurrencyKey: fc.constantFrom(null, null, 'k1', 'k2', 'k3'),
   coalesce: fc.constantFrom(false, false, true),
-  dueIn: fc.option(fc.integer({ min: -3, max: 30 })),
-  expireIn: fc.option(fc.integer({ min: 0, max: 60 }), { freq: 1 }),
+  dueIn: fc.constantFrom(null, null, null, -2, -1, 0, 1, 9),
+  expireIn: fc.constantFrom(null, null, null, null, 0, 1, 6, 60),
+})
+
+const claimPlan = fc.record({
+  worker,
+  jobs: fc.subarray(JOBS, { minLength: 2 }),
+  limit: fc.nat({ max: 4 }),
 })
 
 const write = fc.record({
   kind: fc.constant('write' as const),
   commits: fc.uniqueArray(commitPlan, { maxLength: 4, selector: (plan) => plan.which }),
   runs: fc.array(runPlan, { maxLength: 4 }),
-  claim: fc.option(fc.record({ worker, limit: fc.nat({ max: 4 }) }), { freq: 2 }),
+  claim: fc.option(claimPlan),
   again: fc.boolean(),
 })
 
@@ -92,7 +103,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('wait' as const),
-      seconds: fc.constantFrom(1, 5, 20, 100),
+      seconds: fc.constantFrom(0, 1, 1, 5, 5, 100),
     }),
   },
   {
@@ -113,12 +124,16 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('pause' as const),
       job: fc.constantFrom(...JOBS),
-      paused: fc.boolean(),
+      paused: fc.constantFrom(true, false, false),
     }),
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('purge' as const), query, age: fc.nat({ max: 50 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant('purge' as const),
+      query,
+      age: fc.constantFrom(0, 3, 50),
+    }),
   },
   {
     weight: 1,
@@ -157,7 +172,7 @@ export async function concrete(
       return plan.again && plan.claim === null ? [request, request] : [request]
     }
     case 'act': {
-      const runId = idAt(world, plan.which)
+      const runId = (await pick(plan.which, plan.transition, model))?.id ?? 'none'
       const generation = (await model.run(runId))?.generation ?? 0
       return [(store) => store.act({ transition: plan.transition, runId, generation }, now)]
     }
@@ -174,7 +189,7 @@ export async function concrete(
     case 'purge':
       return [(store) => purgeAll(store, plan.query, now - plan.age * SECOND)]
     case 'list': {
-      const cursor = plan.from === null ? {} : { cursor: idAt(world, plan.from) }
+      const cursor = plan.from === null ? {} : { cursor: idOf(plan.from) }
       return [(store) => store.runs({ ...plan.query, ...cursor })]
     }
   }
@@ -188,7 +203,8 @@ async function writeRequest(
   const { now } = world
   const made = new Map<string, Commit>()
   for (const plan of commits) {
-    const page = await model.journal(idAt(world, plan.which), 0, 1000)
+    const run = await pick(plan.which, 'complete', model)
+    const page = run && (await model.journal(run.id, 0, 1000))
     const last = page?.entries.at(-1)
     if (page && last) made.set(page.run.id, commitFor(plan, page.run, last, now))
   }
@@ -197,7 +213,7 @@ async function writeRequest(
     runs: runs.map((plan) => runFor(plan, world)),
     claim: claim && {
       ...workerLease(claim.worker),
-      jobs: JOBS.slice(0, 2),
+      jobs: claim.jobs,
       limit: claim.limit,
       renew: true,
     },
@@ -220,15 +236,27 @@ function commitFor(plan: CommitPlan, run: RunRecord, last: Entry, now: number): 
 }
 
 function runFor({ dueIn, expireIn, ...plan }: RunPlan, world: World): NewRun {
-  const id = `run-${String(world.ids.length).padStart(4, '0')}`
+  const id = idOf(world.ids.length)
   world.ids.push(id)
   const dueAt = dueIn === null ? null : world.now + dueIn * SECOND
   const expireAt = expireIn === null ? null : world.now + expireIn * SECOND
   return newRun(id, { ...plan, dueAt, expireAt })
 }
 
-function idAt({ ids }: World, index: number): string {
-  return ids[ids.length - 1 - (index % Math.max(ids.length, 1))] ?? 'none'
+function idOf(index: number): string {
+  return `run-${String(index).padStart(4, '0')}`
+}
+
+/** Mostly a run that allows the transition, else any. */
+async function pick(
+  index: number,
+  transition: TransitionName,
+  model: Store,
+): Promise<RunRecord | undefined> {
+  const runs = await model.runs({})
+  const allowing = runs.filter(({ status }) => isLegal(transition, status))
+  const candidates = index % 5 === 0 || allowing.length === 0 ? runs : allowing
+  return candidates[index % Math.max(candidates.length, 1)]
 }
 
 /** Leases end between the seconds at which things happen, so that real time between two calls is nothing. */
