@@ -1,0 +1,194 @@
+import { parse, stringify, unflatten } from 'devalue'
+import { restoreError, describeError, SerializationError, type ErrorDetail } from './error.ts'
+
+/** How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere. */
+export interface Codec {
+  encode(value: unknown): string | Promise<string>
+  decode(text: string): unknown
+}
+
+/** `json` is plain readable JSON; `rich` is devalue's JSON; `codec` is a JSON string of the app's codec. */
+export type Format = 'json' | 'rich' | 'codec'
+
+/** A value on its way to or from the database. How it is encoded stands beside it, never in it. */
+export interface Encoded {
+  readonly format: Format
+  /** JSON text, whatever the format: a NUL in a value is only an escape. */
+  readonly text: string
+}
+
+const nothing: Encoded = { format: 'rich', text: stringify(undefined) }
+
+/** Plain JSON where that loses nothing, else the rich form. Its `encode` throws `SerializationError`. */
+export const richCodec: Codec = {
+  encode: (value) => stringify(value, reducers),
+  decode: (text) => parse(text, revivers) as unknown,
+}
+
+/**
+ * The stored form of `value`. `what` names the value in the error.
+ * Throws `SerializationError` with the path of what cannot be stored.
+ */
+export function encode(value: unknown, codec: Codec, what: string): Encoded | Promise<Encoded> {
+  if (codec !== richCodec) return encodeWith(codec, value, what)
+  if (value === undefined) return nothing
+  try {
+    if (inspect(value, what, new Set()) === 'json') {
+      return { format: 'json', text: JSON.stringify(value) }
+    }
+    return { format: 'rich', text: stringify(value, reducers) }
+  } catch (error) {
+    throw asSerializationError(error, what)
+  }
+}
+
+async function encodeWith(codec: Codec, value: unknown, what: string): Promise<Encoded> {
+  try {
+    const text = await codec.encode(value)
+    if (typeof text !== 'string') throw new TypeError('codec.encode must return a string')
+    return { format: 'codec', text: JSON.stringify(text) }
+  } catch (error) {
+    throw asSerializationError(error, what)
+  }
+}
+
+/** The value that was encoded; each call makes a new copy. */
+export function decode(encoded: Encoded, codec: Codec): unknown {
+  return decodeParsed(JSON.parse(encoded.text), encoded.format, codec)
+}
+
+/** The same for text that stood inside other JSON and was parsed with it. */
+export function decodeParsed(parsed: unknown, format: Format, codec: Codec): unknown {
+  if (format === 'json') return parsed
+  if (format === 'rich') return unflatten(parsed as number | unknown[], revivers)
+  return codec.decode(parsed as string)
+}
+
+function asSerializationError(error: unknown, what: string): SerializationError {
+  if (error instanceof SerializationError) return error
+  const { path } = error as { path?: unknown }
+  const place = typeof path === 'string' && path !== '' ? `${what}${path}` : what
+  return new SerializationError(`Cannot store ${place}: ${describeError(error).message}`)
+}
+
+/**
+ * Whether JSON carries the value unharmed. Refuses, with its path, what no form can carry.
+ * `above` are the objects on the way down: meeting one again is a cycle, which only the rich form has.
+ */
+function inspect(value: unknown, path: string, above: Set<object>): Format {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return 'json'
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0) ? 'json' : 'rich'
+    case 'undefined':
+    case 'bigint':
+      return 'rich'
+    case 'object':
+      return value === null ? 'json' : inspectObject(value, path, above)
+    default:
+      throw refused(path, `a ${typeof value}`)
+  }
+}
+
+function inspectObject(value: object, path: string, above: Set<object>): Format {
+  if (above.has(value)) return 'rich'
+  above.add(value)
+  const format = inspectParts(value, path, above)
+  above.delete(value)
+  return format
+}
+
+function inspectParts(value: object, path: string, above: Set<object>): Format {
+  if (Array.isArray(value)) {
+    let format: Format = 'json'
+    for (let i = 0; i < value.length; i++) {
+      if (!(i in value) || inspect(value[i], `${path}[${i}]`, above) === 'rich') format = 'rich'
+    }
+    return format
+  }
+  if (isCarried(value)) return inspectCarried(value, path, above)
+  if (hasToJson(value)) return inspect(value.toJSON(), path, above)
+  return inspectPlain(value, path, above)
+}
+
+function inspectPlain(value: object, path: string, above: Set<object>): Format {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    throw refused(path, `an instance of ${nameOfClass(value)}`)
+  }
+  if (Object.getOwnPropertySymbols(value).length > 0) throw refused(path, 'a symbol key')
+  let format: Format = 'json'
+  for (const [key, part] of Object.entries(value)) {
+    if (inspect(part, `${path}.${key}`, above) === 'rich') format = 'rich'
+  }
+  return format
+}
+
+function inspectCarried(value: object, path: string, above: Set<object>): Format {
+  if (value instanceof Map) {
+    for (const [key, part] of value) {
+      inspect(key, `${path} (a key)`, above)
+      inspect(part, `${path}.get(${String(key)})`, above)
+    }
+  }
+  if (value instanceof Set) {
+    for (const part of value) inspect(part, `${path} (a member)`, above)
+  }
+  return 'rich'
+}
+
+/** Objects of the language and the platform that the rich form carries. */
+function isCarried(value: object): boolean {
+  return (
+    value instanceof Date ||
+    value instanceof Map ||
+    value instanceof Set ||
+    value instanceof RegExp ||
+    value instanceof Error ||
+    value instanceof ArrayBuffer ||
+    ArrayBuffer.isView(value) ||
+    value instanceof URL ||
+    value instanceof URLSearchParams ||
+    value instanceof Number ||
+    value instanceof String ||
+    value instanceof Boolean
+  )
+}
+
+function hasToJson(value: object): value is { toJSON(): unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function'
+}
+
+function nameOfClass(value: object): string {
+  const { constructor } = value as { constructor?: { name?: unknown } }
+  return typeof constructor?.name === 'string' && constructor.name !== ''
+    ? constructor.name
+    : 'a class'
+}
+
+function refused(path: string, found: string): SerializationError {
+  return new SerializationError(
+    `Cannot store ${path}: ${found} is not a value. Store plain data, and build the object from it where it is used.`,
+  )
+}
+
+// devalue tries these first, for every value. A Buffer comes back as what it is, a Uint8Array;
+// an object that says how it wants to be stored comes back as that.
+const reducers: Record<string, (value: unknown) => unknown> = {
+  Error: (value) => value instanceof Error && describeError(value),
+  Bytes: (value) =>
+    value instanceof Uint8Array && value.constructor !== Uint8Array && [Uint8Array.from(value)],
+  Json: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !isCarried(value) &&
+    hasToJson(value) && [value.toJSON()],
+}
+
+const revivers: Record<string, (stored: unknown) => unknown> = {
+  Error: (stored) => restoreError(stored as ErrorDetail),
+  Bytes: (stored) => (stored as [Uint8Array])[0],
+  Json: (stored) => (stored as [unknown])[0],
+}

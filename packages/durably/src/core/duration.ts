@@ -1,0 +1,34 @@
+import { ValidationError } from './error.ts'
+
+/** Milliseconds, or a whole number and a unit: `'500ms'`, `'10s'`, `'5m'` (minutes), `'12h'`, `'30d'`. */
+export type Duration =
+  | number
+  | `${number}ms`
+  | `${number}s`
+  | `${number}m`
+  | `${number}h`
+  | `${number}d`
+
+const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+// About 285,000 years: what a Date can hold, so that no due time overflows.
+const MAX_MS = 8.64e15
+
+/** The duration in milliseconds; `name` is what the error calls it. Throws `ValidationError`. */
+export function parseDuration(value: unknown, name: string): number {
+  const ms = typeof value === 'string' ? parseText(value) : value
+  if (typeof ms === 'number' && ms >= 0 && ms <= MAX_MS) return ms
+  throw new ValidationError(
+    `${name} must be a duration: milliseconds, or a whole number and a unit such as '500ms', '10s', '5m', '12h' or '30d'; got ${show(value)}`,
+  )
+}
+
+function parseText(text: string): number | undefined {
+  const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
+  if (digits === undefined || unit === undefined) return undefined
+  return Number(digits) * (unitMs[unit] ?? Number.NaN)
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}

@@ -1,0 +1,30 @@
+/**
+ * Everything the engine takes from the world: time, timers, chance and ids.
+ * The real one is in `src/env.ts`; the simulation brings its own.
+ */
+export interface Env {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Calls `fn` once after `ms` milliseconds; the returned function takes the call back. */
+  after(ms: number, fn: () => void): () => void
+  /** Calls `fn` once everything that is ready to run now has run: one turn of the event loop. */
+  turn(fn: () => void): void
+  /** A number in [0, 1). */
+  random(): number
+  /** Follows asynchronous calls, where the platform can: what `get` finds is what the innermost `run` was given. */
+  scope<T>(): Scope<T> | null
+  /** A new id; ids sort by the time they were made, and by order within one process. */
+  id(): string
+}
+
+export interface Scope<T> {
+  run<R>(value: T, fn: () => R): R
+  get(): T | undefined
+}
+
+/** Resolves after `ms` milliseconds of the environment's time. */
+export function pause(env: Env, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    env.after(ms, resolve)
+  })
+}

@@ -1,0 +1,196 @@
+/** Stable names of what went wrong; programs match on these, people read the message. */
+export type ErrorCode =
+  | 'validation'
+  | 'not-found'
+  | 'conflict'
+  | 'cancelled'
+  | 'lease-lost'
+  | 'timeout'
+  | 'run-failed'
+  | 'duplicate-step'
+  | 'serialization'
+  | 'store'
+
+/** What every error that Durably throws extends. */
+export class DurablyError extends Error {
+  override readonly name: string = 'DurablyError'
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** One thing a schema found wrong with a value. */
+export interface Issue {
+  readonly message: string
+  readonly path?: readonly (string | number)[]
+}
+
+/** An argument, an option, a payload or an output is not what it must be. Nothing was written. */
+export class ValidationError extends DurablyError {
+  override readonly name = 'ValidationError'
+  readonly issues: readonly Issue[]
+
+  constructor(message: string, issues: readonly Issue[] = []) {
+    super('validation', message)
+    this.issues = issues
+  }
+}
+
+/** No such run or job. */
+export class NotFoundError extends DurablyError {
+  override readonly name = 'NotFoundError'
+
+  constructor(message: string) {
+    super('not-found', message)
+  }
+}
+
+/** The run is not in a state that allows this. */
+export class ConflictError extends DurablyError {
+  override readonly name = 'ConflictError'
+
+  constructor(message: string) {
+    super('conflict', message)
+  }
+}
+
+/** The run was cancelled. */
+export class CancelledError extends DurablyError {
+  override readonly name = 'CancelledError'
+
+  constructor(message: string) {
+    super('cancelled', message)
+  }
+}
+
+/** Another worker has, or may have, this run now; seen only as the reason of an `AbortSignal`. */
+export class LeaseLostError extends DurablyError {
+  override readonly name = 'LeaseLostError'
+
+  constructor(message: string) {
+    super('lease-lost', message)
+  }
+}
+
+/** Waiting took longer than the caller allowed. What was waited for goes on. */
+export class TimeoutError extends DurablyError {
+  override readonly name = 'TimeoutError'
+
+  constructor(message: string) {
+    super('timeout', message)
+  }
+}
+
+/** The run that was waited for failed; `detail` and `cause` say why. */
+export class RunFailedError extends DurablyError {
+  override readonly name = 'RunFailedError'
+  readonly runId: string
+  readonly detail: ErrorDetail
+
+  constructor(runId: string, detail: ErrorDetail) {
+    super('run-failed', detail.message, { cause: restoreError(detail) })
+    this.runId = runId
+    this.detail = detail
+  }
+}
+
+/** A step name was used twice in one execution of a run. */
+export class DuplicateStepError extends DurablyError {
+  override readonly name = 'DuplicateStepError'
+
+  constructor(message: string) {
+    super('duplicate-step', message)
+  }
+}
+
+/** A value cannot be stored; the message names the place in it. */
+export class SerializationError extends DurablyError {
+  override readonly name = 'SerializationError'
+
+  constructor(message: string) {
+    super('serialization', message)
+  }
+}
+
+/** An error as it is stored: what is left of it when the process that threw it is gone. */
+export interface ErrorDetail {
+  readonly name: string
+  readonly message: string
+  readonly stack?: string
+  /** `code` of the error, where it had one (`'ECONNRESET'`, `'conflict'`). */
+  readonly code?: string | number
+  readonly cause?: ErrorDetail
+  /** The step the error left through; absent when the job itself threw. */
+  readonly step?: string
+}
+
+// A chain of causes can be a circle.
+const MAX_CAUSES = 8
+
+/** What can be kept of anything that was thrown. */
+export function describeError(thrown: unknown, step?: string): ErrorDetail {
+  return { ...describe(thrown, MAX_CAUSES), ...(step === undefined ? {} : { step }) }
+}
+
+function describe(thrown: unknown, causesLeft: number): ErrorDetail {
+  if (!(thrown instanceof Error)) return { name: 'Error', message: textOf(thrown) }
+  const { code, cause } = thrown as { code?: unknown; cause?: unknown }
+  return {
+    name: String(thrown.name),
+    message: String(thrown.message),
+    ...(typeof thrown.stack === 'string' ? { stack: thrown.stack } : {}),
+    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+    ...(cause === undefined || causesLeft === 0 ? {} : { cause: describe(cause, causesLeft - 1) }),
+  }
+}
+
+function textOf(thrown: unknown): string {
+  if (typeof thrown === 'string') return thrown
+  try {
+    return JSON.stringify(thrown) ?? String(thrown)
+  } catch {
+    return Object.prototype.toString.call(thrown)
+  }
+}
+
+const prototypes: Readonly<Record<string, object>> = Object.fromEntries(
+  [
+    Error,
+    TypeError,
+    RangeError,
+    SyntaxError,
+    ReferenceError,
+    EvalError,
+    URIError,
+    ValidationError,
+    NotFoundError,
+    ConflictError,
+    CancelledError,
+    LeaseLostError,
+    TimeoutError,
+    RunFailedError,
+    DuplicateStepError,
+    SerializationError,
+  ].map((type) => [type.name, type.prototype]),
+)
+
+/**
+ * The stored error as an `Error` again: same name, message, stack and cause, and `instanceof` the language's
+ * and Durably's own classes. Classes of the app are not rebuilt: match them by `name`.
+ */
+export function restoreError(detail: ErrorDetail): Error {
+  const error = new Error(
+    detail.message,
+    detail.cause === undefined ? {} : { cause: restoreError(detail.cause) },
+  )
+  const own = { writable: true, configurable: true, enumerable: false }
+  const prototype = Object.hasOwn(prototypes, detail.name) ? prototypes[detail.name] : undefined
+  if (prototype !== undefined) Object.setPrototypeOf(error, prototype)
+  Object.defineProperty(error, 'name', { ...own, value: detail.name })
+  Object.defineProperty(error, 'stack', { ...own, value: detail.stack ?? '' })
+  if (detail.code !== undefined) Object.assign(error, { code: detail.code })
+  return error
+}

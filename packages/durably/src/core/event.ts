@@ -1,0 +1,171 @@
+import { decodeParsed, decode, type Codec, type Format } from './codec.ts'
+import type { ErrorDetail } from './error.ts'
+import type { Entry, EntryDataByKind, EntryKind, LogLevel } from './journal.ts'
+import { toIso, type Labels, type Progress, type RunRecord } from './run.ts'
+
+interface OfRun {
+  /** ISO string. */
+  readonly timestamp: string
+  /**
+   * Facts: the position in the run's journal, from 1, without gaps, the same in every process.
+   * Ticks (`step:start`, `run:progress`, `worker:error`): the position of the fact before them.
+   */
+  readonly sequence: number
+  readonly runId: string
+  readonly jobName: string
+  readonly labels: Labels
+}
+
+interface OfStep {
+  readonly stepName: string
+  /** From 0, in the order in which steps were first called; the same over resumes. */
+  readonly stepIndex: number
+}
+
+/** What each event says beyond `type`. Durations are milliseconds. */
+interface EventFields {
+  'run:trigger': OfRun & { readonly payload: unknown }
+  'run:coalesced': OfRun
+  'run:start': OfRun & { readonly payload: unknown; readonly attempt: number }
+  'run:release': OfRun & { readonly reason: EntryDataByKind['run:release']['reason'] }
+  'run:complete': OfRun & { readonly output: unknown; readonly duration: number }
+  'run:fail': OfRun & {
+    readonly error: string
+    readonly errorDetail: ErrorDetail
+    /** The step the error left through; null when the job itself threw. */
+    readonly failedStepName: string | null
+    readonly duration: number
+  }
+  'run:cancel': OfRun & { readonly reason: 'cancel' | 'ttl' }
+  'run:retry': OfRun & { readonly attempt: number }
+  'run:delete': OfRun
+  'run:progress': OfRun & { readonly progress: Progress }
+  'step:start': OfRun & OfStep
+  'step:complete': OfRun & OfStep & { readonly output: unknown; readonly duration: number }
+  'step:fail': OfRun &
+    OfStep & {
+      readonly error: string
+      readonly errorDetail: ErrorDetail
+      readonly duration: number
+    }
+  'log:write': OfRun & {
+    readonly stepName: string | null
+    readonly level: LogLevel
+    readonly message: string
+    readonly data: unknown
+  }
+  'worker:error': {
+    readonly timestamp: string
+    readonly sequence: number
+    /** Null when the trouble is not one run's. */
+    readonly runId: string | null
+    readonly jobName: string | null
+    readonly error: string
+    readonly errorDetail: ErrorDetail
+    /** What the worker was doing. */
+    readonly context: string
+  }
+}
+
+export type EventType = keyof EventFields
+
+/** An event of type `E`, or any event. */
+export type DurablyEvent<E extends EventType = EventType> = {
+  [T in E]: { readonly type: T } & EventFields[T]
+}[E]
+
+export type EventHandler<E extends EventType> = (event: DurablyEvent<E>) => void | Promise<void>
+
+/** What an event needs to know of the run it speaks of. */
+export type EventRun = Pick<RunRecord, 'id' | 'jobName' | 'labels' | 'payload' | 'output'>
+
+/** What a journal entry is announced as. Throws when the entry's text is not what was written. */
+export function toEvent(entry: Entry, run: EventRun, codec: Codec): DurablyEvent {
+  const of: OfRun = {
+    timestamp: toIso(entry.at),
+    sequence: entry.seq,
+    runId: run.id,
+    jobName: run.jobName,
+    labels: run.labels,
+  }
+  return eventOfKind[entry.kind](of, entry, run, codec)
+}
+
+type Build = (of: OfRun, entry: Entry, run: EventRun, codec: Codec) => DurablyEvent
+
+const eventOfKind: Record<EntryKind, Build> = {
+  'run:trigger': (of, _entry, run, codec) => ({
+    type: 'run:trigger',
+    ...of,
+    payload: decode(run.payload, codec),
+  }),
+  'run:coalesced': (of) => ({ type: 'run:coalesced', ...of }),
+  'run:start': (of, entry, run, codec) => ({
+    type: 'run:start',
+    ...of,
+    payload: decode(run.payload, codec),
+    attempt: dataOf<'run:start'>(entry).attempt,
+  }),
+  'run:release': (of, entry) => ({
+    type: 'run:release',
+    ...of,
+    reason: dataOf<'run:release'>(entry).reason,
+  }),
+  'run:complete': (of, entry, run, codec) => ({
+    type: 'run:complete',
+    ...of,
+    output: run.output === null ? null : (decode(run.output, codec) ?? null),
+    duration: dataOf<'run:complete'>(entry).duration,
+  }),
+  'run:fail': (of, entry) => {
+    const { error, duration } = dataOf<'run:fail'>(entry)
+    const failedStepName = error.step ?? null
+    return { type: 'run:fail', ...of, ...errorFields(error), failedStepName, duration }
+  },
+  'run:cancel': (of, entry) => ({
+    type: 'run:cancel',
+    ...of,
+    reason: dataOf<'run:cancel'>(entry).reason,
+  }),
+  'run:retry': (of, entry) => ({
+    type: 'run:retry',
+    ...of,
+    attempt: dataOf<'run:retry'>(entry).attempt,
+  }),
+  'step:complete': (of, entry, _run, codec) => {
+    const { index, duration, output, format } = dataOf<'step:complete'>(entry)
+    const value = valueOf(output, format, codec)
+    return { type: 'step:complete', ...of, ...stepFields(entry, index), output: value, duration }
+  },
+  'step:fail': (of, entry) => {
+    const { index, duration, error } = dataOf<'step:fail'>(entry)
+    return {
+      type: 'step:fail',
+      ...of,
+      ...stepFields(entry, index),
+      ...errorFields(error),
+      duration,
+    }
+  },
+  'log:write': (of, entry, _run, codec) => {
+    const { level, message, data, format } = dataOf<'log:write'>(entry)
+    const value = valueOf(data, format, codec)
+    return { type: 'log:write', ...of, stepName: entry.name, level, message, data: value }
+  },
+}
+
+function stepFields(entry: Entry, stepIndex: number): OfStep {
+  return { stepName: entry.name ?? '', stepIndex }
+}
+
+function errorFields(errorDetail: ErrorDetail): { error: string; errorDetail: ErrorDetail } {
+  return { error: errorDetail.message, errorDetail }
+}
+
+function dataOf<K extends EntryKind>(entry: Entry): EntryDataByKind[K] {
+  return JSON.parse(entry.data) as EntryDataByKind[K]
+}
+
+function valueOf(stored: unknown, format: Format | undefined, codec: Codec): unknown {
+  return decodeParsed(stored, format ?? 'json', codec)
+}

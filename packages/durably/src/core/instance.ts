@@ -1,0 +1,99 @@
+import type { Duration } from './duration.ts'
+import type { DurablyEvent, EventHandler, EventType } from './event.ts'
+import type { BulkFilter, Handles, JobHandle, RunFilter } from './handle.ts'
+import type { JobDefinition } from './job.ts'
+import type { Labels, Run } from './run.ts'
+import type { Log, Step } from './step.ts'
+
+/** Definitions by the keys under which `durably.jobs` has their handles. */
+export type Jobs = Readonly<Record<string, JobDefinition>>
+
+// Whoever registers later has handles that no type can know here; `register` returns the exact ones.
+// oxlint-disable-next-line typescript/no-explicit-any
+type LooseHandles = any
+
+/** The jobs, runs and events of one database, as one process sees them. */
+export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
+  /** `migrate()`, then `start()`. */
+  init(): Promise<void>
+  /** Creates or upgrades the tables. Several processes may do it at once. Throws if they are another product's. */
+  migrate(): Promise<void>
+  /** Claims and executes runs, from now on. During a drain it takes effect after it. */
+  start(): void
+  /**
+   * Claims nothing more and resolves when the runs that execute here are over. With a `timeout`, runs that are
+   * not over by then are handed back for another worker to continue.
+   */
+  stop(options?: { readonly timeout?: Duration | undefined }): Promise<void>
+  /** Stops, and releases all that Durably opened. A database that the app opened stays open. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+
+  /** Makes jobs known here and returns their handles. Throws when another job has a name already. */
+  register<T extends Jobs>(jobs: T): Handles<T, TLabels>
+  /** The handles of all registered jobs. */
+  readonly jobs: TJobs extends Jobs ? Handles<TJobs, TLabels> : LooseHandles
+  getJob(name: string): JobHandle<JobDefinition, TLabels> | undefined
+  /** No worker claims runs of this job until it is resumed. Runs that execute go on. */
+  pauseJob(name: string): Promise<void>
+  resumeJob(name: string): Promise<void>
+
+  /** Calls `handler` with what this process committed, in the order of the commits. Returns how to stop it. */
+  on<E extends EventType>(type: E, handler: EventHandler<E>): () => void
+  /** Calls `handler` with what listeners throw; they harm nothing else. */
+  onError(handler: (error: unknown) => void): () => void
+  /**
+   * All facts of a run after a position (default: from the beginning), then what follows, in order and without
+   * gaps, from whichever process executes it. Ends with the run. Errors with `NotFoundError`.
+   */
+  subscribe(
+    runId: string,
+    options?: { readonly after?: number | undefined },
+  ): ReadableStream<DurablyEvent>
+  /**
+   * The completed run, from whichever process. Rejects with `RunFailedError`, `CancelledError`, `NotFoundError`,
+   * and `TimeoutError`, after which the run goes on.
+   */
+  waitForRun(
+    runId: string,
+    options?: {
+      readonly timeout?: Duration | undefined
+      readonly signal?: AbortSignal | undefined
+    },
+  ): Promise<Run<unknown, unknown, TLabels>>
+
+  getRun<T extends Run = Run>(runId: string): Promise<T | null>
+  /** Newest first. */
+  getRuns<T extends Run = Run>(filter?: RunFilter<TLabels>): Promise<T[]>
+  /** The steps that ended, in the order in which they were first called. */
+  getSteps(runId: string): Promise<Step[]>
+  /** Lines after a position, oldest first. */
+  getLogs(
+    runId: string,
+    page?: { readonly after?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<Log[]>
+
+  /** Ends a run that has not ended, whoever executes it. Throws `ConflictError` if it has. */
+  cancel(runId: string): Promise<void>
+  /** Failed or cancelled: to do again, the same run. Its completed steps are kept. Else `ConflictError`. */
+  retry(runId: string): Promise<void>
+  /** Removes a run that ended, with its steps and logs. Else `ConflictError`. */
+  deleteRun(runId: string): Promise<void>
+  /** A new run with the same stored payload, labels and concurrency key. */
+  retrigger(runId: string): Promise<Run<unknown, unknown, TLabels>>
+  /** Cancels all that match and have not ended. Returns how many. */
+  cancelRuns(filter: BulkFilter<TLabels>): Promise<number>
+  /** Retries all that match and failed or were cancelled. Returns how many. */
+  retryRuns(filter: BulkFilter<TLabels>): Promise<number>
+  /** Deletes all that match and ended, in small batches. Returns how many. */
+  purgeRuns(filter: BulkFilter<TLabels>): Promise<number>
+
+  /**
+   * For serverless: claims and executes until nothing is due, `maxRuns` were claimed, or `maxTime` is over; what
+   * is not over then is handed back.
+   */
+  processUntilIdle(options?: {
+    readonly maxRuns?: number | undefined
+    readonly maxTime?: Duration | undefined
+  }): Promise<{ readonly executed: number }>
+}

@@ -1,0 +1,75 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { richCodec, type Codec } from './codec.ts'
+import { parseDuration, type Duration } from './duration.ts'
+import { ValidationError } from './error.ts'
+import { requireInteger } from './filter.ts'
+import type { JobDefinition } from './job.ts'
+import type { Wakeups } from './wakeups.ts'
+
+/** Settings of an instance that do not depend on its database. */
+export interface EngineOptions {
+  /** How long an idle worker sleeps when no wake-up reaches it. Default 1000 ms. */
+  readonly pollingInterval?: Duration | undefined
+  /** How often the lease is renewed; less than `staleThreshold`. Default 5000 ms. */
+  readonly heartbeatInterval?: Duration | undefined
+  /** The runs of a worker that did not renew its lease for so long are taken over. Default 30000 ms. */
+  readonly staleThreshold?: Duration | undefined
+  /** Runs executed at once, 1 to 1000. Default 1. */
+  readonly maxConcurrentRuns?: number | undefined
+  /** Registers these at creation, so that `durably.jobs` is exactly typed. */
+  readonly jobs?: Readonly<Record<string, JobDefinition>> | undefined
+  /** What the labels of runs must be. */
+  readonly labels?: StandardSchemaV1 | undefined
+  /** Runs that ended longer ago are deleted. Default: kept. */
+  readonly retainRuns?: Duration | undefined
+  /** A run whose worker died so often in a row, no step having ended in between, fails. Default 5. */
+  readonly maxCrashes?: number | undefined
+  /** How processes on one database wake each other. */
+  readonly wakeups?: Wakeups | undefined
+  /** How values are stored. Default: JSON, and a rich form of it where plain JSON would lose something. */
+  readonly codec?: Codec | undefined
+}
+
+/** The same, read and complete. Durations in milliseconds. */
+export interface Settings {
+  readonly pollMs: number
+  readonly heartbeatMs: number
+  readonly leaseMs: number
+  readonly slots: number
+  readonly maxCrashes: number
+  readonly retainMs: number | null
+  readonly codec: Codec
+  readonly labels: StandardSchemaV1 | null
+}
+
+/** Throws `ValidationError` that names the option that is wrong. */
+export function readOptions(options: EngineOptions): Settings {
+  const { retainRuns, maxConcurrentRuns = 1, maxCrashes = 5, codec = richCodec, labels } = options
+  const pollMs = readPeriod(options.pollingInterval ?? 1000, 'pollingInterval')
+  const heartbeatMs = readPeriod(options.heartbeatInterval ?? 5000, 'heartbeatInterval')
+  const leaseMs = readPeriod(options.staleThreshold ?? 30_000, 'staleThreshold')
+  if (heartbeatMs >= leaseMs) {
+    throw new ValidationError(
+      `heartbeatInterval (${heartbeatMs} ms) must be less than staleThreshold (${leaseMs} ms), or leases run out between two renewals`,
+    )
+  }
+  if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function') {
+    throw new ValidationError('codec must have the functions encode and decode')
+  }
+  return {
+    pollMs,
+    heartbeatMs,
+    leaseMs,
+    slots: requireInteger(maxConcurrentRuns, 'maxConcurrentRuns', 1, 1000),
+    maxCrashes: requireInteger(maxCrashes, 'maxCrashes', 1, 1_000_000),
+    retainMs: retainRuns === undefined ? null : parseDuration(retainRuns, 'retainRuns'),
+    codec,
+    labels: labels ?? null,
+  }
+}
+
+function readPeriod(value: unknown, name: string): number {
+  const ms = parseDuration(value, name)
+  if (ms >= 1) return ms
+  throw new ValidationError(`${name} must be at least 1 ms; got ${String(value)}`)
+}

@@ -1,0 +1,113 @@
+import type { Encoded } from './codec.ts'
+import { decode, type Codec } from './codec.ts'
+import type { ErrorDetail } from './error.ts'
+import type { RunStatus } from './transitions.ts'
+
+/** Names and values that the app gives a run, to find it by. */
+export type Labels = Readonly<Record<string, string>>
+
+/** How far a run says it is. */
+export interface Progress {
+  readonly current: number
+  readonly total?: number
+  readonly message?: string
+}
+
+/** What a parked run waits for, and until when (ISO string; null for as long as it takes). */
+export interface Wait {
+  readonly kind: 'sleep' | 'retry' | 'signal' | 'token' | 'run' | 'key' | 'limit' | 'rate'
+  readonly name: string
+  readonly until: string | null
+}
+
+/** One execution of a job, as everyone sees it. All times are ISO strings. */
+export interface Run<TPayload = unknown, TOutput = unknown, TLabels = Labels> {
+  readonly id: string
+  readonly jobName: string
+  readonly payload: TPayload
+  readonly status: RunStatus
+  /** What the job returned; null before that, and for nothing. */
+  readonly output: TOutput | null
+  /** The message of the error the run failed with. */
+  readonly error: string | null
+  /** The same error with its name, stack, cause, and the step it left through. */
+  readonly errorDetail: ErrorDetail | null
+  readonly progress: Progress | null
+  readonly idempotencyKey: string | null
+  readonly concurrencyKey: string | null
+  readonly labels: TLabels
+  /** Higher goes first, -100 to 100. */
+  readonly priority: number
+  /** 1, and one more each time the run was taken over from a dead worker or retried. */
+  readonly attempt: number
+  readonly parentRunId: string | null
+  readonly waitingFor: readonly Wait[] | null
+  readonly createdAt: string
+  readonly updatedAt: string
+  /** When it started for the first time. */
+  readonly startedAt: string | null
+  readonly completedAt: string | null
+}
+
+/** A run as the store keeps it: values still encoded, times in milliseconds since the epoch. */
+export interface RunRecord {
+  readonly id: string
+  readonly jobName: string
+  readonly status: RunStatus
+  readonly payload: Encoded
+  readonly output: Encoded | null
+  readonly error: ErrorDetail | null
+  readonly progress: Progress | null
+  readonly idempotencyKey: string | null
+  readonly concurrencyKey: string | null
+  readonly labels: Labels
+  readonly priority: number
+  readonly attempt: number
+  /** Raised whenever the lease changes hands; a write that carries an older one is refused. */
+  readonly generation: number
+  /** Workers that died in a row while they executed this run, no step having ended in between. */
+  readonly crashes: number
+  /** The step that was about to execute when it was last noted; kept for runs on their last chance only. */
+  readonly executing: string | null
+  readonly parentRunId: string | null
+  readonly waitingFor: readonly Wait[] | null
+  /** When it is, or was, due to start. */
+  readonly dueAt: number
+  /** Cancelled unless started by then. */
+  readonly expireAt: number | null
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly startedAt: number | null
+  readonly completedAt: number | null
+}
+
+/** The run that people see, of the record that the store keeps. */
+export function toRun(record: RunRecord, codec: Codec): Run {
+  const { error, output } = record
+  return {
+    id: record.id,
+    jobName: record.jobName,
+    payload: decode(record.payload, codec),
+    status: record.status,
+    output: output === null ? null : (decode(output, codec) ?? null),
+    error: error?.message ?? null,
+    errorDetail: error,
+    progress: record.progress,
+    idempotencyKey: record.idempotencyKey,
+    concurrencyKey: record.concurrencyKey,
+    labels: record.labels,
+    priority: record.priority,
+    attempt: record.attempt,
+    parentRunId: record.parentRunId,
+    waitingFor: record.waitingFor,
+    createdAt: toIso(record.createdAt),
+    updatedAt: toIso(record.updatedAt),
+    startedAt: record.startedAt === null ? null : toIso(record.startedAt),
+    completedAt: record.completedAt === null ? null : toIso(record.completedAt),
+  }
+}
+
+/** A time of the store as people see it. */
+export function toIso(time: number): string {
+  return new Date(time).toISOString()
+}

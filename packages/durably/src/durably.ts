@@ -1,0 +1,77 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Dialect, Kysely } from 'kysely'
+import type { Env } from './core/env.ts'
+import type { Instance, Jobs } from './core/instance.ts'
+import { readOptions, type EngineOptions } from './core/options.ts'
+import type { Labels } from './core/run.ts'
+import type { Wakeups } from './core/wakeups.ts'
+import { createEngine } from './engine/engine.ts'
+import { createLocalClient } from './engine/local-client.ts'
+import { createEnv } from './env.ts'
+import { createBus } from './events/bus.ts'
+import { createSqlStore } from './store/sql/sql-store.ts'
+import type { Store } from './store/store.ts'
+
+export interface DurablyOptions<
+  TJobs extends Jobs = Jobs,
+  TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>,
+> extends EngineOptions {
+  /** A Kysely dialect: any for SQLite (better-sqlite3, libSQL, node:sqlite, …) or PostgreSQL (pg, postgres.js, PGlite). */
+  readonly dialect: Dialect
+  readonly jobs?: TJobs | undefined
+  readonly labels?: TLabels | undefined
+  /** SQLite: `'normal'` may lose the last commits in a power cut, never consistency. Default `'full'`. */
+  readonly synchronous?: 'full' | 'normal' | undefined
+  /** What the names of Durably's tables begin with. Default `durably_`. */
+  readonly tablePrefix?: string | undefined
+}
+
+/** An instance of Durably: the jobs, runs and events of one database, as one process sees them. */
+export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels>
+  extends Instance<TJobs, TLabels> {
+  /** Kysely on the same database and connection; `db.withTables<AppTables>()` types it. */
+  readonly db: Kysely<unknown>
+}
+
+/**
+ * Creates an instance. Does no I/O; throws `ValidationError` that names the option that is wrong.
+ *
+ * @example
+ * const durably = createDurably({ dialect })
+ * await durably.init()
+ * const { importCsv } = durably.register({ importCsv: importCsvJob })
+ * await importCsv.trigger({ url: 'https://example.com/airports.csv' })
+ */
+export function createDurably<
+  const TJobs extends Jobs,
+  TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>,
+>(
+  options: DurablyOptions<TJobs, TLabels> & { readonly jobs: TJobs },
+): Durably<TJobs, StandardSchemaV1.InferOutput<TLabels>>
+export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>>(
+  options: DurablyOptions<Jobs, TLabels>,
+): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
+export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
+  const { dialect, synchronous, tablePrefix } = options
+  const env = createEnv()
+  const { store, db } = createSqlStore({
+    dialect,
+    env,
+    ...(synchronous === undefined ? {} : { synchronous }),
+    ...(tablePrefix === undefined ? {} : { tablePrefix }),
+  })
+  const { wakeups } = dialect as { readonly wakeups?: Wakeups }
+  const engine = assemble(store, env, { ...(wakeups === undefined ? {} : { wakeups }), ...options })
+  return { ...engine, db }
+}
+
+/** An instance over any store, in any environment. */
+export function assemble(store: Store, env: Env, options: EngineOptions): Instance<Jobs | null> {
+  const { wakeups = null, jobs } = options
+  const settings = readOptions(options)
+  const bus = createBus(settings.codec)
+  const engine = createEngine({ store, env, settings, wakeups, audience: bus })
+  const instance = createLocalClient(engine, bus)
+  if (jobs !== undefined) instance.register(jobs)
+  return instance
+}

@@ -1,0 +1,178 @@
+import type { Env } from '../core/env.ts'
+import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
+import type { BulkFilter, RunFilter } from '../core/handle.ts'
+import { requireText } from '../core/job.ts'
+import type { Labels, RunRecord } from '../core/run.ts'
+import { activeStatuses, isLegal, terminalStatuses, type RunStatus } from '../core/transitions.ts'
+import type { Enqueued, Fact, NewRun, RunQuery, Store } from '../store/store.ts'
+import { readFilter } from './reads.ts'
+import type { Worker } from './worker.ts'
+
+/** What anyone may do with runs that exist. */
+export interface Actions {
+  cancel(runId: string): Promise<void>
+  retry(runId: string): Promise<void>
+  deleteRun(runId: string): Promise<void>
+  retrigger(runId: string): Promise<RunRecord>
+  cancelRuns(filter: BulkFilter): Promise<number>
+  retryRuns(filter: BulkFilter): Promise<number>
+  purgeRuns(filter: BulkFilter): Promise<number>
+  pauseJob(jobName: string): Promise<void>
+  resumeJob(jobName: string): Promise<void>
+}
+
+export interface ActionsOptions {
+  readonly store: Store
+  readonly worker: Worker
+  readonly env: Env
+  readonly enqueue: (runs: readonly NewRun[]) => Promise<readonly Enqueued[]>
+  readonly announce: (facts: readonly Fact[]) => void
+  /** The run and its journal, which ended at this position, are gone. */
+  readonly onDeleted: (run: Deleted, lastSeq: number) => void
+  /** Tells other processes to look. */
+  readonly onResumed: (jobName: string) => void
+}
+
+/** What is left to say of a run that was deleted. */
+export interface Deleted {
+  readonly id: string
+  readonly jobName: string
+  readonly labels: Labels
+}
+
+const PAGE_SIZE = 200
+
+export function createActions(options: ActionsOptions): Actions {
+  const { store, worker, env, onResumed } = options
+  const act = (verb: Verb, runId: string) => actOn(options, verb, runId)
+  return {
+    async cancel(runId) {
+      await act('cancel', runId)
+      worker.cancelled(runId)
+    },
+    async retry(runId) {
+      await act('retry', runId)
+      worker.poke()
+    },
+    async deleteRun(runId) {
+      await act('delete', runId)
+    },
+    retrigger: (runId) => retrigger(options, runId),
+    cancelRuns: (filter) => actOnAll(options, 'cancel', filter),
+    retryRuns: (filter) => actOnAll(options, 'retry', filter),
+    purgeRuns: (filter) => purgeRuns(options, filter),
+    async pauseJob(jobName) {
+      requireText(jobName, 'jobName')
+      await store.setPaused(jobName, true, env.now())
+    },
+    async resumeJob(jobName) {
+      requireText(jobName, 'jobName')
+      await store.setPaused(jobName, false, env.now())
+      worker.poke()
+      onResumed(jobName)
+    },
+  }
+}
+
+type Verb = 'cancel' | 'retry' | 'delete'
+
+async function actOn(options: ActionsOptions, verb: Verb, runId: string): Promise<void> {
+  requireText(runId, 'run id')
+  const status = await attempt(options, verb, runId)
+  if (status === null) throw new NotFoundError(`Run not found: ${runId}`)
+  if (status !== 'done') throw new ConflictError(`Cannot ${verb} ${status} run: ${runId}`)
+}
+
+/** `done`, or the status that forbade it, or null when there is no such run. */
+async function attempt(
+  { store, env, announce, onDeleted }: ActionsOptions,
+  verb: Verb,
+  runId: string,
+): Promise<'done' | RunStatus | null> {
+  const acted = await store.act({ transition: verb, runId }, env.now())
+  if (!acted.done) return acted.status
+  const { run, entry, lastSeq } = acted
+  if (entry !== null) announce([{ run, entry }])
+  if (verb === 'delete') onDeleted(run, lastSeq)
+  return 'done'
+}
+
+/** The same stored payload, labels and key as a new run. */
+async function retrigger(
+  { store, env, enqueue }: ActionsOptions,
+  runId: string,
+): Promise<RunRecord> {
+  requireText(runId, 'run id')
+  const run = await store.run(runId)
+  if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
+  const { jobName, payload, concurrencyKey, labels, priority } = run
+  const [enqueued] = await enqueue([
+    {
+      id: env.id(),
+      jobName,
+      payload,
+      idempotencyKey: null,
+      concurrencyKey,
+      labels,
+      priority,
+      dueAt: null,
+      expireAt: null,
+      coalesce: false,
+    },
+  ])
+  if (enqueued === undefined) throw new Error(`No answer to the retrigger of run ${runId}`)
+  return enqueued.run
+}
+
+/** Page by page, each run on its own: those whose status changes meanwhile are not counted. */
+async function actOnAll(
+  options: ActionsOptions,
+  verb: 'cancel' | 'retry',
+  filter: BulkFilter,
+): Promise<number> {
+  const { store, worker } = options
+  const query = readBulk(filter, verb === 'cancel' ? activeStatuses : ['failed', 'cancelled'])
+  const before = filter.before?.getTime() ?? Number.POSITIVE_INFINITY
+  const legal = query.statuses?.filter((status) => isLegal(verb, status)) ?? []
+  let count = 0
+  let cursor: string | undefined
+  while (legal.length > 0) {
+    const page = await store.runs({
+      ...query,
+      statuses: legal,
+      limit: PAGE_SIZE,
+      ...(cursor === undefined ? {} : { cursor }),
+    })
+    for (const { id, createdAt } of page) {
+      if (createdAt >= before || (await attempt(options, verb, id)) !== 'done') continue
+      count++
+      if (verb === 'cancel') worker.cancelled(id)
+    }
+    if (page.length < PAGE_SIZE) break
+    cursor = page.at(-1)?.id
+  }
+  if (verb === 'retry' && count > 0) worker.poke()
+  return count
+}
+
+async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Promise<number> {
+  const query = readBulk(filter, terminalStatuses)
+  const active = query.statuses?.find((status) => !isLegal('delete', status))
+  if (active !== undefined) {
+    throw new ValidationError(`only runs that ended can be purged; got status ${active}`)
+  }
+  const before = filter.before?.getTime() ?? env.now() + 1
+  let count = 0
+  while (true) {
+    const purged = await store.purge(query, before, PAGE_SIZE)
+    count += purged.length
+    if (purged.length < PAGE_SIZE) return count
+  }
+}
+
+function readBulk({ before, ...filter }: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
+  if (before !== undefined && !(before instanceof Date && !Number.isNaN(before.getTime()))) {
+    throw new ValidationError(`before must be a valid Date; got ${String(before)}`)
+  }
+  return readFilter({ status: statuses, ...filter } satisfies RunFilter)
+}

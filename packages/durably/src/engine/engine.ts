@@ -1,0 +1,169 @@
+import type { Env } from '../core/env.ts'
+import { describeError } from '../core/error.ts'
+import type { DurablyEvent, EventRun } from '../core/event.ts'
+import type { JobDefinition } from '../core/job.ts'
+import type { Entry } from '../core/journal.ts'
+import type { Settings } from '../core/options.ts'
+import { toIso, type RunRecord } from '../core/run.ts'
+import type { Wakeups } from '../core/wakeups.ts'
+import type { Enqueued, Fact, NewRun, Store } from '../store/store.ts'
+import { createElsewhere, type Elsewhere } from './elsewhere.ts'
+import { createJanitor, type Janitor } from './janitor.ts'
+import { createWorker, type Worker } from './worker.ts'
+import { createWriter } from './writer.ts'
+
+/** Who is told what happened. The engine itself listens to nobody. */
+export interface Audience {
+  fact(entry: Entry, run: EventRun): void
+  event(event: DurablyEvent): void
+  changedElsewhere(runId: string | null): void
+}
+
+/** What executes runs and writes them: everything below the surface. */
+export interface Engine {
+  readonly store: Store
+  readonly env: Env
+  readonly settings: Settings
+  /** The jobs this process can execute, by name. */
+  readonly jobs: Map<string, JobDefinition>
+  readonly worker: Worker
+  readonly elsewhere: Elsewhere
+  enqueue(runs: readonly NewRun[]): Promise<readonly Enqueued[]>
+  /** Tells what was committed, here and to other processes. */
+  announce(facts: readonly Fact[]): void
+  report: Report
+  migrate(): Promise<void>
+  start(): void
+  stop(timeoutMs: number | null): Promise<void>
+  close(): Promise<void>
+}
+
+/** Says that something went wrong which no caller hears of. */
+export type Report = (error: unknown, context: string, run?: RunRecord) => void
+
+export interface EngineParts {
+  readonly store: Store
+  readonly env: Env
+  readonly settings: Settings
+  readonly wakeups: Wakeups | null
+  readonly audience: Audience
+}
+
+export function createEngine(parts: EngineParts): Engine {
+  const { store, env, settings, wakeups, audience } = parts
+  const jobs = new Map<string, JobDefinition>()
+  const report = reportTo(audience, env)
+  const elsewhere = createElsewhere({
+    version: store.version,
+    wakeups,
+    env,
+    onError: report,
+    onChange(runIds) {
+      worker.pokeFromElsewhere()
+      for (const runId of runIds ?? [null]) audience.changedElsewhere(runId)
+    },
+  })
+  const announce = (facts: readonly Fact[]): void => {
+    for (const { run, entry } of facts) {
+      audience.fact(entry, run)
+      elsewhere.changed(run.id, entry.kind.startsWith('run:'))
+    }
+  }
+  const onError = (error: unknown): void => report(error, 'writing to the database')
+  const writer = createWriter({ ...settings, store, env, onWritten: announce, onError })
+  const worker: Worker = createWorker({
+    ...settings,
+    store,
+    writer,
+    env,
+    jobs,
+    scope: env.scope(),
+    onTick: audience.event,
+    onFacts: announce,
+    onError: report,
+  })
+  return {
+    store,
+    env,
+    settings,
+    jobs,
+    worker,
+    elsewhere,
+    announce,
+    report,
+    enqueue(runs) {
+      // First in line, then the worker: what it claims shares the transaction.
+      const enqueued = writer.enqueue(runs)
+      pokeFor(runs, worker)
+      return enqueued
+    },
+    ...createLifecycle(parts, worker, elsewhere, report),
+  }
+}
+
+function pokeFor(runs: readonly NewRun[], worker: Worker): void {
+  const dueTimes = new Set(runs.map(({ dueAt }) => dueAt))
+  if (dueTimes.delete(null)) worker.poke()
+  if (dueTimes.size > 0) worker.poke(Math.min(...[...dueTimes].filter((time) => time !== null)))
+}
+
+function reportTo({ event }: Audience, env: Env): Report {
+  return (error, context, run) => {
+    const errorDetail = describeError(error)
+    event({
+      type: 'worker:error',
+      timestamp: toIso(env.now()),
+      sequence: 0,
+      runId: run?.id ?? null,
+      jobName: run?.jobName ?? null,
+      error: errorDetail.message,
+      errorDetail,
+      context,
+    })
+  }
+}
+
+function createLifecycle(
+  { store, env, settings: { retainMs } }: EngineParts,
+  worker: Worker,
+  elsewhere: Elsewhere,
+  report: Report,
+): Pick<Engine, 'migrate' | 'start' | 'stop' | 'close'> {
+  const janitor: Janitor | null =
+    retainMs === null ? null : createJanitor({ store, env, retainMs, onError: report })
+  let migrated: Promise<void> | null = null
+  let letGo: (() => void) | null = null
+
+  async function migrate(): Promise<void> {
+    migrated ??= store.migrate()
+    try {
+      await migrated
+    } catch (error) {
+      migrated = null
+      throw error
+    }
+  }
+
+  async function stop(timeoutMs: number | null): Promise<void> {
+    janitor?.stop()
+    await worker.stop(timeoutMs)
+    if (worker.isRunning()) return
+    letGo?.()
+    letGo = null
+  }
+
+  return {
+    migrate,
+    stop,
+    start() {
+      letGo ??= elsewhere.hold()
+      janitor?.start()
+      worker.start()
+    },
+    async close() {
+      await stop(null)
+      await elsewhere.close()
+      await store.close()
+    },
+  }
+}

@@ -1,0 +1,74 @@
+import type { Codec } from '../core/codec.ts'
+import { decode } from '../core/codec.ts'
+import { parseDuration } from '../core/duration.ts'
+import type {
+  Disposition,
+  JobHandle,
+  TriggerAndWaitOptions,
+  TriggerOptions,
+} from '../core/handle.ts'
+import type { JobDefinition } from '../core/job.ts'
+import { toRun, type Run, type RunRecord } from '../core/run.ts'
+import type { Enqueued, NewRun } from '../store/store.ts'
+import type { Reads } from './reads.ts'
+import type { RunFactory } from './trigger.ts'
+
+export interface HandlesOptions {
+  readonly runs: RunFactory
+  readonly reads: Reads
+  readonly codec: Codec
+  readonly enqueue: (runs: readonly NewRun[]) => Promise<readonly Enqueued[]>
+  readonly wait: (
+    runId: string,
+    how: { readonly timeoutMs: number | null; readonly timeoutMessage: string },
+  ) => Promise<RunRecord>
+}
+
+/** The handle of a job: triggers it and reads its runs. */
+export function createHandle(job: JobDefinition, options: HandlesOptions): JobHandle {
+  const { runs, reads, codec, enqueue } = options
+  const { name } = job
+  return {
+    name,
+    async trigger(input, triggerOptions = {}) {
+      const [enqueued] = await enqueue([await runs.one(job, input, triggerOptions)])
+      return toAnswer(enqueued, codec)
+    },
+    triggerAndWait: (input, waitOptions = {}) => triggerAndWait(job, input, waitOptions, options),
+    async batchTrigger(items) {
+      const newRuns = await runs.many(job, items)
+      if (newRuns.length === 0) return []
+      const enqueued = await enqueue(newRuns)
+      return newRuns.map((_, i) => toAnswer(enqueued[i], codec))
+    },
+    async getRun(runId) {
+      const run = await reads.getRun(runId)
+      return run?.jobName === name ? run : null
+    },
+    getRuns: (filter = {}) => reads.getRuns({ ...filter, jobName: name }),
+  }
+}
+
+async function triggerAndWait(
+  job: JobDefinition,
+  input: unknown,
+  { timeout, ...triggerOptions }: TriggerAndWaitOptions,
+  { runs, codec, enqueue, wait }: HandlesOptions,
+): Promise<{ id: string; output: unknown; disposition: Disposition }> {
+  const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+  const [enqueued] = await enqueue([
+    await runs.one(job, input, triggerOptions satisfies TriggerOptions),
+  ])
+  const { id, disposition } = toAnswer(enqueued, codec)
+  const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
+  const run = await wait(id, { timeoutMs, timeoutMessage })
+  return { id, output: run.output === null ? undefined : decode(run.output, codec), disposition }
+}
+
+function toAnswer(
+  enqueued: Enqueued | undefined,
+  codec: Codec,
+): Run & { readonly disposition: Disposition } {
+  if (enqueued === undefined) throw new Error('The store gave no answer to a trigger')
+  return { ...toRun(enqueued.run, codec), disposition: enqueued.disposition }
+}

@@ -1,0 +1,51 @@
+import type { Env } from '../core/env.ts'
+import type { Store } from '../store/store.ts'
+
+/** Deletes runs that ended long ago, a few at a time, while its process works. */
+export interface Janitor {
+  start(): void
+  stop(): void
+}
+
+export interface JanitorOptions {
+  readonly store: Store
+  readonly env: Env
+  readonly retainMs: number
+  readonly onError: (error: unknown, context: string) => void
+}
+
+const BATCH = 100
+const REST_MS = 60_000
+// Between two batches others get the database.
+const BREATH_MS = 50
+
+export function createJanitor({ store, env, retainMs, onError }: JanitorOptions): Janitor {
+  let cancelTimer: (() => void) | null = null
+  let working = false
+
+  async function sweep(): Promise<void> {
+    let purged = 0
+    try {
+      purged = (await store.purge({}, env.now() - retainMs, BATCH)).length
+    } catch (error) {
+      onError(error, 'purging old runs')
+    }
+    if (working) plan(purged < BATCH ? REST_MS : BREATH_MS)
+  }
+
+  function plan(ms: number): void {
+    cancelTimer = env.after(ms, () => void sweep())
+  }
+
+  return {
+    start() {
+      if (working) return
+      working = true
+      plan(0)
+    },
+    stop() {
+      working = false
+      cancelTimer?.()
+    },
+  }
+}

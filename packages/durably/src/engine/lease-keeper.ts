@@ -1,0 +1,143 @@
+import type { Env } from '../core/env.ts'
+import type { Fact, Lease, Store, WorkerLease } from '../store/store.ts'
+import type { Execution } from './execution.ts'
+
+/** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
+export interface LeaseKeeper {
+  /** Runs were claimed; `renewed` when the lease was renewed along with them. */
+  claimed(renewed: boolean): void
+  /** Whether a claim must renew the lease. */
+  isDue(): boolean
+  /** Asks now whether each run is still held: someone may have cancelled or taken one. */
+  check(): Promise<void>
+  stop(): void
+}
+
+export interface LeaseKeeperOptions {
+  readonly store: Store
+  readonly env: Env
+  readonly worker: WorkerLease
+  readonly heartbeatMs: number
+  readonly executions: ReadonlyMap<string, Execution>
+  readonly onFact: (fact: Fact) => void
+  readonly onError: (error: unknown, context: string) => void
+}
+
+/** An idle worker only says that it is there. */
+const IDLE_HEARTBEAT_MS = 60_000
+
+interface State extends LeaseKeeperOptions {
+  renewedAt: number
+  /** When a renewal was tried last, whatever came of it. */
+  triedAt: number
+  /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
+  strangers: ReadonlySet<string>
+  timer: { readonly dueAt: number; readonly cancel: () => void } | null
+  stopped: boolean
+}
+
+export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
+  const keeper: State = {
+    ...options,
+    renewedAt: Number.NEGATIVE_INFINITY,
+    triedAt: Number.NEGATIVE_INFINITY,
+    strangers: new Set(),
+    timer: null,
+    stopped: false,
+  }
+  schedule(keeper)
+  return {
+    claimed(renewed) {
+      if (renewed) keeper.renewedAt = keeper.triedAt = keeper.env.now()
+      schedule(keeper)
+    },
+    isDue: () => keeper.env.now() - keeper.renewedAt >= keeper.heartbeatMs,
+    async check() {
+      await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
+    },
+    stop() {
+      keeper.stopped = true
+      keeper.timer?.cancel()
+    },
+  }
+}
+
+/** A timer that fires too early costs less than one made anew with each claim. */
+function schedule(keeper: State): void {
+  const { env, timer } = keeper
+  const dueAt = nextRenewal(keeper)
+  if (keeper.stopped || (timer !== null && timer.dueAt <= dueAt)) return
+  timer?.cancel()
+  const fire = (): void => {
+    keeper.timer = null
+    if (nextRenewal(keeper) > env.now()) schedule(keeper)
+    else void renew(keeper, dueAt)
+  }
+  keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.now()), fire) }
+}
+
+function nextRenewal({ triedAt, executions, heartbeatMs }: State): number {
+  return triedAt + (executions.size > 0 ? heartbeatMs : IDLE_HEARTBEAT_MS)
+}
+
+async function renew(keeper: State, dueAt: number): Promise<void> {
+  const { env, worker, onError } = keeper
+  const startedAt = env.now()
+  keeper.triedAt = startedAt
+  const lateMs = startedAt - dueAt
+  if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
+  try {
+    keeper.strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
+    keeper.renewedAt = startedAt
+  } catch (error) {
+    // Tried again with the next heartbeat: until someone takes the runs, nothing is lost.
+    onError(error, CONTEXT)
+  }
+  schedule(keeper)
+}
+
+const CONTEXT = 'renewing the lease'
+
+function tooLate(lateMs: number): Error {
+  return new Error(
+    `The lease was renewed ${lateMs} ms late: code of a job blocks the event loop. Split the work into steps, or move it to a worker thread.`,
+  )
+}
+
+/** Compares what the database says this worker holds with what it executes. Returns the runs it does not know. */
+async function reconcile(
+  keeper: State,
+  ask: (store: Store) => Promise<Lease[]>,
+): Promise<ReadonlySet<string>> {
+  const { store, executions } = keeper
+  const asked = [...executions.values()]
+  const leases = await ask(store)
+  const generations = new Map(leases.map(({ runId, generation }) => [runId, generation]))
+  for (const execution of asked) {
+    const { runId, generation } = execution.lease
+    if (generations.get(runId) !== generation) await giveUp(keeper, execution)
+  }
+  const strangers = leases.filter(({ runId }) => !executions.has(runId))
+  for (const lease of strangers) {
+    if (keeper.strangers.has(nameOf(lease))) await handBack(keeper, lease)
+  }
+  return new Set(strangers.map(nameOf))
+}
+
+async function giveUp({ store }: State, execution: Execution): Promise<void> {
+  const { runId, generation } = execution.lease
+  const run = await store.run(runId)
+  const cancelled = run?.status === 'cancelled' && run.generation === generation + 1
+  if (cancelled) execution.cancel()
+  else if (run?.status !== 'running' || run.generation !== generation) execution.lose()
+}
+
+async function handBack(keeper: State, { runId, generation }: Lease): Promise<void> {
+  const { store, env, onFact } = keeper
+  const acted = await store.act({ transition: 'release', runId, generation }, env.now())
+  if (acted.done && acted.entry !== null) onFact({ run: acted.run, entry: acted.entry })
+}
+
+function nameOf({ runId, generation }: Lease): string {
+  return `${runId} ${generation}`
+}

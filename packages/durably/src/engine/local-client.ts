@@ -1,0 +1,156 @@
+import { parseDuration } from '../core/duration.ts'
+import { requireInteger, readLabels } from '../core/filter.ts'
+import type { Handles } from '../core/handle.ts'
+import type { Instance, Jobs } from '../core/instance.ts'
+import { parseWith, requireText } from '../core/job.ts'
+import type { Settings } from '../core/options.ts'
+import { toIso, toRun, type Labels, type RunRecord } from '../core/run.ts'
+import type { DurablyEvent } from '../core/event.ts'
+import type { Bus, Watcher } from '../events/bus.ts'
+import { createSubscription } from '../events/subscription.ts'
+import { createActions, type Actions } from './actions.ts'
+import type { Engine } from './engine.ts'
+import { createHandle } from './handles.ts'
+import { createReads } from './reads.ts'
+import { createRegistry } from './registry.ts'
+import { createRunFactory } from './trigger.ts'
+import { waitForRun } from './wait-for-run.ts'
+
+/** The instance as the app has it, in the process that has the engine. */
+export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | null> {
+  const { store, settings, worker, jobs, enqueue } = engine
+  const { codec } = settings
+  const reads = createReads(store, codec)
+  const runs = createRunFactory({ env: engine.env, codec, parseLabels: labelParser(settings) })
+  const { retrigger, ...actions } = createRunActions(engine, bus)
+  const wait = (runId: string, how: WaitHow) => waitFor(engine, bus, runId, how)
+  const registry = createRegistry(jobs, (job) =>
+    createHandle(job, { runs, reads, codec, enqueue, wait }),
+  )
+  return {
+    ...createLifecycle(engine),
+    ...actions,
+    getRun: reads.getRun as Instance['getRun'],
+    getRuns: reads.getRuns as Instance['getRuns'],
+    getSteps: reads.getSteps,
+    getLogs: reads.getLogs,
+    register<T extends Jobs>(definitions: T) {
+      const handles = registry.register(definitions)
+      worker.poke()
+      return handles as Handles<T>
+    },
+    jobs: registry.handles as Handles<Jobs>,
+    getJob: (name) => registry.handle(name),
+    on: bus.on,
+    onError: bus.onError,
+    subscribe: (runId, { after = 0 } = {}) => subscribe(engine, bus, runId, after),
+    async waitForRun(runId, { timeout, signal } = {}) {
+      const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+      const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
+      const how = { timeoutMs, timeoutMessage, ...(signal === undefined ? {} : { signal }) }
+      return toRun(await wait(runId, how), codec)
+    },
+    retrigger: async (runId) => toRun(await retrigger(runId), codec),
+  }
+}
+
+function labelParser({ labels: schema }: Settings): (labels: Labels) => Promise<Labels> {
+  return async (labels) =>
+    schema === null ? labels : readLabels(await parseWith(schema, labels, 'Invalid labels'))
+}
+
+function createRunActions(engine: Engine, bus: Bus): Actions {
+  const { env, elsewhere } = engine
+  return createActions({
+    ...engine,
+    onDeleted({ id, jobName, labels }, lastSeq) {
+      const timestamp = toIso(env.now())
+      const sequence = lastSeq + 1
+      bus.event({ type: 'run:delete', timestamp, sequence, runId: id, jobName, labels })
+      elsewhere.changed(id, true)
+    },
+    onResumed: (jobName) => elsewhere.changed(jobName, true),
+  })
+}
+
+type Lifecycle = 'init' | 'migrate' | 'start' | 'stop' | 'close' | 'processUntilIdle'
+
+function createLifecycle(
+  engine: Engine,
+): Pick<Instance, Lifecycle> & { [Symbol.asyncDispose](): Promise<void> } {
+  const { worker, migrate, start, close } = engine
+  return {
+    async init() {
+      await migrate()
+      start()
+    },
+    migrate,
+    start,
+    stop: async ({ timeout } = {}) =>
+      engine.stop(timeout === undefined ? null : parseDuration(timeout, 'timeout')),
+    close,
+    [Symbol.asyncDispose]: close,
+    async processUntilIdle({ maxRuns, maxTime } = {}) {
+      const most = maxRuns === undefined ? Number.POSITIVE_INFINITY : readCount(maxRuns)
+      const maxMs = maxTime === undefined ? null : parseDuration(maxTime, 'maxTime')
+      return { executed: await worker.processUntilIdle(most, maxMs) }
+    },
+  }
+}
+
+function readCount(maxRuns: number): number {
+  return requireInteger(maxRuns, 'maxRuns', 1, Number.MAX_SAFE_INTEGER)
+}
+
+/** Calls the watcher for what happens here, and for what other processes may have done. */
+function watch({ elsewhere }: Engine, bus: Bus, runId: string, watcher: Watcher): () => void {
+  const stops = [bus.watch(runId, watcher), elsewhere.hold()]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+function subscribe(
+  engine: Engine,
+  bus: Bus,
+  runId: string,
+  after: number,
+): ReadableStream<DurablyEvent> {
+  const { store, settings, report } = engine
+  requireText(runId, 'run id')
+  requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
+  return createSubscription({
+    ...settings,
+    env: engine.env,
+    runId,
+    after,
+    read: (position, limit) => store.journal(runId, position, limit),
+    watch: (watcher) => watch(engine, bus, runId, watcher),
+    onError: (error) => report(error, `following run ${runId}`),
+  })
+}
+
+interface WaitHow {
+  readonly timeoutMs: number | null
+  readonly timeoutMessage: string
+  readonly signal?: AbortSignal
+}
+
+async function waitFor(
+  engine: Engine,
+  bus: Bus,
+  runId: string,
+  { signal, ...how }: WaitHow,
+): Promise<RunRecord> {
+  const { store, env, settings } = engine
+  requireText(runId, 'run id')
+  return waitForRun({
+    ...settings,
+    ...how,
+    env,
+    runId,
+    signal: signal ?? null,
+    read: (id) => store.run(id),
+    watch: (onChange) => watch(engine, bus, runId, { onChange }),
+  })
+}

@@ -1,0 +1,113 @@
+import type { Env } from '../core/env.ts'
+import type { Wakeups } from '../core/wakeups.ts'
+
+/** Tells other processes that runs changed: many changes in one message, few messages. */
+export interface Notifier {
+  /** A run changed. `urgent` when someone may be waiting to act on it, not only to show it. */
+  changed(runId: string, urgent: boolean): void
+  /** Resolves when it hears the others, or when it is known that it does not. */
+  listen(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface NotifierOptions {
+  readonly wakeups: Wakeups
+  readonly env: Env
+  /** The run that changed elsewhere; null: any. */
+  readonly onChange: (runIds: readonly string[] | null) => void
+  readonly onError: (error: unknown, context: string) => void
+}
+
+interface Message {
+  readonly from: string
+  /** Null: too many to name. */
+  readonly runs: readonly string[] | null
+}
+
+const LAZY_MS = 25
+// Each message costs the database a transaction.
+const GAP_MS = 5
+const MAX_NAMED = 100
+
+interface State extends NotifierOptions {
+  readonly id: string
+  readonly changed: Set<string>
+  sending: boolean
+  sentAt: number
+  urgent: boolean
+  timer: { readonly dueAt: number; readonly cancel: () => void } | null
+  stop: (() => Promise<void>) | null
+}
+
+export function createNotifier(options: NotifierOptions): Notifier {
+  const notifier: State = {
+    ...options,
+    id: options.env.id(),
+    changed: new Set(),
+    sending: false,
+    sentAt: Number.NEGATIVE_INFINITY,
+    urgent: false,
+    timer: null,
+    stop: null,
+  }
+  return {
+    changed(runId, urgent) {
+      notifier.changed.add(runId)
+      notifier.urgent ||= urgent
+      schedule(notifier)
+    },
+    listen: () => listen(notifier),
+    async close() {
+      notifier.timer?.cancel()
+      await notifier.stop?.()
+    },
+  }
+}
+
+async function listen(notifier: State): Promise<void> {
+  try {
+    notifier.stop = await notifier.wakeups.listen((message) => hear(notifier, message))
+  } catch (error) {
+    notifier.onError(error, 'listening for wake-ups; polling goes on without them')
+  }
+}
+
+function hear({ id, onChange }: State, text: string): void {
+  const message = read(text)
+  if (message?.from !== id) onChange(message?.runs ?? null)
+}
+
+/** What another version or another program sent may be anything: then anything may have changed. */
+function read(text: string): Message | null {
+  try {
+    const { from, runs } = JSON.parse(text) as Partial<Message>
+    return { from: String(from), runs: Array.isArray(runs) ? runs : null }
+  } catch {
+    return null
+  }
+}
+
+/** What is urgent leaves with all that came up in the same turn; the rest can wait for company. */
+function schedule(notifier: State): void {
+  const { env, timer, sentAt, urgent, sending } = notifier
+  if (sending) return
+  const dueAt = Math.max(env.now() + (urgent ? 0 : LAZY_MS), sentAt + GAP_MS)
+  if (timer !== null && timer.dueAt <= dueAt) return
+  timer?.cancel()
+  const cancel = env.after(dueAt - env.now(), () => void send(notifier))
+  notifier.timer = { dueAt, cancel }
+}
+
+async function send(notifier: State): Promise<void> {
+  const { id, env, changed, wakeups, onError } = notifier
+  const runs = changed.size > MAX_NAMED ? null : [...changed]
+  changed.clear()
+  Object.assign(notifier, { timer: null, sending: true, urgent: false, sentAt: env.now() })
+  try {
+    await wakeups.notify(JSON.stringify({ from: id, runs } satisfies Message))
+  } catch (error) {
+    onError(error, 'waking other processes')
+  }
+  notifier.sending = false
+  if (changed.size > 0) schedule(notifier)
+}

@@ -1,0 +1,99 @@
+import type { Codec } from '../core/codec.ts'
+import { ValidationError } from '../core/error.ts'
+import { readLabels, readStatuses, requireInteger } from '../core/filter.ts'
+import type { RunFilter } from '../core/handle.ts'
+import { requireText } from '../core/job.ts'
+import type { Entry } from '../core/journal.ts'
+import { toRun, type Run } from '../core/run.ts'
+import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
+import type { RunQuery, Store } from '../store/store.ts'
+
+/** What anyone may know of the runs. */
+export interface Reads {
+  getRun(runId: string): Promise<Run | null>
+  getRuns(filter?: RunFilter): Promise<Run[]>
+  getSteps(runId: string): Promise<Step[]>
+  getLogs(runId: string, page?: LogPage): Promise<Log[]>
+}
+
+/** Which lines of a log: those after a position (default: from the beginning), at most so many (default: all). */
+export interface LogPage {
+  readonly after?: number | undefined
+  readonly limit?: number | undefined
+}
+
+const PAGE_SIZE = 1000
+
+export function createReads(store: Store, codec: Codec): Reads {
+  return {
+    async getRun(runId) {
+      requireText(runId, 'run id')
+      const record = await store.run(runId)
+      return record === null ? null : toRun(record, codec)
+    },
+    async getRuns(filter = {}) {
+      const query = readFilter(filter)
+      const records = query.limit === 0 ? [] : await store.runs(query)
+      return records.map((record) => toRun(record, codec))
+    },
+    async getSteps(runId) {
+      const entries: Entry[] = []
+      for await (const page of journalOf(store, runId, 0)) entries.push(...page)
+      return stepsOf(entries, codec)
+    },
+    async getLogs(runId, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) {
+      requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
+      requireInteger(limit, 'limit', 0, Number.MAX_SAFE_INTEGER)
+      const logs: Log[] = []
+      for await (const page of journalOf(store, runId, after)) {
+        logs.push(...page.flatMap((entry) => toLog(entry, codec) ?? []))
+        if (logs.length >= limit) break
+      }
+      return logs.slice(0, limit)
+    },
+  }
+}
+
+/** A run's journal after a position, in pages; nothing when there is no such run. */
+async function* journalOf(
+  store: Store,
+  runId: string,
+  after: number,
+): AsyncGenerator<readonly Entry[]> {
+  requireText(runId, 'run id')
+  let position = after
+  while (true) {
+    const page = await store.journal(runId, position, PAGE_SIZE)
+    if (page === null) return
+    yield page.entries
+    if (page.entries.length < PAGE_SIZE) return
+    position = page.entries.at(-1)?.seq ?? position
+  }
+}
+
+const knownFilters = ['jobName', 'status', 'labels', 'limit', 'offset', 'cursor']
+
+/** The query that a filter asks for. Throws `ValidationError` that names what is wrong with it. */
+export function readFilter(filter: RunFilter): RunQuery {
+  const unknown = Object.keys(filter).find((key) => !knownFilters.includes(key))
+  if (unknown !== undefined) {
+    throw new ValidationError(
+      `unknown filter "${unknown}"; the filters are ${knownFilters.join(', ')}`,
+    )
+  }
+  const { jobName, status, labels, limit, offset, cursor } = filter
+  if (jobName !== undefined) requireText(jobName, 'jobName')
+  if (cursor !== undefined) requireText(cursor, 'cursor')
+  return {
+    ...(jobName === undefined ? {} : { jobName }),
+    ...(status === undefined ? {} : { statuses: readStatuses(status) }),
+    ...(labels === undefined ? {} : { labels: readLabels(labels) }),
+    ...(limit === undefined ? {} : { limit: readCount(limit, 'limit') }),
+    ...(offset === undefined ? {} : { offset: readCount(offset, 'offset') }),
+    ...(cursor === undefined ? {} : { cursor }),
+  }
+}
+
+function readCount(value: unknown, what: string): number {
+  return requireInteger(value, what, 0, Number.MAX_SAFE_INTEGER)
+}

@@ -1,0 +1,49 @@
+import { ValidationError } from '../core/error.ts'
+import type { JobHandle } from '../core/handle.ts'
+import type { JobDefinition } from '../core/job.ts'
+
+/** The handles of the jobs this process knows. */
+export interface Registry {
+  /** The handles under the keys they were registered with. */
+  readonly handles: Readonly<Record<string, JobHandle>>
+  register(definitions: Readonly<Record<string, JobDefinition>>): Record<string, JobHandle>
+  handle(jobName: string): JobHandle | undefined
+}
+
+/** Fills `jobs` with what is registered. */
+export function createRegistry(
+  jobs: Map<string, JobDefinition>,
+  createHandle: (job: JobDefinition) => JobHandle,
+): Registry {
+  const byName = new Map<string, JobHandle>()
+  const handles: Record<string, JobHandle> = {}
+
+  function check(definitions: Readonly<Record<string, JobDefinition>>): void {
+    const named = new Map(jobs)
+    for (const [key, job] of Object.entries(definitions)) {
+      if (typeof job?.name !== 'string' || typeof job.run !== 'function') {
+        throw new ValidationError(`register: "${key}" is not a job; make it with defineJob`)
+      }
+      if ((named.get(job.name) ?? job) !== job) {
+        throw new ValidationError(
+          `Job "${job.name}" is already registered with a different definition`,
+        )
+      }
+      named.set(job.name, job)
+    }
+  }
+
+  function register(definitions: Readonly<Record<string, JobDefinition>>) {
+    check(definitions)
+    const registered: Record<string, JobHandle> = {}
+    for (const [key, job] of Object.entries(definitions)) {
+      const handle = byName.get(job.name) ?? createHandle(job)
+      jobs.set(job.name, job)
+      byName.set(job.name, handle)
+      registered[key] = handles[key] = handle
+    }
+    return registered
+  }
+
+  return { handles, register, handle: (jobName) => byName.get(jobName) }
+}

@@ -1,0 +1,238 @@
+import type { JobDefinition } from '../core/job.ts'
+import type { Claim, Fact } from '../store/store.ts'
+import { createBackoff } from './backoff.ts'
+import { execute, handBack, type Execution, type ExecutionOptions } from './execution.ts'
+import { createLeaseKeeper, type LeaseKeeper } from './lease-keeper.ts'
+import { createRest, type Rest } from './rest.ts'
+
+/** A worker from its start to the end of its drain. */
+export interface Session {
+  /** Something can be claimed, now or at `dueAt`. It only makes the session look earlier. */
+  poke(dueAt?: number | null): void
+  /** Another process may have changed something: what can be claimed, or who holds which run. */
+  pokeFromElsewhere(): void
+  /** The run was cancelled by this process. */
+  cancelled(runId: string): void
+  /** Claims nothing more; `over` resolves when nothing executes any more. */
+  stop(): void
+  /** Hands all runs back for other workers. */
+  abandon(): void
+  readonly over: Promise<void>
+  /** Runs whose execution ended here. */
+  executed(): number
+}
+
+export interface SessionOptions extends Omit<ExecutionOptions, 'onFinishing'> {
+  readonly jobs: ReadonlyMap<string, JobDefinition>
+  readonly slots: number
+  readonly pollMs: number
+  readonly heartbeatMs: number
+  readonly leaseMs: number
+  readonly onFacts: (facts: readonly Fact[]) => void
+  /** Runs to claim at most, then it stops. */
+  readonly maxRuns: number
+  /** Stops when nothing is due. */
+  readonly untilIdle: boolean
+}
+
+interface State extends SessionOptions {
+  readonly workerId: string
+  readonly keeper: LeaseKeeper
+  readonly rest: Rest
+  readonly executions: Map<string, Execution>
+  /** Executions that use a slot: those whose last write is on its way do not. */
+  readonly occupied: Set<Execution>
+  /** There may be something to claim: claim without looking first. */
+  hinted: boolean
+  lookAt: number
+  claimed: number
+  executed: number
+  stopping: boolean
+  checking: boolean
+}
+
+const PROMOTE_LIMIT = 1000
+// Others who claim at the same moment are through by then.
+const CONTENTION_MS = 5
+
+export function createSession(options: SessionOptions): Session {
+  const { env, store, leaseMs } = options
+  const workerId = env.id()
+  const executions = new Map<string, Execution>()
+  const session: State = {
+    ...options,
+    workerId,
+    executions,
+    keeper: createLeaseKeeper({
+      ...options,
+      store,
+      executions,
+      worker: { workerId, leaseMs },
+      onFact: (fact) => options.onFacts([fact]),
+    }),
+    rest: createRest(env),
+    occupied: new Set(),
+    hinted: true,
+    lookAt: 0,
+    claimed: 0,
+    executed: 0,
+    stopping: false,
+    checking: false,
+  }
+  const over = work(session).then(() => drained(session))
+  return {
+    poke: (dueAt = null) => poke(session, dueAt),
+    pokeFromElsewhere: () => pokeFromElsewhere(session),
+    cancelled: (runId) => executions.get(runId)?.cancel(),
+    stop: () => stop(session),
+    abandon() {
+      for (const execution of executions.values()) execution.release()
+    },
+    over,
+    executed: () => session.executed,
+  }
+}
+
+/** The worker's loop: do what there is to do, then rest until there may be more. */
+async function work(session: State): Promise<void> {
+  const { env, rest, onError } = session
+  const backoff = createBackoff(env)
+  while (!session.stopping) {
+    try {
+      await round(session)
+      backoff.reset()
+    } catch (error) {
+      onError(error, 'looking for runs')
+      session.lookAt = env.now() + backoff.next()
+    }
+    if (!session.stopping) await rest.until(session.lookAt)
+  }
+}
+
+/** Claims what can be claimed, and sets when to look again. */
+async function round(session: State): Promise<void> {
+  const { env, pollMs } = session
+  if (session.hinted && room(session) > 0) {
+    session.hinted = false
+    await claim(session)
+  }
+  while (!session.stopping && env.now() >= session.lookAt) {
+    const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
+    const due = nextDueAt !== null && nextDueAt <= env.now()
+    if (due) session.onFacts(await session.store.promote(PROMOTE_LIMIT, env.now()))
+    if (orphans) await reclaim(session)
+    const contended = ready && room(session) > 0 && (await claim(session)) === 0
+    if (due) continue
+    const inMs = contended ? CONTENTION_MS * (1 + env.random()) : pollMs
+    session.lookAt = Math.min(env.now() + inMs, nextDueAt ?? Number.POSITIVE_INFINITY)
+    if (isIdle(session, ready)) stop(session)
+  }
+}
+
+function room({ slots, occupied, maxRuns, claimed }: State): number {
+  return Math.min(slots - occupied.size, maxRuns - claimed)
+}
+
+/** Whether a session that ends when nothing is due has come to its end. */
+function isIdle(session: State, ready: boolean): boolean {
+  const { untilIdle, executions, maxRuns, claimed } = session
+  return untilIdle && executions.size === 0 && (!ready || claimed >= maxRuns)
+}
+
+async function claim(session: State): Promise<number> {
+  const { writer, keeper, workerId, leaseMs } = session
+  const jobs = namesOf(session)
+  if (jobs.length === 0) return 0
+  const renew = keeper.isDue()
+  const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session), renew })
+  take(session, claims)
+  keeper.claimed(renew)
+  return claims.length
+}
+
+async function reclaim(session: State): Promise<void> {
+  const { store, env, keeper, workerId, leaseMs, maxCrashes } = session
+  const limit = Math.max(0, room(session))
+  const request = { workerId, leaseMs, jobs: namesOf(session), limit, maxCrashes }
+  const { claimed, others } = await store.reclaim(request, env.now())
+  session.onFacts([...others, ...claimed])
+  take(session, claimed)
+  keeper.claimed(claimed.length > 0)
+}
+
+function take(session: State, claims: readonly Claim[]): void {
+  for (const claim of claims) {
+    const { run } = claim
+    session.executions.get(run.id)?.lose()
+    const job = session.jobs.get(run.jobName)
+    const execution =
+      session.stopping || job === undefined
+        ? handBack(claim, executionOptions(session))
+        : execute(claim, job, executionOptions(session))
+    session.claimed++
+    session.occupied.add(execution)
+    session.executions.set(run.id, execution)
+    void execution.over.then(() => ended(session, execution))
+  }
+}
+
+function executionOptions(session: State): ExecutionOptions {
+  return { ...session, onFinishing: (execution) => vacate(session, execution) }
+}
+
+/** The slot is free: what is claimed into it shares the transaction with the last write of the run. */
+function vacate(session: State, execution: Execution): void {
+  if (session.occupied.delete(execution)) poke(session, null)
+}
+
+function ended(session: State, execution: Execution): void {
+  const { executions } = session
+  session.executed++
+  if (executions.get(execution.run.id) === execution) executions.delete(execution.run.id)
+  vacate(session, execution)
+  if (session.untilIdle && executions.size === 0) session.lookAt = 0
+  session.rest.call()
+}
+
+function poke(session: State, dueAt: number | null): void {
+  if (dueAt !== null && dueAt > session.env.now()) {
+    session.lookAt = Math.min(session.lookAt, dueAt)
+  } else {
+    session.hinted = true
+  }
+  session.rest.call()
+}
+
+function pokeFromElsewhere(session: State): void {
+  session.lookAt = 0
+  session.rest.call()
+  void checkLeases(session)
+}
+
+/** At most one check at a time: others' commits may follow each other closely. */
+async function checkLeases(session: State): Promise<void> {
+  if (session.checking || session.executions.size === 0) return
+  session.checking = true
+  try {
+    await session.keeper.check()
+  } catch (error) {
+    session.onError(error, 'checking the lease')
+  }
+  session.checking = false
+}
+
+function stop(session: State): void {
+  session.stopping = true
+  session.rest.call()
+}
+
+async function drained(session: State): Promise<void> {
+  while (session.executions.size > 0) {
+    await Promise.all([...session.executions.values()].map(({ over }) => over))
+  }
+  session.keeper.stop()
+}
+
+function namesOf({ jobs }: State): string[] {
+  return [...jobs.keys()]
+}

@@ -1,0 +1,87 @@
+import type { Env } from '../core/env.ts'
+import { CancelledError, NotFoundError, RunFailedError, TimeoutError } from '../core/error.ts'
+import type { RunRecord } from '../core/run.ts'
+import { isTerminal } from '../core/transitions.ts'
+
+export interface WaitOptions {
+  readonly runId: string
+  readonly read: (runId: string) => Promise<RunRecord | null>
+  /** Calls back when the run may have changed; the result stops that. */
+  readonly watch: (onChange: () => void) => () => void
+  readonly env: Env
+  readonly pollMs: number
+  readonly timeoutMs: number | null
+  readonly timeoutMessage: string
+  readonly signal: AbortSignal | null
+}
+
+/** The completed run, whichever process executes it. Everything else it can come to rejects. */
+export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
+  const { env, timeoutMs, timeoutMessage, signal, watch, runId, read } = options
+  const changes = createChanges(env, options.pollMs)
+  const stops = [
+    watch(changes.mark),
+    timeoutMs === null
+      ? () => {}
+      : env.after(timeoutMs, () => changes.fail(new TimeoutError(timeoutMessage))),
+  ]
+  const onAbort = (): void => changes.fail(signal?.reason)
+  signal?.addEventListener('abort', onAbort)
+  try {
+    signal?.throwIfAborted()
+    while (true) {
+      const run = await read(runId)
+      if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
+      if (isTerminal(run.status)) return completed(run)
+      await changes.next()
+    }
+  } finally {
+    for (const stop of stops) stop()
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+function completed(run: RunRecord): RunRecord {
+  if (run.status === 'cancelled') throw new CancelledError(`Run ${run.id} was cancelled`)
+  if (run.status === 'failed') {
+    throw new RunFailedError(run.id, run.error ?? { name: 'Error', message: 'unknown error' })
+  }
+  return run
+}
+
+interface Changes {
+  mark(): void
+  fail(reason: unknown): void
+  /** Resolves at the next change since the last call, or after a while without one. */
+  next(): Promise<void>
+}
+
+function createChanges(env: Env, pollMs: number): Changes {
+  let changed = false
+  let failure: { readonly reason: unknown } | null = null
+  let wake: (() => void) | null = null
+  return {
+    mark() {
+      changed = true
+      wake?.()
+    },
+    fail(reason) {
+      failure ??= { reason }
+      wake?.()
+    },
+    async next() {
+      if (!changed && failure === null) {
+        await new Promise<void>((resolve) => {
+          const cancel = env.after(pollMs, resolve)
+          wake = () => {
+            cancel()
+            resolve()
+          }
+        })
+      }
+      wake = null
+      changed = false
+      if (failure !== null) throw failure.reason
+    },
+  }
+}

@@ -1,0 +1,93 @@
+import { createSession, type Session, type SessionOptions } from './session.ts'
+
+/** Starts and stops the execution of runs in this process: one session after the other, never two. */
+export interface Worker extends Pick<Session, 'poke' | 'pokeFromElsewhere' | 'cancelled'> {
+  /** No-op while it runs; during a drain it takes effect after it. */
+  start(): void
+  isRunning(): boolean
+  /** Resolves when nothing executes here any more. After `timeoutMs` (null: never) runs are handed back. */
+  stop(timeoutMs: number | null): Promise<void>
+  /** Claims and executes until nothing is due, `maxRuns` were claimed, or `maxMs` are over. Returns how many. */
+  processUntilIdle(maxRuns: number, maxMs: number | null): Promise<number>
+}
+
+type WorkerOptions = Omit<SessionOptions, 'maxRuns' | 'untilIdle'>
+
+interface State {
+  readonly options: WorkerOptions
+  readonly sessions: Set<Session>
+  running: Session | null
+  drain: Promise<void> | null
+  startAfterDrain: boolean
+}
+
+export function createWorker(options: WorkerOptions): Worker {
+  const worker: State = {
+    options,
+    sessions: new Set(),
+    running: null,
+    drain: null,
+    startAfterDrain: false,
+  }
+  return {
+    start: () => start(worker),
+    isRunning: () => worker.running !== null,
+    stop: (timeoutMs) => stop(worker, timeoutMs),
+    processUntilIdle: (maxRuns, maxMs) => processUntilIdle(worker, maxRuns, maxMs),
+    poke: (dueAt) => worker.sessions.forEach((session) => session.poke(dueAt)),
+    pokeFromElsewhere: () => worker.sessions.forEach((session) => session.pokeFromElsewhere()),
+    cancelled: (runId) => worker.sessions.forEach((session) => session.cancelled(runId)),
+  }
+}
+
+function open(worker: State, how: Pick<SessionOptions, 'maxRuns' | 'untilIdle'>): Session {
+  const session = createSession({ ...worker.options, ...how })
+  worker.sessions.add(session)
+  return session
+}
+
+function start(worker: State): void {
+  if (worker.drain !== null) worker.startAfterDrain = true
+  else worker.running ??= open(worker, { maxRuns: Number.POSITIVE_INFINITY, untilIdle: false })
+}
+
+async function stop(worker: State, timeoutMs: number | null): Promise<void> {
+  const { running } = worker
+  worker.startAfterDrain = false
+  if (running === null) return
+  worker.drain ??= drain(worker, running)
+  const cancel = abandonAfter(worker, running, timeoutMs)
+  await worker.drain
+  cancel()
+}
+
+async function drain(worker: State, session: Session): Promise<void> {
+  session.stop()
+  await session.over
+  worker.sessions.delete(session)
+  worker.running = null
+  worker.drain = null
+  if (worker.startAfterDrain) start(worker)
+}
+
+async function processUntilIdle(
+  worker: State,
+  maxRuns: number,
+  maxMs: number | null,
+): Promise<number> {
+  const session = open(worker, { maxRuns, untilIdle: true })
+  const cancel = abandonAfter(worker, session, maxMs)
+  await session.over
+  cancel()
+  worker.sessions.delete(session)
+  return session.executed()
+}
+
+/** Stops the session after `ms` and hands its runs back; the returned function calls that off. */
+function abandonAfter({ options }: State, session: Session, ms: number | null): () => void {
+  if (ms === null) return () => {}
+  return options.env.after(ms, () => {
+    session.stop()
+    session.abandon()
+  })
+}

@@ -1,0 +1,48 @@
+import { V7Generator } from 'uuidv7'
+import type { Env, Scope } from './core/env.ts'
+
+/** The environment of a real process. */
+export function createEnv(): Env {
+  const ids = new V7Generator()
+  return {
+    now: () => Date.now(),
+    after(ms, fn) {
+      const timer = setTimeout(fn, ms)
+      return () => clearTimeout(timer)
+    },
+    turn: createTurn(),
+    random: () => Math.random(),
+    scope: createScope,
+    id: () => ids.generateOrResetWithTs(Date.now()).toString(),
+  }
+}
+
+/** `setImmediate` where it exists; a browser's timers are clamped to 4 ms, its message channel is not. */
+function createTurn(): (fn: () => void) => void {
+  if (typeof setImmediate === 'function') return (fn) => void setImmediate(fn)
+  const { port1, port2 } = new MessageChannel()
+  const queue: (() => void)[] = []
+  port1.onmessage = () => queue.shift()?.()
+  return (fn) => {
+    queue.push(fn)
+    port2.postMessage(null)
+  }
+}
+
+interface AsyncHooks {
+  AsyncLocalStorage: new <T>() => {
+    run<R>(value: T, fn: () => R): R
+    getStore(): T | undefined
+  }
+}
+
+/** Asked of the process, not imported: browsers have neither, and a bundler must not look for it. */
+function createScope<T>(): Scope<T> | null {
+  const { process } = globalThis as {
+    process?: { getBuiltinModule?: (id: string) => unknown }
+  }
+  const hooks = process?.getBuiltinModule?.('async_hooks') as AsyncHooks | undefined
+  if (hooks === undefined) return null
+  const storage = new hooks.AsyncLocalStorage<T>()
+  return { run: (value, fn) => storage.run(value, fn), get: () => storage.getStore() }
+}

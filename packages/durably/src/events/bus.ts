@@ -1,0 +1,109 @@
+import type { Codec } from '../core/codec.ts'
+import {
+  toEvent,
+  type DurablyEvent,
+  type EventHandler,
+  type EventRun,
+  type EventType,
+} from '../core/event.ts'
+import type { Entry } from '../core/journal.ts'
+
+/** Someone who follows one run. */
+export interface Watcher {
+  /** The run has, or may have, changed: there may be more to read. */
+  onChange(): void
+  /** Something that is not in the journal. */
+  onTick?(tick: DurablyEvent): void
+}
+
+/** What this process says it committed, and hints that others did. */
+export interface Bus {
+  on<E extends EventType>(type: E, handler: EventHandler<E>): () => void
+  /** Sees what listeners throw. */
+  onError(handler: (error: unknown) => void): () => void
+  /** Announces an entry that was committed. */
+  fact(entry: Entry, run: EventRun): void
+  /** Announces what stands in no journal. */
+  event(event: DurablyEvent): void
+  /** Another process may have changed this run; null: any run. */
+  changedElsewhere(runId: string | null): void
+  watch(runId: string, watcher: Watcher): () => void
+}
+
+type Handler = (event: never) => void | Promise<void>
+
+export function createBus(codec: Codec): Bus {
+  const handlers = new Map<EventType, Set<Handler>>()
+  const errorHandlers = new Set<(error: unknown) => void>()
+  const watchers = new Map<string, Set<Watcher>>()
+
+  function failed(error: unknown): void {
+    for (const handler of errorHandlers) {
+      try {
+        handler(error)
+      } catch {
+        // Whoever is told of errors has nobody to tell of their own.
+      }
+    }
+  }
+
+  function deliver(event: DurablyEvent): void {
+    for (const handler of handlers.get(event.type) ?? []) {
+      try {
+        Promise.resolve(handler(event as never)).catch(failed)
+      } catch (error) {
+        failed(error)
+      }
+    }
+  }
+
+  const watching = (runId: string): Watcher[] => [...(watchers.get(runId) ?? [])]
+  return {
+    // Wrapped, so that the same function added twice counts twice, and each is taken back on its own.
+    on: (type, handler) => {
+      const own: Handler = (event) => (handler as Handler)(event)
+      return addTo(setOf(handlers, type), own)
+    },
+    onError: (handler) => addTo(errorHandlers, (error: unknown) => handler(error)),
+    fact(entry, run) {
+      if ((handlers.get(entry.kind)?.size ?? 0) > 0) {
+        try {
+          deliver(toEvent(entry, run, codec))
+        } catch (error) {
+          failed(error)
+        }
+      }
+      for (const watcher of watching(run.id)) watcher.onChange()
+    },
+    event(event) {
+      deliver(event)
+      if (event.runId === null) return
+      for (const watcher of watching(event.runId)) {
+        if (event.type === 'run:delete') watcher.onChange()
+        else watcher.onTick?.(event)
+      }
+    },
+    changedElsewhere(runId) {
+      const runIds = runId === null ? [...watchers.keys()] : [runId]
+      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange()
+    },
+    watch(runId, watcher) {
+      const remove = addTo(setOf(watchers, runId), watcher)
+      return () => {
+        remove()
+        if (watchers.get(runId)?.size === 0) watchers.delete(runId)
+      }
+    },
+  }
+}
+
+function setOf<K, V>(map: Map<K, Set<V>>, key: K): Set<V> {
+  const set = map.get(key) ?? new Set()
+  map.set(key, set)
+  return set
+}
+
+function addTo<T>(set: Set<T>, value: T): () => void {
+  set.add(value)
+  return () => void set.delete(value)
+}

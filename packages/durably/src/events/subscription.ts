@@ -1,0 +1,181 @@
+import type { Codec } from '../core/codec.ts'
+import type { Env } from '../core/env.ts'
+import { NotFoundError } from '../core/error.ts'
+import { toEvent, type DurablyEvent } from '../core/event.ts'
+import type { Entry } from '../core/journal.ts'
+import { toIso, type Labels, type Progress, type RunRecord } from '../core/run.ts'
+import { isTerminal, transitions } from '../core/transitions.ts'
+import type { Watcher } from './bus.ts'
+
+export interface SubscriptionOptions {
+  readonly runId: string
+  /** The position after which to begin; 0 is the beginning. */
+  readonly after: number
+  /** The run and the next entries after a position; null when there is no such run. */
+  readonly read: (
+    after: number,
+    limit: number,
+  ) => Promise<{ readonly run: RunRecord; readonly entries: readonly Entry[] } | null>
+  readonly watch: (watcher: Watcher) => () => void
+  readonly env: Env
+  readonly codec: Codec
+  /** How often to read when no sign of a change comes. */
+  readonly pollMs: number
+  readonly onError: (error: unknown) => void
+}
+
+interface State extends SubscriptionOptions {
+  position: number
+  readonly ticks: DurablyEvent[]
+  changed: boolean
+  wake: (() => void) | null
+  unwatch: () => void
+  /** The run executes in this process: its ticks come from there, and are ahead of the database. */
+  local: boolean
+  progress: string
+  about: { readonly jobName: string; readonly labels: Labels } | null
+  cancelled: boolean
+}
+
+const PAGE_SIZE = 500
+const MAX_TICKS = 1000
+
+/** All facts of a run after a position, then what follows, in order and without gaps: the journal, read on. */
+export function createSubscription(options: SubscriptionOptions): ReadableStream<DurablyEvent> {
+  const sub: State = {
+    ...options,
+    position: options.after,
+    ticks: [],
+    changed: true,
+    wake: null,
+    unwatch: () => {},
+    local: false,
+    progress: 'null',
+    about: null,
+    cancelled: false,
+  }
+  return new ReadableStream<DurablyEvent>({
+    start() {
+      sub.unwatch = sub.watch({ onChange: () => change(sub), onTick: (tick) => onTick(sub, tick) })
+    },
+    pull: (controller) => pull(sub, controller),
+    cancel() {
+      sub.cancelled = true
+      sub.unwatch()
+      sub.wake?.()
+    },
+  })
+}
+
+/** Called when the reader wants more: resolves when it got some. */
+async function pull(
+  sub: State,
+  controller: ReadableStreamDefaultController<DurablyEvent>,
+): Promise<void> {
+  while (!sub.cancelled) {
+    await untilChanged(sub)
+    sub.changed = false
+    let page: Awaited<ReturnType<State['read']>>
+    try {
+      page = await sub.read(sub.position, PAGE_SIZE)
+    } catch (error) {
+      sub.onError(error)
+      continue
+    }
+    if (sub.cancelled) return
+    const events = page === null ? deleted(sub) : eventsOf(sub, page)
+    if (page?.entries.length === PAGE_SIZE) sub.changed = true
+    for (const event of events) controller.enqueue(event)
+    if (page === null || (!sub.changed && isOver(page))) return close(sub, controller)
+    if (events.length > 0) return
+  }
+}
+
+async function untilChanged(sub: State): Promise<void> {
+  if (sub.changed || sub.ticks.length > 0) return
+  await new Promise<void>((resolve) => {
+    const cancel = sub.env.after(sub.pollMs, resolve)
+    sub.wake = () => {
+      cancel()
+      resolve()
+    }
+  })
+  sub.wake = null
+}
+
+/** The facts of a page, and between them the ticks that came after the fact before. */
+function eventsOf(
+  sub: State,
+  { run, entries }: { run: RunRecord; entries: readonly Entry[] },
+): DurablyEvent[] {
+  sub.about = run
+  const ended = isTerminal(run.status)
+  // A terminal fact stays the last word.
+  const events = ended ? progressOf(sub, run) : []
+  for (const entry of entries) {
+    events.push(...ticksBefore(sub, entry.seq))
+    events.push(toEvent(entry, run, sub.codec))
+    sub.position = entry.seq
+  }
+  if (entries.length < PAGE_SIZE) events.push(...ticksBefore(sub, sub.position + 1))
+  if (!ended) events.push(...progressOf(sub, run))
+  return events
+}
+
+function ticksBefore(sub: State, sequence: number): DurablyEvent[] {
+  const later = sub.ticks.findIndex((tick) => tick.sequence >= sequence)
+  return sub.ticks.splice(0, later === -1 ? sub.ticks.length : later)
+}
+
+/** Progress of a run that executes elsewhere is known from the run alone. */
+function progressOf(sub: State, run: RunRecord): DurablyEvent[] {
+  const progress: Progress | null = run.progress
+  const text = JSON.stringify(progress)
+  if (sub.local || progress === null || text === sub.progress) return []
+  sub.progress = text
+  return [{ type: 'run:progress', ...fields(sub, toIso(run.updatedAt)), progress }]
+}
+
+function deleted(sub: State): DurablyEvent[] {
+  if (sub.about === null) return []
+  const timestamp = toIso(sub.env.now())
+  return [{ type: 'run:delete', ...fields(sub, timestamp), sequence: sub.position + 1 }]
+}
+
+function fields({ runId, about, position }: State, timestamp: string) {
+  const { jobName, labels } = about ?? { jobName: '', labels: {} }
+  return { timestamp, sequence: position, runId, jobName, labels }
+}
+
+/** Whether the run ended, was not retried since, and nothing of it is left to read. */
+function isOver({ run, entries }: { run: RunRecord; entries: readonly Entry[] }): boolean {
+  const last = entries.at(-1)?.kind
+  return isTerminal(run.status) && (last === undefined || endings.has(last))
+}
+
+const endings: ReadonlySet<string> = new Set(
+  Object.values(transitions)
+    .filter(({ to }) => to !== null && isTerminal(to))
+    .map(({ event }) => event),
+)
+
+function close(sub: State, controller: ReadableStreamDefaultController<DurablyEvent>): void {
+  sub.unwatch()
+  if (sub.about === null) controller.error(new NotFoundError(`Run not found: ${sub.runId}`))
+  else controller.close()
+}
+
+function change(sub: State): void {
+  sub.changed = true
+  sub.wake?.()
+}
+
+/** Of several steps of progress only the last counts; of ticks that nobody reads the oldest go. */
+function onTick(sub: State, tick: DurablyEvent): void {
+  sub.local = true
+  const last = sub.ticks.at(-1)
+  if (tick.type === 'run:progress' && last?.type === 'run:progress') sub.ticks.pop()
+  sub.ticks.push(tick)
+  if (sub.ticks.length > MAX_TICKS) sub.ticks.shift()
+  sub.wake?.()
+}

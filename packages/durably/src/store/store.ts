@@ -1,0 +1,202 @@
+import type { Encoded } from '../core/codec.ts'
+import type { ErrorDetail } from '../core/error.ts'
+import type { Entry, NewEntry } from '../core/journal.ts'
+import type { Labels, Progress, RunRecord } from '../core/run.ts'
+import type { RunStatus } from '../core/transitions.ts'
+
+/**
+ * What the engine needs of a database, no more. `memory.ts` is the reference; `sql/` passes the same suite.
+ *
+ * Every operation is one transaction, or a bounded number of reads. Every operation may be sent again after
+ * an error whose outcome is unknown: what was done the first time is found, not done twice.
+ */
+export interface Store {
+  /** Creates or upgrades the tables. Several processes may do it at once. */
+  migrate(): Promise<void>
+  /** The group commit: what a process has to write now, in one transaction. */
+  write(batch: Batch, now: number): Promise<Written>
+  /** What a worker could do now, or by when. Reads only, at a cost that does not grow with the tables. */
+  look(jobs: readonly string[], now: number): Promise<Outlook>
+  /** Makes due runs claimable and cancels pending ones past their time, at most `limit` of each. */
+  promote(limit: number, now: number): Promise<Fact[]>
+  /** Takes over, hands on or gives up runs of workers whose lease ran out. */
+  reclaim(request: ReclaimRequest, now: number): Promise<Reclaimed>
+  /** Renews a worker's lease on all its runs, and tells which runs those are. */
+  renew(worker: WorkerLease, now: number): Promise<Lease[]>
+  /** The same answer without renewing: one read. */
+  leases(workerId: string): Promise<Lease[]>
+  /** Changes a run from outside, if the transition table allows it. */
+  act(request: ActRequest, now: number): Promise<Acted>
+  /** Stops or continues the claiming of a job's runs, in every worker. */
+  setPaused(jobName: string, paused: boolean, now: number): Promise<void>
+  /** Deletes at most `limit` terminal runs that `filter` matches and that ended before `before`; returns their ids. */
+  purge(filter: RunQuery, before: number, limit: number): Promise<string[]>
+
+  run(id: string): Promise<RunRecord | null>
+  /** Newest first. */
+  runs(query: RunQuery): Promise<RunRecord[]>
+  /** The run and the next `limit` entries of its journal after position `after`; null when there is no such run. */
+  journal(runId: string, after: number, limit: number): Promise<JournalPage | null>
+
+  /**
+   * A number that is another one whenever another connection may have committed since. Null where the
+   * database has none: then wake-ups come by other ways, or only polling.
+   */
+  readonly version: (() => Promise<number>) | null
+  close(): Promise<void>
+}
+
+/** The right to write to a run. */
+export interface Lease {
+  readonly runId: string
+  readonly generation: number
+}
+
+/** A worker as its row says it. */
+export interface WorkerLease {
+  readonly workerId: string
+  /** Milliseconds that the lease holds from now. */
+  readonly leaseMs: number
+}
+
+export interface Batch {
+  readonly commits: readonly Commit[]
+  readonly runs: readonly NewRun[]
+  readonly claim: ClaimRequest | null
+}
+
+/** The answers, in the order of the requests. */
+export interface Written {
+  readonly commits: readonly Answer[]
+  readonly runs: readonly Enqueued[]
+  readonly claimed: readonly Claim[]
+}
+
+/** A fenced write of a run's holder: entries and at most one transition, all or nothing. */
+export interface Commit {
+  readonly lease: Lease
+  /** Of the run: what ends with it is freed in the same transaction. */
+  readonly concurrencyKey: string | null
+  readonly entries: readonly NewEntry[]
+  /** Absent: as it was. */
+  readonly progress?: Progress
+  /** Notes the step that is about to execute. */
+  readonly executing?: string
+  readonly transition?: Transition
+}
+
+/** What a holder can do with its run. Its entry is the last of the commit's entries. */
+export type Transition =
+  | { readonly name: 'complete'; readonly output: Encoded }
+  | { readonly name: 'fail'; readonly error: ErrorDetail }
+  | { readonly name: 'release' }
+
+/**
+ * `committed`, also when it had been before and only the answer was lost; `cancelled` and `lost`: nothing was
+ * written, the lease is gone.
+ */
+export type Answer = 'committed' | 'cancelled' | 'lost'
+
+export interface NewRun {
+  /** Made by the caller, so that sending it again is the same run. */
+  readonly id: string
+  readonly jobName: string
+  readonly payload: Encoded
+  readonly idempotencyKey: string | null
+  readonly concurrencyKey: string | null
+  readonly labels: Labels
+  readonly priority: number
+  /** Null: now. */
+  readonly dueAt: number | null
+  readonly expireAt: number | null
+  /** Take the job's pending run with this concurrency key that never started, if there is one. */
+  readonly coalesce: boolean
+}
+
+export interface Enqueued {
+  readonly disposition: 'created' | 'idempotent' | 'coalesced'
+  readonly run: RunRecord
+  /** What was written: nothing for an idempotent hit. */
+  readonly entry: Entry | null
+}
+
+export interface ClaimRequest extends WorkerLease {
+  /** The jobs this worker knows. */
+  readonly jobs: readonly string[]
+  readonly limit: number
+  /** Whether the lease is renewed along with it: it must be, unless it was lately. */
+  readonly renew: boolean
+}
+
+/** A run this worker now executes. Its record is as of the claim, its entry the `run:start` written by it. */
+export interface Claim {
+  readonly run: RunRecord
+  readonly entry: Entry
+}
+
+export interface ReclaimRequest extends WorkerLease {
+  readonly jobs: readonly string[]
+  /** Runs to take over at most. Runs of jobs that are unknown here or paused are handed on beyond it. */
+  readonly limit: number
+  /** A run whose workers died so often in a row fails. */
+  readonly maxCrashes: number
+}
+
+export interface Reclaimed {
+  readonly claimed: readonly Claim[]
+  /** Of runs that were handed on (`run:release`) or given up (`run:fail`). */
+  readonly others: readonly Fact[]
+}
+
+/** Something that is now true of a run, to be announced. */
+export interface Fact {
+  readonly run: RunRecord
+  readonly entry: Entry
+}
+
+export interface Outlook {
+  /** A run of the asked jobs can be claimed. */
+  readonly ready: boolean
+  /** The next time `promote` has something to do; in the past when it has now. Null: never, as things stand. */
+  readonly nextDueAt: number | null
+  /** The lease of a worker that holds runs ran out. */
+  readonly orphans: boolean
+}
+
+/**
+ * `release` hands back a run that names a worker which does not execute it; it is fenced by `generation`.
+ */
+export type ActRequest =
+  | { readonly transition: 'cancel' | 'retry' | 'delete'; readonly runId: string }
+  | { readonly transition: 'release'; readonly runId: string; readonly generation: number }
+
+export type Acted =
+  | {
+      readonly done: true
+      readonly run: RunRecord
+      readonly entry: Entry | null
+      readonly lastSeq: number
+    }
+  /** The status that forbade it; null when there is no such run. */
+  | { readonly done: false; readonly status: RunStatus | null }
+
+export interface RunQuery {
+  readonly jobName?: string
+  /** Empty or absent: any. */
+  readonly statuses?: readonly RunStatus[]
+  readonly labels?: Labels
+  /** Only runs older than the one with this id, which need not exist any more. */
+  readonly cursor?: string
+  readonly limit?: number
+  readonly offset?: number
+}
+
+export interface JournalPage {
+  readonly run: RunRecord
+  readonly entries: readonly Entry[]
+}
+
+/** The database understood the write and will never take it: sending it again cannot help. */
+export class RejectedWriteError extends Error {
+  override readonly name = 'RejectedWriteError'
+}
