@@ -1,0 +1,37 @@
+import { entryData, type Entry } from '../../core/journal.ts'
+import type { Enqueued, NewRun } from '../store.ts'
+import { allowedFrom } from './allowed-from.ts'
+import type { Session } from './database.ts'
+import type { Append } from './journal.ts'
+import { runColumns, toRunRecord } from './run-row.ts'
+import type { Sql } from './sql.ts'
+
+/** Answers with the run that takes the place of `run`: its job's pending one of that key that never started. */
+export type Coalesce = (session: Session, run: NewRun, now: number) => Promise<Enqueued | null>
+
+export function createCoalesce(sql: Sql, append: Append): Coalesce {
+  const find = sql.write(`
+    select ${runColumns(sql.tables)} from ${sql.tables.runs} r
+    where r.concurrency_key = $key::text and r.job = $job::text and r.concurrency_key is not null
+      and r.status ${allowedFrom('expire')} and r.started_at is null
+      and (r.expire_at is null or r.expire_at > $now::int8)
+    order by r.due_at, r.id limit 1
+    ${sql.forUpdate}`)
+
+  return async (session, { jobName, concurrencyKey }, now) => {
+    const [row] = await session.rows(find, { job: jobName, key: concurrencyKey, now })
+    if (row === undefined) return null
+    const run = toRunRecord({ ...row, last_at: now })
+    const [entry] = await append(session, [
+      {
+        runId: run.id,
+        generation: run.generation,
+        kind: 'run:coalesced',
+        name: null,
+        at: now,
+        data: entryData('run:coalesced', {}),
+      },
+    ])
+    return { disposition: 'coalesced', run, entry: entry as Entry }
+  }
+}

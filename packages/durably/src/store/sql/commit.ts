@@ -1,0 +1,221 @@
+import { isLegal, type RunStatus, transitions } from '../../core/transitions.ts'
+import type { Answer, Commit, Transition } from '../store.ts'
+import { allowedFrom } from './allowed-from.ts'
+import type { Row, Session } from './database.ts'
+import { toBoolean } from './run-row.ts'
+import type { Sql } from './sql.ts'
+
+/** Commits in one statement each, or all in one: an entry of a run goes in if and only if its lease holds. */
+export interface CommitSteps {
+  /** Whether the commits are entries alone, so that one statement writes them. */
+  isPlain(commits: readonly Commit[]): boolean
+  /** One statement; in a transaction or by itself. */
+  append(session: Session, commits: readonly Commit[]): Promise<Answer[]>
+  /** What else the commits change, after `append`. Tells whose transition it made. */
+  change(session: Session, commits: readonly Commit[], now: number): Promise<ReadonlySet<string>>
+}
+
+export function createCommit(sql: Sql): CommitSteps {
+  const append = createAppend(sql)
+  const note = createNote(sql)
+  const transit = createTransit(sql)
+  const settle = createSettle(sql)
+
+  return {
+    isPlain: (commits) => commits.every(isPlain),
+    append: async (session, commits) => {
+      if (commits.length === 0) return []
+      const written = await append(session, commits)
+      return written ? commits.map(() => 'committed') : settle(session, commits)
+    },
+    change: async (session, commits, now) => {
+      await note(session, commits, now)
+      return transit(session, commits, now)
+    },
+  }
+}
+
+function isPlain({ entries, progress, executing, transition }: Commit): boolean {
+  const alone = progress === undefined && executing === undefined && transition === undefined
+  return alone && entries.length > 0
+}
+
+/** Answers whether all entries went in now. */
+function createAppend(sql: Sql) {
+  const { journal, runs } = sql.tables
+  const insert = `insert into ${journal} (run_id, seq, generation, kind, name, at, data)`
+  const holds = `r.status ${allowedFrom('complete')}`
+  const one = sql.write(`
+    ${insert}
+    select r.id, $seq::int8, r.generation, $kind::text, $name::text, $at::int8, $data::text
+    from ${runs} r
+    where r.id = $runId::text and r.generation = $generation::int8 and ${holds}
+    ${sql.forShare}
+    on conflict (run_id, seq) do nothing`)
+  const many = sql.write(`
+    ${insert}
+    select r.id, b.seq, r.generation, b.kind, b.name, b.at, b.data
+    from ${sql.rows('b', '$entries', {
+      run_id: 'text',
+      generation: 'int8',
+      seq: 'int8',
+      kind: 'text',
+      name: 'text',
+      at: 'int8',
+      data: 'text',
+    })}
+    join ${runs} r on r.id = b.run_id and r.generation = b.generation and ${holds}
+    where true order by r.id, b.seq
+    ${sql.forShare}
+    on conflict (run_id, seq) do nothing`)
+
+  return async (session: Session, commits: readonly Commit[]): Promise<boolean> => {
+    const [first] = commits
+    if (first !== undefined && commits.length === 1 && first.entries.length === 1) {
+      return (await session.change(one, { ...first.lease, ...first.entries[0] })) === 1
+    }
+    const entries = commits.flatMap(({ lease, entries }) =>
+      entries.map((entry) => ({ run_id: lease.runId, generation: lease.generation, ...entry })),
+    )
+    // Without entries there is no fence to pass: the runs are asked.
+    if (commits.some((commit) => commit.entries.length === 0)) {
+      if (entries.length > 0) await session.change(many, { entries: JSON.stringify(entries) })
+      return false
+    }
+    return (await session.change(many, { entries: JSON.stringify(entries) })) === entries.length
+  }
+}
+
+/** Notes progress and the step that is about to execute, of runs that go on. */
+function createNote(sql: Sql) {
+  const { runs } = sql.tables
+  const update = sql.write(`
+    update ${runs} as r set
+      progress = coalesce(b.progress, r.progress),
+      executing = coalesce(b.executing, r.executing),
+      updated_at = $now::int8
+    from ${sql.rows('b', '$notes', {
+      run_id: 'text',
+      generation: 'int8',
+      progress: 'text',
+      executing: 'text',
+    })}
+    where r.id = b.run_id and r.generation = b.generation and r.status ${allowedFrom('complete')}`)
+
+  return async (session: Session, commits: readonly Commit[], now: number): Promise<void> => {
+    const notes = commits.filter((c) => c.progress !== undefined || c.executing !== undefined)
+    if (notes.length === 0) return
+    // One row for a run: of two rows, a database may apply either.
+    const byRun = new Map<string, Record<string, unknown>>()
+    for (const { lease, progress, executing } of notes) {
+      byRun.set(lease.runId, {
+        ...byRun.get(lease.runId),
+        run_id: lease.runId,
+        generation: lease.generation,
+        ...(progress === undefined ? {} : { progress: JSON.stringify(progress) }),
+        ...(executing === undefined ? {} : { executing }),
+      })
+    }
+    await session.change(update, { now, notes: JSON.stringify([...byRun.values()]) })
+  }
+}
+
+/** Makes the transitions; answers the ids of the runs that made theirs now. */
+function createTransit(sql: Sql) {
+  const { runs } = sql.tables
+  const update = sql.write(`
+    update ${runs} as r set
+      status = b.status,
+      ready = (b.status = 'pending'),
+      worker = null,
+      holds_key = (r.holds_key and b.status = 'pending'),
+      executing = case when b.status = 'pending' then r.executing end,
+      output = b.output,
+      output_format = b.output_format,
+      error = b.error,
+      updated_at = $now::int8,
+      completed_at = case when b.status <> 'pending' then $now::int8 end
+    from ${sql.rows('b', '$changes', {
+      run_id: 'text',
+      generation: 'int8',
+      status: 'text',
+      output: 'text',
+      output_format: 'text',
+      error: 'text',
+    })}
+    where r.id = b.run_id and r.generation = b.generation and r.status ${allowedFrom('complete')}
+    returning id`)
+
+  return async (session: Session, commits: readonly Commit[], now: number) => {
+    const changes = commits.flatMap(({ lease, transition }) =>
+      transition === undefined
+        ? []
+        : [{ run_id: lease.runId, generation: lease.generation, ...columnsOf(transition) }],
+    )
+    if (changes.length === 0) return new Set<string>()
+    const changed = await session.rows(update, { now, changes: JSON.stringify(changes) })
+    return new Set(changed.map((row) => row.id as string))
+  }
+}
+
+function columnsOf(transition: Transition): Record<string, unknown> {
+  const status: RunStatus = transitions[transition.name].to
+  switch (transition.name) {
+    case 'complete':
+      return { status, output: transition.output.text, output_format: transition.output.format }
+    case 'fail':
+      return { status, error: JSON.stringify(transition.error) }
+    case 'release':
+      return { status }
+  }
+}
+
+/**
+ * Reads what became of commits that did not all go in now: an earlier answer may have been lost. The whole entry
+ * is compared, since the store itself writes under the generation of a worker that died.
+ */
+function createSettle(sql: Sql) {
+  const { journal, runs } = sql.tables
+  const find = sql.read(`
+    select b.i, r.generation, r.status,
+      exists (
+        select 1 from ${journal} e
+        where e.run_id = b.run_id and e.seq = b.seq and e.generation = b.generation
+          and e.kind = b.kind and e.at = b.at and e.data = b.data
+      ) as is_written
+    from ${sql.rows('b', '$commits', {
+      i: 'int8',
+      run_id: 'text',
+      generation: 'int8',
+      seq: 'int8',
+      kind: 'text',
+      at: 'int8',
+      data: 'text',
+    })}
+    join ${runs} r on r.id = b.run_id`)
+
+  return async (session: Session, commits: readonly Commit[]): Promise<Answer[]> => {
+    const wanted = commits.map(({ lease, entries }, i) => ({
+      i,
+      run_id: lease.runId,
+      generation: lease.generation,
+      ...entries.at(-1),
+    }))
+    const answers: Answer[] = commits.map(() => 'lost')
+    for (const row of await session.rows(find, { commits: JSON.stringify(wanted) })) {
+      const i = Number(row.i)
+      const commit = commits[i]
+      if (commit !== undefined) answers[i] = answerOf(commit, row)
+    }
+    return answers
+  }
+}
+
+function answerOf({ lease, entries }: Commit, row: Row): Answer {
+  const status = row.status as RunStatus
+  const generation = Number(row.generation)
+  const holds = isLegal('release', status) && generation === lease.generation
+  if (entries.length === 0 ? holds : toBoolean(row.is_written)) return 'committed'
+  const wasCancelled = status === transitions.cancel.to && generation === lease.generation + 1
+  return wasCancelled ? 'cancelled' : 'lost'
+}

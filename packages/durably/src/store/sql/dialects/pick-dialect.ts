@@ -1,0 +1,26 @@
+import type { Dialect } from 'kysely'
+import type { Env } from '../../../core/env.ts'
+import { ValidationError } from '../../../core/error.ts'
+import type { SqlDialect } from '../sql-dialect.ts'
+import { createPostgresDialect } from './postgres.ts'
+import { createSqliteDialect } from './sqlite.ts'
+
+export interface DialectOptions {
+  readonly dialect: Dialect
+  readonly env: Env
+  readonly tablePrefix: string
+  readonly synchronous: 'full' | 'normal'
+}
+
+/** By what the adapter says of the database; names of classes do not survive a bundler. */
+export function pickDialect(options: DialectOptions): SqlDialect {
+  const { supportsReturning, supportsTransactionalDdl } = options.dialect.createAdapter()
+  if (supportsReturning !== true) {
+    throw new ValidationError(
+      'dialect must be a Kysely dialect for SQLite (better-sqlite3, node:sqlite, libSQL, SQLocal) or PostgreSQL (pg, postgres.js, PGlite)',
+    )
+  }
+  return supportsTransactionalDdl === true
+    ? createPostgresDialect(options)
+    : createSqliteDialect(options)
+}

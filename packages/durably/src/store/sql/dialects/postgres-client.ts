@@ -1,0 +1,49 @@
+/** What is used of a `pg.Pool`. */
+export interface PgPool {
+  readonly options?: { readonly max?: number | undefined }
+  readonly Client?: unknown
+  connect(): Promise<PgClient>
+  query(text: string, values: unknown[]): Promise<unknown>
+  on(event: 'connect', listener: (client: PgClient) => void): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export interface PgClient {
+  query(query: PgQuery): Promise<PgResult>
+  on(event: 'notification', listener: (message: PgNotification) => void): unknown
+  on(event: 'error' | 'end', listener: (error?: Error) => void): unknown
+  release(destroy?: boolean): void
+}
+
+export interface PgQuery {
+  readonly name?: string
+  readonly text: string
+  readonly values: unknown[]
+}
+
+interface PgResult {
+  readonly command: string
+  readonly rowCount: number | null
+  readonly rows: unknown[]
+}
+
+interface PgNotification {
+  readonly channel: string
+  readonly payload?: string | undefined
+}
+
+/** What is used of a postgres.js client. */
+export interface PostgresJsClient {
+  listen(
+    channel: string,
+    onNotify: (message: string) => void,
+    onListen: () => void,
+  ): PromiseLike<{ unlisten(): Promise<void> }>
+  notify(channel: string, message: string): PromiseLike<unknown>
+}
+
+/** What is used of a PGlite. */
+export interface PGliteClient {
+  listen(channel: string, onNotify: (message: string) => void): Promise<() => Promise<void>>
+  query(text: string, values: unknown[]): Promise<unknown>
+}

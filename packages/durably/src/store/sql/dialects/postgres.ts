@@ -1,0 +1,73 @@
+import type { Dialect, Driver } from 'kysely'
+import type { SqlDialect } from '../sql-dialect.ts'
+import { savepointsOf } from './savepoints.ts'
+
+const CLOCK = '(extract(epoch from clock_timestamp()) * 1000)::int8'
+
+// Any number that other products are unlikely to lock.
+const MIGRATION_LOCK = '7310868735422185471'
+
+/** PostgreSQL, on many connections or on one. */
+export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }): SqlDialect {
+  return {
+    kysely: {
+      createAdapter: () => dialect.createAdapter(),
+      createDriver: () => withoutDestroy(dialect.createDriver()),
+      createIntrospector: (db) => dialect.createIntrospector(db),
+      createQueryCompiler: () => dialect.createQueryCompiler(),
+    },
+    transaction: { isolationLevel: 'read committed' },
+    numbered: true,
+    parameter: (position, type) => `$${position}::${type}`,
+    text: 'text collate "C"',
+    clustered: '',
+    columnsOf: `
+      select c.table_name, c.column_name from information_schema.columns c
+      where c.table_schema = current_schema()
+        and c.table_name in (select json_array_elements_text(($tables::text)::json))`,
+    migrationLock: `select pg_advisory_xact_lock(${MIGRATION_LOCK})`,
+    forShare: 'for share of r',
+    forUpdate: 'for update of r',
+    skipLocked: 'for update of r skip locked',
+    leaseNow: `(${CLOCK} + $skew::int8)`,
+    isShared: () => true,
+    dataVersion: null,
+    rows: (name, parameter, columns) => {
+      const fields = Object.entries(columns).map(([column, type]) => `${column} ${type}`)
+      return `json_to_recordset((${parameter}::text)::json) as ${name}(${fields.join(', ')})`
+    },
+    texts: (name, parameter) =>
+      `json_array_elements_text((${parameter}::text)::json) as ${name}(value)`,
+    searchEach: (outer, name, table, search) =>
+      `${outer} cross join lateral (select p.id, p.priority, p.due_at from ${table} p ${search}) ${name}`,
+    greatest: (a, b) => `greatest(${a}, ${b})`,
+    json: (column) => `${column}::json`,
+    isRejected: (error) => rejectedClasses.has(stateOf(error).slice(0, 2)),
+    isConflict: (error) => conflicts.has(stateOf(error)),
+  }
+}
+
+// Data exception, integrity constraint violation, program limit exceeded.
+const rejectedClasses = new Set(['22', '23', '54'])
+
+// Serialization failure, deadlock.
+const conflicts = new Set(['40001', '40P01'])
+
+function stateOf(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}
+
+/** The pool or instance belongs to whoever made it. */
+function withoutDestroy(driver: Driver): Driver {
+  return {
+    init: (options) => driver.init(options),
+    acquireConnection: (options) => driver.acquireConnection(options),
+    beginTransaction: (connection, settings) => driver.beginTransaction(connection, settings),
+    commitTransaction: (connection) => driver.commitTransaction(connection),
+    rollbackTransaction: (connection) => driver.rollbackTransaction(connection),
+    releaseConnection: (connection) => driver.releaseConnection(connection),
+    ...savepointsOf(driver),
+    destroy: async () => {},
+  }
+}

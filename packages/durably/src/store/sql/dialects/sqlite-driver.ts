@@ -1,0 +1,125 @@
+import {
+  CompiledQuery,
+  SelectQueryNode,
+  type DatabaseConnection,
+  type Driver,
+  type QueryResult,
+} from 'kysely'
+import type { Env } from '../../../core/env.ts'
+import { savepointsOf } from './savepoints.ts'
+import { createGate, type Gate } from './sqlite-gate.ts'
+
+export interface SqliteDriverOptions {
+  readonly env: Env
+  readonly synchronous: 'full' | 'normal'
+}
+
+/** The user's driver with our settings, the write lock first in every transaction, and a fair wait for it. */
+export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions): Driver {
+  const wrapped = new WeakMap<DatabaseConnection, LockingConnection>()
+  const connections = new WeakMap<DatabaseConnection, LockingConnection>()
+
+  function wrap(connection: DatabaseConnection): LockingConnection {
+    const known = wrapped.get(connection)
+    if (known !== undefined) return known
+    const locking = createLockingConnection(connection, options.env)
+    wrapped.set(connection, locking)
+    connections.set(locking.connection, locking)
+    return locking
+  }
+
+  function unwrap(connection: DatabaseConnection): LockingConnection {
+    const locking = connections.get(connection)
+    if (locking === undefined) throw new Error('This connection is of another driver')
+    return locking
+  }
+
+  return {
+    init: async (initOptions) => {
+      await inner.init(initOptions)
+      const connection = await inner.acquireConnection(initOptions)
+      try {
+        await configure(connection, wrap(connection).gate, options.synchronous)
+      } finally {
+        await inner.releaseConnection(connection)
+      }
+    },
+    acquireConnection: async (acquireOptions) =>
+      wrap(await inner.acquireConnection(acquireOptions)).connection,
+    releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
+    beginTransaction: (connection, { accessMode }) =>
+      unwrap(connection).begin(accessMode === 'read only' ? 'begin' : 'begin immediate'),
+    commitTransaction: (connection) => unwrap(connection).commit(),
+    rollbackTransaction: (connection) => unwrap(connection).rollback(),
+    ...savepointsOf(inner),
+    // The database belongs to whoever made it.
+    destroy: async () => {},
+  }
+}
+
+interface LockingConnection {
+  readonly inner: DatabaseConnection
+  readonly connection: DatabaseConnection
+  readonly gate: Gate
+  begin(sql: string): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+}
+
+function createLockingConnection(inner: DatabaseConnection, env: Env): LockingConnection {
+  const gate = createGate(env, async () => {
+    const { rows } = await inner.executeQuery<{ data_version: number }>(dataVersion)
+    return Number(rows[0]?.data_version)
+  })
+  let isOpen = false
+
+  function executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (isOpen) return inner.executeQuery<R>(query)
+    const execute = () => inner.executeQuery<R>(query)
+    return SelectQueryNode.is(query.query) ? gate.retry(execute) : gate.enter(execute)
+  }
+
+  return {
+    inner,
+    gate,
+    connection: {
+      executeQuery,
+      streamQuery: (query, chunkSize) => inner.streamQuery(query, chunkSize),
+    },
+    begin: async (sql) => {
+      await gate.enter(() => inner.executeQuery(CompiledQuery.raw(sql)))
+      isOpen = true
+    },
+    commit: async () => {
+      await gate.retry(() => inner.executeQuery(commit))
+      isOpen = false
+    },
+    rollback: async () => {
+      isOpen = false
+      // Some errors end the transaction by themselves; the one that led here says more than this one would.
+      await inner.executeQuery(rollback).catch(() => {})
+    },
+  }
+}
+
+const commit = CompiledQuery.raw('commit')
+const rollback = CompiledQuery.raw('rollback')
+const dataVersion = CompiledQuery.raw('pragma data_version')
+
+async function configure(
+  connection: DatabaseConnection,
+  gate: Gate,
+  synchronous: SqliteDriverOptions['synchronous'],
+): Promise<void> {
+  const pragma = (text: string) =>
+    gate.retry(() => connection.executeQuery<Row>(CompiledQuery.raw(`pragma ${text}`)))
+  // Waiting inside SQLite would block the event loop, and starve other processes.
+  await pragma('busy_timeout = 0')
+  const { rows } = await pragma('journal_mode')
+  if (rows[0]?.journal_mode !== 'wal') await pragma('journal_mode = wal')
+  await pragma(`synchronous = ${synchronous}`)
+  // Only macOS tells the two ways to flush apart.
+  await pragma(`fullfsync = ${synchronous === 'full' ? 1 : 0}`)
+}
+
+type Row = Readonly<Record<string, unknown>>

@@ -1,0 +1,36 @@
+const BUSY = 5
+const PROTOCOL = 15
+
+// TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+const rejections = new Set([18, 19, 20, 25])
+
+// better-sqlite3 gives names only.
+const codesByName: readonly (readonly [name: string, code: number])[] = [
+  ['SQLITE_BUSY', BUSY],
+  ['SQLITE_PROTOCOL', PROTOCOL],
+  ['SQLITE_TOOBIG', 18],
+  ['SQLITE_CONSTRAINT', 19],
+  ['SQLITE_MISMATCH', 20],
+  ['SQLITE_RANGE', 25],
+]
+
+/** Another connection has the lock: nothing happened, and the same may work in a moment. */
+export function isBusy(error: unknown): boolean {
+  const code = primaryCode(error)
+  return code === BUSY || code === PROTOCOL
+}
+
+export function isRejection(error: unknown): boolean {
+  const code = primaryCode(error)
+  return code === undefined ? error instanceof RangeError : rejections.has(code)
+}
+
+/** SQLite's result code without its extension, from wherever the driver keeps it. */
+function primaryCode(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const { rawCode, errcode, code } = error as Record<string, unknown>
+  if (typeof rawCode === 'number') return rawCode & 0xff
+  if (typeof errcode === 'number') return errcode & 0xff
+  if (typeof code !== 'string') return undefined
+  return codesByName.find(([name]) => code.startsWith(name))?.[1]
+}

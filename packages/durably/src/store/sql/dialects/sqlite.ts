@@ -1,0 +1,66 @@
+import type { Dialect, Driver } from 'kysely'
+import type { SqlDialect } from '../sql-dialect.ts'
+import { createLazyDriver } from './lazy-driver.ts'
+import { clientOf, createHeldDriver } from './libsql-driver.ts'
+import { createSqliteDriver, type SqliteDriverOptions } from './sqlite-driver.ts'
+import { isRejection } from './sqlite-errors.ts'
+
+export interface SqliteOptions extends SqliteDriverOptions {
+  readonly dialect: Dialect
+  readonly tablePrefix: string
+}
+
+const CLOCK = `cast(round((julianday('now') - 2440587.5) * 86400000) as integer)`
+
+/** SQLite, whoever drives it: a library in this process, or a libSQL client of a file or of a server. */
+export function createSqliteDialect(options: SqliteOptions): SqlDialect {
+  const { dialect } = options
+  let made: Driver | undefined
+  // Once: with a url, each driver makes a client of its own.
+  const userDriver = () => (made ??= dialect.createDriver())
+  return {
+    kysely: {
+      createAdapter: () => dialect.createAdapter(),
+      createDriver: () => createLazyDriver(() => pickDriver(userDriver(), options)),
+      createIntrospector: (db) => dialect.createIntrospector(db),
+      createQueryCompiler: () => dialect.createQueryCompiler(),
+    },
+    transaction: {},
+    numbered: false,
+    parameter: () => '?',
+    text: 'text',
+    clustered: 'without rowid',
+    columnsOf: `
+      select m.name as table_name, c.name as column_name
+      from sqlite_master m join pragma_table_info(m.name) c
+      where m.name in (select t.value from json_each($tables::text) t)`,
+    migrationLock: null,
+    forShare: '',
+    forUpdate: '',
+    skipLocked: '',
+    leaseNow: `coalesce($leaseNow::int8, ${CLOCK} + $skew::int8)`,
+    isShared: () => {
+      const client = clientOf(userDriver())
+      return client !== null && client.protocol !== 'file'
+    },
+    dataVersion: 'select data_version as version from pragma_data_version',
+    rows: (name, parameter, columns) => {
+      const fields = Object.keys(columns).map((column) => `value ->> '${column}' as ${column}`)
+      return `(select ${fields.join(', ')} from json_each(${parameter}::text)) as ${name}`
+    },
+    texts: (name, parameter) => `json_each(${parameter}::text) as ${name}`,
+    searchEach: (outer, name, table, search) =>
+      `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,
+    greatest: (a, b) => `max(${a}, ${b})`,
+    json: (column) => column,
+    isRejected: isRejection,
+    // Whoever has the write lock is alone.
+    isConflict: () => false,
+  }
+}
+
+function pickDriver(driver: Driver, options: SqliteOptions): Driver {
+  const client = clientOf(driver)
+  if (client === null) return createSqliteDriver(driver, options)
+  return client.protocol === 'file' ? createHeldDriver(driver, client, options) : driver
+}

@@ -1,0 +1,43 @@
+import type { Enqueued, NewRun } from '../store.ts'
+import type { Coalesce } from './coalesce.ts'
+import type { Session } from './database.ts'
+import type { FindRuns, InsertRuns, Inserted } from './insert-runs.ts'
+import { addCounts, countKeys } from './keys.ts'
+
+export interface Enqueue {
+  /** What the runs are in answer to if they all exist already, else null. Reads only. */
+  known(session: Session, runs: readonly NewRun[]): Promise<Enqueued[] | null>
+  /** Inserts or coalesces runs whose concurrency keys the transaction has locked and counted. */
+  all(session: Session, runs: readonly NewRun[], now: number): Promise<Inserted>
+}
+
+export function createEnqueue(insert: InsertRuns, find: FindRuns, coalesce: Coalesce): Enqueue {
+  /** One by one, for each may be taken in by the one before. */
+  async function coalesceOrInsert(session: Session, run: NewRun, now: number): Promise<Inserted> {
+    const answers = new Map<NewRun, Enqueued>()
+    await find(session, [run], answers)
+    const answer = answers.get(run) ?? (await coalesce(session, run, now))
+    if (answer === null) return insert(session, [run], now)
+    return { enqueued: [answer], stayedAway: countKeys([run.concurrencyKey]) }
+  }
+
+  return {
+    known: async (session, runs) => {
+      const answers = new Map<NewRun, Enqueued>()
+      await find(session, runs, answers)
+      return answers.size === runs.length ? runs.map((run) => answers.get(run) as Enqueued) : null
+    },
+    all: async (session, runs, now) => {
+      const plain = runs.filter((run) => !run.coalesce)
+      const { enqueued, stayedAway } = await insert(session, plain, now)
+      const answers = new Map(plain.map((run, i) => [run, enqueued[i] as Enqueued]))
+      const away = new Map(stayedAway)
+      for (const run of runs.filter((candidate) => candidate.coalesce)) {
+        const one = await coalesceOrInsert(session, run, now)
+        answers.set(run, one.enqueued[0] as Enqueued)
+        addCounts(away, one.stayedAway)
+      }
+      return { enqueued: runs.map((run) => answers.get(run) as Enqueued), stayedAway: away }
+    },
+  }
+}

@@ -1,0 +1,48 @@
+import type { Entry, EntryKind } from '../../core/journal.ts'
+import type { Row, Session } from './database.ts'
+import type { Sql } from './sql.ts'
+
+/** An entry that takes the next position of its run's journal. */
+export type Appended = Omit<Entry, 'seq'>
+
+/** Appends to the journals of runs whose rows the transaction has locked. At most one entry for each run. */
+export type Append = (session: Session, entries: readonly Appended[]) => Promise<Entry[]>
+
+export function createAppend(sql: Sql): Append {
+  const { journal } = sql.tables
+  const rows = sql.rows('b', '$entries', {
+    run_id: 'text',
+    generation: 'int8',
+    kind: 'text',
+    name: 'text',
+    at: 'int8',
+    data: 'text',
+  })
+  const insert = sql.write(`
+    insert into ${journal} (run_id, seq, generation, kind, name, at, data)
+    select b.run_id,
+      coalesce((select max(e.seq) from ${journal} e where e.run_id = b.run_id), 0) + 1,
+      b.generation, b.kind, b.name, b.at, b.data
+    from ${rows}
+    returning run_id, seq`)
+
+  return async (session, entries) => {
+    if (entries.length === 0) return []
+    const values = entries.map(({ runId, ...rest }) => ({ run_id: runId, ...rest }))
+    const written = await session.rows(insert, { entries: JSON.stringify(values) })
+    const positions = new Map(written.map((row) => [row.run_id as string, Number(row.seq)]))
+    return entries.map((entry) => ({ ...entry, seq: positions.get(entry.runId) ?? 0 }))
+  }
+}
+
+export function toEntry(row: Row): Entry {
+  return {
+    runId: row.run_id as string,
+    seq: Number(row.seq),
+    generation: Number(row.generation),
+    kind: row.kind as EntryKind,
+    name: row.name as string | null,
+    at: Number(row.at),
+    data: row.data as string,
+  }
+}

@@ -1,0 +1,64 @@
+import { ValidationError } from '../../core/error.ts'
+import type { Database, Session } from './database.ts'
+import { migrations } from './migrations.ts'
+import type { Sql } from './sql.ts'
+import { tableNames } from './tables.ts'
+
+/** Creates or upgrades the tables. Throws `ValidationError`, having changed nothing, when they are not ours. */
+export function createMigrate(sql: Sql, database: Database): () => Promise<void> {
+  const { meta } = sql.tables
+  const columnsOf = sql.read(sql.columnsOf)
+  const readVersion = sql.read(`select value from ${meta} where name = 'version'`)
+  const lock = sql.migrationLock === null ? null : sql.read(sql.migrationLock)
+  const createMeta = sql.write(
+    `create table if not exists ${meta} (name ${sql.text} primary key not null, value text not null)`,
+  )
+  const writeVersion = sql.write(`
+    insert into ${meta} (name, value) values ('version', $version::text)
+    on conflict (name) do update set value = excluded.value`)
+
+  /** Zero where there are no tables yet. */
+  async function versionOf(session: Session): Promise<number> {
+    const names = tableNames.map((name) => `${sql.prefix}${name}`)
+    const found = await session.rows(columnsOf, { tables: JSON.stringify(names) })
+    if (found.length === 0) return 0
+    const metaColumns = found.filter((row) => row.table_name === `${sql.prefix}meta`)
+    const isOurs =
+      metaColumns
+        .map((row) => row.column_name)
+        .sort()
+        .join() === 'name,value'
+    const [row] = isOurs ? await session.rows(readVersion, {}) : []
+    const version = Number(row?.value)
+    if (!Number.isInteger(version)) throw unknownTables(`"${String(found[0]?.table_name)}"`)
+    if (version > migrations.length) throw newerTables(version)
+    return version
+  }
+
+  function unknownTables(table: string): ValidationError {
+    return new ValidationError(
+      `The database already has a table ${table} that Durably did not create. Nothing was changed. ` +
+        `Set the option tablePrefix (now '${sql.prefix}') to keep Durably's tables apart.`,
+    )
+  }
+
+  function newerTables(version: number): ValidationError {
+    return new ValidationError(
+      `The tables were made by a newer version of Durably (tables version ${version}, known here: ${migrations.length}). ` +
+        `Nothing was changed. Upgrade this process, or set the option tablePrefix (now '${sql.prefix}') to use other tables.`,
+    )
+  }
+
+  return async () => {
+    if ((await versionOf(database)) === migrations.length) return
+    await database.transaction(async (session) => {
+      if (lock !== null) await session.rows(lock, {})
+      const version = await versionOf(session)
+      await session.change(createMeta, {})
+      for (const migration of migrations.slice(version)) {
+        for (const text of migration(sql)) await session.change(sql.write(text), {})
+      }
+      await session.change(writeVersion, { version: String(migrations.length) })
+    })
+  }
+}

@@ -1,0 +1,123 @@
+import type { Sql } from './sql.ts'
+
+type Migration = (sql: Sql) => readonly string[]
+
+/** From each version of the tables to the next; what was published is never changed. */
+export const migrations: readonly Migration[] = [
+  (sql) => [...createTables(sql), ...createRunIndexes(sql), ...createViews(sql)],
+]
+
+function createTables({ tables, prefix, text, clustered }: Sql): string[] {
+  return [
+    // Large columns come last: what is searched and changed often must not lie behind them.
+    `create table ${tables.runs} (
+      id ${text} primary key not null,
+      job ${text} not null,
+      status ${text} not null,
+      ready bool not null,
+      priority int8 not null,
+      due_at int8 not null,
+      wake_at int8,
+      expire_at int8,
+      concurrency_key ${text},
+      holds_key bool not null,
+      worker ${text},
+      generation int8 not null,
+      attempt int8 not null,
+      crashes int8 not null,
+      inbox int8 not null,
+      executing text,
+      idempotency_key ${text},
+      parent_run_id ${text},
+      created_at int8 not null,
+      updated_at int8 not null,
+      started_at int8,
+      completed_at int8,
+      waiting_for text,
+      progress text,
+      labels text not null,
+      payload_format text not null,
+      payload text not null,
+      output_format text,
+      output text,
+      error text
+    )`,
+    `create table ${tables.journal} (
+      run_id ${text} not null,
+      seq int8 not null,
+      generation int8 not null,
+      kind text not null,
+      name text,
+      at int8 not null,
+      data text not null,
+      primary key (run_id, seq)
+    ) ${clustered}`,
+    `create table ${tables.workers} (
+      id ${text} primary key not null,
+      expires_at int8 not null,
+      seen_at int8 not null,
+      jobs text not null
+    ) ${clustered}`,
+    `create table ${tables.keys} (
+      key ${text} primary key not null,
+      runs int8 not null
+    ) ${clustered}`,
+    `create table ${tables.jobs} (
+      name ${text} primary key not null,
+      paused bool not null
+    ) ${clustered}`,
+    `create table ${tables.labels} (
+      name ${text} not null,
+      value ${text} not null,
+      run_id ${text} not null,
+      primary key (name, value, run_id)
+    ) ${clustered}`,
+    `create index "${prefix}labels_run" on ${tables.labels} (run_id)`,
+  ]
+}
+
+// Only what is claimable, blocked, delayed, held or ended is in the index that looks for it; no index has a
+// column that heartbeats or steps write.
+function createRunIndexes({ tables, prefix }: Sql): string[] {
+  const index = (name: string, definition: string, unique = '') =>
+    `create ${unique} index "${prefix}runs_${name}" on ${tables.runs} ${definition}`
+  return [
+    index('ready', '(job, priority desc, due_at, id) where ready'),
+    index('wake', '(wake_at) where wake_at is not null'),
+    index('expire', `(expire_at) where expire_at is not null and status = 'pending'`),
+    index('worker', '(worker) where worker is not null'),
+    index('status', '(status, id)'),
+    index('job', '(job, status, id)'),
+    index('completed', '(completed_at) where completed_at is not null'),
+    index('idempotency', '(job, idempotency_key) where idempotency_key is not null', 'unique'),
+    index('head', '(concurrency_key) where concurrency_key is not null and (ready or holds_key)'),
+    index(
+      'queue',
+      `(concurrency_key, due_at, id)
+      where concurrency_key is not null and status = 'pending' and wake_at is null`,
+    ),
+    index(
+      'unstarted',
+      `(concurrency_key, job, due_at, id)
+      where concurrency_key is not null and status = 'pending' and started_at is null`,
+    ),
+  ]
+}
+
+/** For people with a SQL prompt; the store itself does not read them. */
+function createViews({ tables, json }: Sql): string[] {
+  const data = json('e.data')
+  return [
+    `create view ${tables.steps} as
+    select e.run_id, e.seq, e.name,
+      case e.kind when 'step:complete' then 'completed' else 'failed' end as status,
+      e.at, ${data} -> 'duration' as duration, ${data} -> 'output' as output, ${data} -> 'error' as error
+    from ${tables.journal} e
+    where e.kind in ('step:complete', 'step:fail')`,
+    `create view ${tables.logs} as
+    select e.run_id, e.seq, e.name as step, e.at,
+      ${data} -> 'level' as level, ${data} -> 'message' as message, ${data} -> 'data' as data
+    from ${tables.journal} e
+    where e.kind = 'log:write'`,
+  ]
+}

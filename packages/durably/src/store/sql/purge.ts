@@ -1,0 +1,62 @@
+import { terminalStatuses } from '../../core/transitions.ts'
+import type { RunQuery, Store } from '../store.ts'
+import { allowedFrom } from './allowed-from.ts'
+import type { Database } from './database.ts'
+import { createRemoveTraces } from './remove-traces.ts'
+import type { Sql } from './sql.ts'
+
+export function createPurge(sql: Sql, database: Database): Store['purge'] {
+  const removeTraces = createRemoveTraces(sql)
+  const remove = sql.write(`
+    delete from ${sql.tables.runs}
+    where id in (select t.value from ${sql.texts('t', '$ids')}) and status ${allowedFrom('delete')}
+      and completed_at < $before::int8
+    returning id`)
+
+  return async (filter, before, limit) => {
+    const { text, params } = searchEnded(sql, filter)
+    const found = await database.rows(sql.read(text), { ...params, before, limit })
+    if (found.length === 0) return []
+    return database.transaction(async (session) => {
+      const ids = JSON.stringify(found.map((row) => row.id))
+      const removed = await session.rows(remove, { ids, before })
+      const runIds = removed.map((row) => row.id as string)
+      await removeTraces(session, runIds)
+      return runIds
+    })
+  }
+}
+
+/** Of a job, its statuses are walked from the oldest run; else the runs from the one that ended first. */
+function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
+  const params: Record<string, unknown> = { job: jobName }
+  const wanted = terminalStatuses.filter(
+    (status) => statuses === undefined || statuses.length === 0 || statuses.includes(status),
+  )
+  const hasLabels = Object.entries(labels ?? {}).map(([name, value], i) => {
+    params[`name${i}`] = name
+    params[`value${i}`] = value
+    return `and exists (
+      select 1 from ${sql.tables.labels} l
+      where l.name = $name${i}::text and l.value = $value${i}::text and l.run_id = r.id)`
+  })
+  const search = (condition: string, order: string) => `
+    select * from (
+      select r.id from ${sql.tables.runs} r
+      where ${condition} and r.completed_at is not null and r.completed_at < $before::int8
+        ${hasLabels.join(' ')}
+      order by ${order} limit $limit::int8
+    ) as a`
+  if (jobName === undefined) {
+    const list = wanted.map((status) => `'${status}'`).join(', ')
+    return {
+      text: search(`r.status in (${list === '' ? 'null' : list})`, 'r.completed_at'),
+      params,
+    }
+  }
+  const arms = wanted.map((status) =>
+    search(`r.job = $job::text and r.status = '${status}'`, 'r.id'),
+  )
+  const text = arms.length === 0 ? search('false', 'r.id') : arms.join(' union all ')
+  return { text: `select u.id from (${text}) as u limit $limit::int8`, params }
+}

@@ -1,0 +1,91 @@
+import type { RunRecord } from '../../core/run.ts'
+import { runStatuses } from '../../core/transitions.ts'
+import type { RunQuery } from '../store.ts'
+import type { Database } from './database.ts'
+import { runColumns, toRunRecord } from './run-row.ts'
+import type { Sql } from './sql.ts'
+
+// As good as none, and within reach of every database's integers.
+const NO_LIMIT = 2 ** 31
+
+export function createRuns(sql: Sql, database: Database) {
+  return async (query: RunQuery): Promise<RunRecord[]> => {
+    const { limit = NO_LIMIT, offset = 0 } = query
+    const { ids, params } = searchIds(sql, query)
+    const statement = sql.read(`
+      select ${runColumns(sql.tables)} from ${sql.tables.runs} r
+      where r.id in (
+        select u.id from (${ids}) as u order by u.id desc limit $limit::int8 offset $offset::int8)
+      order by r.id desc`)
+    const values = { ...params, limit, offset, reach: limit + offset }
+    return (await database.rows(statement, values)).map(toRunRecord)
+  }
+}
+
+interface Search {
+  /** Selects at least the first `$reach` ids of what is wanted. */
+  readonly ids: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+/** Every search walks one index from its newest entry, so that a page costs the same wherever it is. */
+function searchIds(sql: Sql, query: RunQuery): Search {
+  const labels = Object.entries(query.labels ?? {})
+  const params: Record<string, unknown> = { job: query.jobName, cursor: query.cursor }
+  labels.forEach(([name, value], i) => {
+    params[`name${i}`] = name
+    params[`value${i}`] = value
+  })
+  query.statuses?.forEach((status, i) => {
+    params[`status${i}`] = status
+  })
+  const ids = labels.length > 0 ? idsByLabels(sql, query, labels.length) : idsByStatus(sql, query)
+  return { ids, params }
+}
+
+/** One search for each status, then merged: a rare status is not looked for among the others. */
+function idsByStatus(sql: Sql, query: RunQuery): string {
+  const search = (conditions: readonly string[]) => `
+    select * from (
+      select r.id from ${sql.tables.runs} r
+      where ${[...conditions, ...after('r.id', query)].join(' and ')}
+      order by r.id desc limit $reach::int8
+    ) as a`
+  const job = query.jobName === undefined ? [] : ['r.job = $job::text']
+  if (query.statuses !== undefined && query.statuses.length > 0) {
+    const arms = query.statuses.map((_, i) => search([...job, `r.status = $status${i}::text`]))
+    return arms.join(' union all ')
+  }
+  if (job.length === 0) return search(['true'])
+  return runStatuses.map((status) => search([...job, `r.status = '${status}'`])).join(' union all ')
+}
+
+function idsByLabels(sql: Sql, query: RunQuery, count: number): string {
+  const { labels, runs } = sql.tables
+  const others = Array.from({ length: count - 1 }, (_, i) => {
+    const l = `l${i + 1}`
+    return `join ${labels} ${l} on ${l}.run_id = l0.run_id and ${isLabel(i + 1)}`
+  })
+  const statuses = query.statuses?.map((_, i) => `$status${i}::text`) ?? []
+  const conditions = [
+    isLabel(0),
+    ...after('l0.run_id', query),
+    ...(query.jobName === undefined ? [] : ['r.job = $job::text']),
+    ...(statuses.length === 0 ? [] : [`r.status in (${statuses.join(', ')})`]),
+  ]
+  return `
+    select * from (
+      select l0.run_id as id from ${labels} l0 ${others.join(' ')}
+      join ${runs} r on r.id = l0.run_id
+      where ${conditions.join(' and ')}
+      order by l0.run_id desc limit $reach::int8
+    ) as a`
+}
+
+function isLabel(i: number): string {
+  return `l${i}.name = $name${i}::text and l${i}.value = $value${i}::text`
+}
+
+function after(id: string, { cursor }: RunQuery): string[] {
+  return cursor === undefined ? [] : [`${id} < $cursor::text`]
+}

@@ -1,0 +1,47 @@
+import type { Dialect, TransactionSettings } from 'kysely'
+import type { ParameterStyle } from './statement.ts'
+
+export type ColumnType = 'text' | 'int8' | 'bool'
+
+/** What one database says differently from another. The statements are written once, over this. */
+export interface SqlDialect extends ParameterStyle {
+  /** The user's dialect, with a driver that does what the store needs and closes only what it opened. */
+  readonly kysely: Dialect
+  readonly transaction: TransactionSettings
+
+  /** The type of text that sorts by code point, whatever the database's locale. */
+  readonly text: string
+  /** What ends the definition of a table that is searched by its primary key alone. */
+  readonly clustered: string
+  /** Selects `table_name` and `column_name` of those of `$tables` (JSON) that exist. */
+  readonly columnsOf: string
+  /** Keeps other processes from migrating until the transaction ends; null where a transaction does so anyway. */
+  readonly migrationLock: string | null
+
+  /** What ends a select that locks its rows of the table called `r`; nothing where writers are alone anyway. */
+  readonly forShare: string
+  readonly forUpdate: string
+  readonly skipLocked: string
+
+  /** The time by which leases run: `$leaseNow`, or the database's own clock plus `$skew` where that is null. */
+  readonly leaseNow: string
+  /** Whether other machines, with other clocks, may use this database; known once it is used. */
+  isShared(): boolean
+  /** Selects a number, `version`, that changes with every commit of another connection; null where there is none. */
+  readonly dataVersion: string | null
+
+  /** The objects of the JSON array `parameter` as rows called `name`. */
+  rows(name: string, parameter: string, columns: Readonly<Record<string, ColumnType>>): string
+  /** The strings of the JSON array `parameter` as rows called `name`, with one column `value`. */
+  texts(name: string, parameter: string): string
+  /** `outer`, joined with the rows of `table`, called `p` in `search` and `name` outside, that `search` finds for each. */
+  searchEach(outer: string, name: string, table: string, search: string): string
+  greatest(a: string, b: string): string
+  /** A column of JSON text in a form that `->` applies to. */
+  json(column: string): string
+
+  /** The database understood and refuses: sending it again cannot help. */
+  isRejected(error: unknown): boolean
+  /** The database took the whole transaction back in favour of another: it may be tried again as it was. */
+  isConflict(error: unknown): boolean
+}

@@ -1,0 +1,82 @@
+import { Kysely, type Dialect } from 'kysely'
+import type { Env } from '../../core/env.ts'
+import type { Store } from '../store.ts'
+import { createAct } from './act.ts'
+import { createClaim } from './claim.ts'
+import { createCoalesce } from './coalesce.ts'
+import { createCommit } from './commit.ts'
+import { createDatabase, type Database } from './database.ts'
+import { pickDialect } from './dialects/pick-dialect.ts'
+import { createEnqueue } from './enqueue.ts'
+import { createRecordFacts } from './facts.ts'
+import { createFindRuns, createInsertRuns } from './insert-runs.ts'
+import { createAppend } from './journal.ts'
+import { createKeys } from './keys.ts'
+import { createLook } from './look.ts'
+import { createMigrate } from './migrate.ts'
+import { createSetPaused } from './pause.ts'
+import { createPromote } from './promote.ts'
+import { createPurge } from './purge.ts'
+import { createRead } from './read.ts'
+import { createReclaim } from './reclaim.ts'
+import { createRenew } from './renew.ts'
+import { createRuns } from './runs.ts'
+import { createSql, type Sql } from './sql.ts'
+import { createVersion } from './version.ts'
+import { createWorkers } from './workers.ts'
+import { createWrite } from './write.ts'
+
+export interface SqlStoreOptions {
+  readonly dialect: Dialect
+  readonly env: Env
+  readonly tablePrefix?: string
+  /** `normal` may lose the last commits in a power cut, and nothing else. */
+  readonly synchronous?: 'full' | 'normal'
+  /** Milliseconds that the database's clock is moved by, where leases go by that: for tests. */
+  readonly clockOffset?: (now: number) => number
+}
+
+export interface SqlStore {
+  readonly store: Store
+  /** The same database, for everyone else. Destroying it closes nothing that the user made. */
+  readonly db: Kysely<unknown>
+}
+
+/** Does no I/O. Throws `ValidationError` for a dialect or prefix that cannot be used. */
+export function createSqlStore(options: SqlStoreOptions): SqlStore {
+  const { env, clockOffset = () => 0 } = options
+  const { tablePrefix = 'durably_', synchronous = 'full' } = options
+  const dialect = pickDialect({ dialect: options.dialect, env, tablePrefix, synchronous })
+  const sql = createSql(dialect, tablePrefix)
+  const db = new Kysely<unknown>({ dialect: dialect.kysely })
+  const database = createDatabase(db, dialect, env, clockOffset)
+  return { store: createStore(sql, database, () => db.destroy()), db }
+}
+
+function createStore(sql: Sql, database: Database, close: () => Promise<void>): Store {
+  const append = createAppend(sql)
+  const keys = createKeys(sql)
+  const workers = createWorkers(sql, database)
+  const find = createFindRuns(sql)
+  const enqueue = createEnqueue(createInsertRuns(sql, find), find, createCoalesce(sql, append))
+  const claim = createClaim(sql, append)
+  const recordFacts = createRecordFacts(sql, append)
+  const { run, journal } = createRead(sql, database)
+  return {
+    migrate: createMigrate(sql, database),
+    write: createWrite(database, { commit: createCommit(sql), enqueue, claim, keys, workers }),
+    look: createLook(sql, database),
+    promote: createPromote(sql, database, { recordFacts, keys }),
+    reclaim: createReclaim(sql, database, { recordFacts, keys, workers }),
+    renew: createRenew(database, workers),
+    leases: (workerId) => workers.leases(database, workerId),
+    act: createAct(sql, database, { recordFacts, keys }),
+    setPaused: createSetPaused(sql, database),
+    purge: createPurge(sql, database),
+    run,
+    runs: createRuns(sql, database),
+    journal,
+    version: createVersion(sql, database),
+    close,
+  }
+}

@@ -1,0 +1,25 @@
+import { ValidationError } from '../../core/error.ts'
+
+const names = ['meta', 'runs', 'journal', 'workers', 'keys', 'jobs', 'labels'] as const
+const views = ['steps', 'logs'] as const
+
+export type TableName = (typeof names)[number] | (typeof views)[number]
+
+/** The tables as they stand in SQL, quoted. */
+export type Tables = Readonly<Record<TableName, string>>
+
+// The longest name made of it, of an index, stays under the 63 bytes that PostgreSQL keeps of a name.
+const MAX_PREFIX = 40
+
+export const tableNames: readonly TableName[] = [...names, ...views]
+
+/** Throws `ValidationError` when names cannot start with `prefix`. */
+export function nameTables(prefix: string): Tables {
+  if (!/^[A-Za-z_]\w*$/.test(prefix) || prefix.length > MAX_PREFIX) {
+    throw new ValidationError(
+      `tablePrefix must be a letter or underscore, then letters, digits and underscores, at most ${MAX_PREFIX} in all; got '${prefix}'`,
+    )
+  }
+  const quoted = tableNames.map((name) => [name, `"${prefix}${name}"`])
+  return Object.fromEntries(quoted) as Tables
+}

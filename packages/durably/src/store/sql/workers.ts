@@ -1,0 +1,66 @@
+import type { Lease, WorkerLease } from '../store.ts'
+import type { Database, Session } from './database.ts'
+import type { Sql } from './sql.ts'
+
+/** The rows of workers: a lease belongs to the worker, whatever it runs. */
+export interface Workers {
+  /** Renews the lease; `jobs` are noted when they are given. */
+  renew(session: Session, worker: WorkerLease, now: number, jobs?: readonly string[]): Promise<void>
+  /** Locks the worker's row, if it has one, to be renewed later in the transaction. */
+  lock(session: Session, workerId: string): Promise<void>
+  /** The runs that name the worker. */
+  leases(session: Session, workerId: string): Promise<Lease[]>
+  /** Forgets some of the workers that have not been seen for long and have no runs. */
+  forgetGone(session: Session, now: number): Promise<void>
+  /** Forgets those of the workers, whose rows the transaction has locked, that have no runs. */
+  forget(session: Session, workerIds: readonly string[]): Promise<void>
+}
+
+// A worker that wrote within this time is shown as live.
+const GONE_AFTER_MS = 120_000
+const MAX_FORGOTTEN = 10
+
+export function createWorkers(sql: Sql, database: Database): Workers {
+  const { workers, runs } = sql.tables
+  const renew = sql.write(`
+    insert into ${workers} as w (id, expires_at, seen_at, jobs)
+    values ($workerId::text, ${sql.leaseNow} + $leaseMs::int8, ${sql.leaseNow}, coalesce($jobs::text, '[]'))
+    on conflict (id) do update set expires_at = excluded.expires_at, seen_at = excluded.seen_at,
+      jobs = coalesce($jobs::text, w.jobs)`)
+  const lock = sql.write(`
+    select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
+  const leases = sql.read(`
+    select r.id, r.generation from ${runs} r where r.worker = $workerId::text order by r.id`)
+  const hasNoRuns = `not exists (select 1 from ${runs} r where r.worker = w.id)`
+  const isGone = `
+    w.expires_at < ${sql.leaseNow} and w.seen_at < ${sql.leaseNow} - ${GONE_AFTER_MS} and ${hasNoRuns}`
+  const findGone = sql.read(`select w.id from ${workers} w where ${isGone} limit ${MAX_FORGOTTEN}`)
+  const forget = `
+    delete from ${workers} as w
+    where w.id in (select t.value from ${sql.texts('t', '$ids')})`
+  const forgetGone = sql.write(`${forget} and ${isGone}`)
+  const forgetIdle = sql.write(`${forget} and ${hasNoRuns}`)
+
+  return {
+    renew: async (session, { workerId, leaseMs }, now, jobs) => {
+      const known = jobs === undefined ? null : JSON.stringify(jobs)
+      await session.change(renew, { workerId, leaseMs, jobs: known, ...database.leaseTime(now) })
+    },
+    lock: async (session, workerId) => {
+      await session.rows(lock, { workerId })
+    },
+    leases: async (session, workerId) => {
+      const rows = await session.rows(leases, { workerId })
+      return rows.map((row) => ({ runId: row.id as string, generation: Number(row.generation) }))
+    },
+    forgetGone: async (session, now) => {
+      const gone = await session.rows(findGone, database.leaseTime(now))
+      if (gone.length === 0) return
+      const ids = JSON.stringify(gone.map((row) => row.id))
+      await session.change(forgetGone, { ids, ...database.leaseTime(now) })
+    },
+    forget: async (session, workerIds) => {
+      await session.change(forgetIdle, { ids: JSON.stringify(workerIds) })
+    },
+  }
+}
