@@ -76,6 +76,17 @@ export function isTerminal(status: RunStatus): boolean {
   return isLegal('delete', status)
 }
 
+const endings: ReadonlySet<string> = new Set(
+  Object.values(transitions)
+    .filter(({ to }) => to === null || isTerminal(to))
+    .map(({ event }) => event),
+)
+
+/** Whether a run has ended, or is gone, once this was announced of it. */
+export function isEnding(event: string): boolean {
+  return endings.has(event)
+}
+
 /** The statuses at which a run has ended. */
 export const terminalStatuses: readonly RunStatus[] = transitions.delete.from
 

@@ -26,12 +26,14 @@ export interface LeaseKeeperOptions {
 /** An idle worker only says that it is there. */
 const IDLE_HEARTBEAT_MS = 60_000
 
+type Strangers = ReadonlyMap<string, Lease>
+
 interface State extends LeaseKeeperOptions {
   renewedAt: number
   /** When a renewal was tried last, whatever came of it. */
   triedAt: number
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
-  strangers: ReadonlySet<string>
+  strangers: Strangers
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
   stopped: boolean
 }
@@ -40,8 +42,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
     renewedAt: Number.NEGATIVE_INFINITY,
-    triedAt: Number.NEGATIVE_INFINITY,
-    strangers: new Set(),
+    triedAt: options.env.now(),
+    strangers: new Map(),
     timer: null,
     stopped: false,
   }
@@ -87,8 +89,12 @@ async function renew(keeper: State, dueAt: number): Promise<void> {
   const lateMs = startedAt - dueAt
   if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
   try {
-    keeper.strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
+    const strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
     keeper.renewedAt = startedAt
+    for (const [name, lease] of strangers) {
+      if (keeper.strangers.has(name)) await handBack(keeper, lease)
+    }
+    keeper.strangers = strangers
   } catch (error) {
     // Tried again with the next heartbeat: until someone takes the runs, nothing is lost.
     onError(error, CONTEXT)
@@ -104,11 +110,11 @@ function tooLate(lateMs: number): Error {
   )
 }
 
-/** Compares what the database says this worker holds with what it executes. Returns the runs it does not know. */
+/** Compares what the database says this worker holds with what it executes. Returns what it does not execute. */
 async function reconcile(
   keeper: State,
   ask: (store: Store) => Promise<Lease[]>,
-): Promise<ReadonlySet<string>> {
+): Promise<Strangers> {
   const { store, executions } = keeper
   const asked = [...executions.values()]
   const leases = await ask(store)
@@ -118,10 +124,7 @@ async function reconcile(
     if (generations.get(runId) !== generation) await giveUp(keeper, execution)
   }
   const strangers = leases.filter(({ runId }) => !executions.has(runId))
-  for (const lease of strangers) {
-    if (keeper.strangers.has(nameOf(lease))) await handBack(keeper, lease)
-  }
-  return new Set(strangers.map(nameOf))
+  return new Map(strangers.map((lease) => [`${lease.runId} ${lease.generation}`, lease]))
 }
 
 async function giveUp({ store }: State, execution: Execution): Promise<void> {
@@ -136,8 +139,4 @@ async function handBack(keeper: State, { runId, generation }: Lease): Promise<vo
   const { store, env, onFact } = keeper
   const acted = await store.act({ transition: 'release', runId, generation }, env.now())
   if (acted.done && acted.entry !== null) onFact({ run: acted.run, entry: acted.entry })
-}
-
-function nameOf({ runId, generation }: Lease): string {
-  return `${runId} ${generation}`
 }

@@ -6,6 +6,7 @@ import { parseWith, requireText } from '../core/job.ts'
 import type { Settings } from '../core/options.ts'
 import { toIso, toRun, type Labels, type RunRecord } from '../core/run.ts'
 import type { DurablyEvent } from '../core/event.ts'
+import { isEnding } from '../core/transitions.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
 import { createSubscription } from '../events/subscription.ts'
 import { createActions, type Actions } from './actions.ts'
@@ -151,6 +152,11 @@ async function waitFor(
     runId,
     signal: signal ?? null,
     read: (id) => store.run(id),
-    watch: (onChange) => watch(engine, bus, runId, { onChange }),
+    watch: (onChange) =>
+      watch(engine, bus, runId, {
+        onChange(event) {
+          if (event === null || isEnding(event)) onChange()
+        },
+      }),
   })
 }

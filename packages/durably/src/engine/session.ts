@@ -39,6 +39,8 @@ interface State extends SessionOptions {
   readonly workerId: string
   readonly keeper: LeaseKeeper
   readonly rest: Rest
+  /** What each execution is given. */
+  readonly execution: ExecutionOptions
   readonly executions: Map<string, Execution>
   /** Executions that use a slot: those whose last write is on its way do not. */
   readonly occupied: Set<Execution>
@@ -54,6 +56,8 @@ interface State extends SessionOptions {
 const PROMOTE_LIMIT = 1000
 // Others who claim at the same moment are through by then.
 const CONTENTION_MS = 5
+// Between two batches of due runs.
+const BREATH_MS = 1
 
 export function createSession(options: SessionOptions): Session {
   const { env, store, leaseMs } = options
@@ -71,6 +75,7 @@ export function createSession(options: SessionOptions): Session {
       onFact: (fact) => options.onFacts([fact]),
     }),
     rest: createRest(env),
+    execution: { ...options, onFinishing: (execution) => vacate(session, execution) },
     occupied: new Set(),
     hinted: true,
     lookAt: 0,
@@ -116,17 +121,18 @@ async function round(session: State): Promise<void> {
     session.hinted = false
     await claim(session)
   }
-  while (!session.stopping && env.now() >= session.lookAt) {
-    const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
-    const due = nextDueAt !== null && nextDueAt <= env.now()
-    if (due) session.onFacts(await session.store.promote(PROMOTE_LIMIT, env.now()))
-    if (orphans) await reclaim(session)
-    const contended = ready && room(session) > 0 && (await claim(session)) === 0
-    if (due) continue
-    const inMs = contended ? CONTENTION_MS * (1 + env.random()) : pollMs
-    session.lookAt = Math.min(env.now() + inMs, nextDueAt ?? Number.POSITIVE_INFINITY)
-    if (isIdle(session, ready)) stop(session)
-  }
+  if (session.stopping || env.now() < session.lookAt) return
+  const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
+  const due = nextDueAt !== null && nextDueAt <= env.now()
+  if (due) session.onFacts(await session.store.promote(PROMOTE_LIMIT, env.now()))
+  if (orphans) await reclaim(session)
+  const contended = ready && room(session) > 0 && (await claim(session)) === 0
+  const inMs = due ? BREATH_MS : contended ? CONTENTION_MS * (1 + env.random()) : pollMs
+  session.lookAt = Math.min(
+    env.now() + inMs,
+    Math.max(nextDueAt ?? Infinity, env.now() + BREATH_MS),
+  )
+  if (!due && isIdle(session, ready)) stop(session)
 }
 
 function room({ slots, occupied, maxRuns, claimed }: State): number {
@@ -167,17 +173,13 @@ function take(session: State, claims: readonly Claim[]): void {
     const job = session.jobs.get(run.jobName)
     const execution =
       session.stopping || job === undefined
-        ? handBack(claim, executionOptions(session))
-        : execute(claim, job, executionOptions(session))
+        ? handBack(claim, session.execution)
+        : execute(claim, job, session.execution)
     session.claimed++
     session.occupied.add(execution)
     session.executions.set(run.id, execution)
     void execution.over.then(() => ended(session, execution))
   }
-}
-
-function executionOptions(session: State): ExecutionOptions {
-  return { ...session, onFinishing: (execution) => vacate(session, execution) }
 }
 
 /** The slot is free: what is claimed into it shares the transaction with the last write of the run. */

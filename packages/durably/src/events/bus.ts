@@ -10,8 +10,8 @@ import type { Entry } from '../core/journal.ts'
 
 /** Someone who follows one run. */
 export interface Watcher {
-  /** The run has, or may have, changed: there may be more to read. */
-  onChange(): void
+  /** The run has changed in this way, or, where that is not known (null), may have changed. */
+  onChange(event: EventType | null): void
   /** Something that is not in the journal. */
   onTick?(tick: DurablyEvent): void
 }
@@ -73,19 +73,19 @@ export function createBus(codec: Codec): Bus {
           failed(error)
         }
       }
-      for (const watcher of watching(run.id)) watcher.onChange()
+      for (const watcher of watching(run.id)) watcher.onChange(entry.kind)
     },
     event(event) {
       deliver(event)
       if (event.runId === null) return
       for (const watcher of watching(event.runId)) {
-        if (event.type === 'run:delete') watcher.onChange()
+        if (event.type === 'run:delete') watcher.onChange(event.type)
         else watcher.onTick?.(event)
       }
     },
     changedElsewhere(runId) {
       const runIds = runId === null ? [...watchers.keys()] : [runId]
-      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange()
+      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null)
     },
     watch(runId, watcher) {
       const remove = addTo(setOf(watchers, runId), watcher)

@@ -4,7 +4,7 @@ import { NotFoundError } from '../core/error.ts'
 import { toEvent, type DurablyEvent } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
 import { toIso, type Labels, type Progress, type RunRecord } from '../core/run.ts'
-import { isTerminal, transitions } from '../core/transitions.ts'
+import { isEnding, isTerminal } from '../core/transitions.ts'
 import type { Watcher } from './bus.ts'
 
 export interface SubscriptionOptions {
@@ -150,14 +150,8 @@ function fields({ runId, about, position }: State, timestamp: string) {
 /** Whether the run ended, was not retried since, and nothing of it is left to read. */
 function isOver({ run, entries }: { run: RunRecord; entries: readonly Entry[] }): boolean {
   const last = entries.at(-1)?.kind
-  return isTerminal(run.status) && (last === undefined || endings.has(last))
+  return isTerminal(run.status) && (last === undefined || isEnding(last))
 }
-
-const endings: ReadonlySet<string> = new Set(
-  Object.values(transitions)
-    .filter(({ to }) => to !== null && isTerminal(to))
-    .map(({ event }) => event),
-)
 
 function close(sub: State, controller: ReadableStreamDefaultController<DurablyEvent>): void {
   sub.unwatch()
