@@ -1,0 +1,124 @@
+import { describe, onTestFinished } from 'vitest'
+import { z } from 'zod'
+import type { DurablyEvent } from '../../../src/core/event.ts'
+import type { Handles } from '../../../src/core/handle.ts'
+import type { Instance, Jobs } from '../../../src/core/instance.ts'
+import { defineJob, type JobDefinition, type StepContext } from '../../../src/core/job.ts'
+import type { EngineOptions } from '../../../src/core/options.ts'
+import { assemble } from '../../../src/durably.ts'
+import { backends, type Database } from '../../backends.ts'
+import { createVirtualTime, type VirtualEnv, type VirtualTime } from '../../virtual-env.ts'
+import { audit, eventTypes, watchForUnhandledRejections } from './audit.ts'
+import { createWire, type Wire } from './wire.ts'
+
+/** The time at which every world begins. */
+export const START = Date.UTC(2027, 0, 1)
+
+/** One database and the processes that use it, in a time of their own. */
+export interface World extends VirtualTime {
+  readonly database: Database
+  /** A process with an instance on the database, which does not work. */
+  join(options?: EngineOptions): Promise<Process>
+  /** A process that knows these jobs, and works. */
+  work<T extends Jobs>(jobs: T, options?: EngineOptions): Promise<Worker<T>>
+}
+
+export interface Process {
+  readonly durably: Instance<Jobs | null>
+  readonly wire: Wire
+  readonly env: VirtualEnv
+  /** All it announced. */
+  readonly events: DurablyEvent[]
+  /** What it said went wrong since it was last asked; a test that leaves something here fails. */
+  takeErrors(): DurablyEvent<'worker:error'>[]
+  /** Ends it between two instructions: nothing of it reaches the database, or happens, any more. */
+  crash(): void
+}
+
+export interface Worker<T extends Jobs> extends Process {
+  readonly jobs: Handles<T>
+}
+
+/** Repeats the tests that `define` makes for each backend. */
+export function onEveryBackend(define: (open: () => Promise<World>) => void): void {
+  describe.each(backends)('$name', (backend) => {
+    define(async () => openWorld(await backend.open()))
+  })
+}
+
+function openWorld(database: Database): World {
+  const time = createVirtualTime(START)
+  const processes: Member[] = []
+  const unhandled = watchForUnhandledRejections()
+  onTestFinished(async () => {
+    try {
+      for (const member of processes) await member.leave()
+      await audit(await database.connect(time.now), processes)
+      unhandled.check()
+    } finally {
+      unhandled.stop()
+      await database.close()
+    }
+  })
+  const join = async (options: EngineOptions = {}): Promise<Process> => {
+    const store = await database.connect(time.now)
+    const member = createMember(time, createWire(store, time.track), options)
+    processes.push(member)
+    return member
+  }
+  return {
+    ...time,
+    database,
+    join,
+    async work(jobs, options) {
+      const process = await join(options)
+      const handles = process.durably.register(jobs)
+      await process.durably.init()
+      return { ...process, jobs: handles }
+    },
+  }
+}
+
+interface Member extends Process {
+  /** Ends it properly, if it lives. */
+  leave(): Promise<void>
+}
+
+function createMember(time: VirtualTime, wire: Wire, options: EngineOptions): Member {
+  const env = time.createEnv()
+  const durably = assemble(wire.store, env, options)
+  const events: DurablyEvent[] = []
+  const errors: DurablyEvent<'worker:error'>[] = []
+  for (const type of eventTypes) durably.on(type, (event) => void events.push(event))
+  durably.on('worker:error', (event) => void errors.push(event))
+  let isAlive = true
+  return {
+    durably,
+    wire,
+    env,
+    events,
+    takeErrors: () => errors.splice(0),
+    crash() {
+      isAlive = false
+      wire.cut()
+      env.kill()
+    },
+    async leave() {
+      if (!isAlive) return
+      wire.intercept(null)
+      await time.until(durably.stop({ timeout: 0 }))
+      await time.until(durably.close())
+      const [error] = errors
+      if (error !== undefined) throw new Error(`worker:error, ${error.context}: ${error.error}`)
+      if (env.timers() > 0) throw new Error(`${env.timers()} timers are left of a closed instance`)
+    },
+  }
+}
+
+/** A job that takes anything. */
+export function job<T>(
+  run: (step: StepContext, payload: unknown) => T | Promise<T>,
+  name = 'job',
+): JobDefinition<string, z.ZodUnknown, T> {
+  return defineJob({ name, input: z.unknown(), run })
+}
