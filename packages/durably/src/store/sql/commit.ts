@@ -44,7 +44,7 @@ function isPlain({ entries, progress, executing, transition }: Commit): boolean 
 function createAppend(sql: Sql) {
   const { journal, runs } = sql.tables
   const insert = `insert into ${journal} (run_id, seq, generation, kind, name, at, data)`
-  const holds = `r.status ${allowedFrom('complete')}`
+  const holds = `${sql.unsearched('r.status')} ${allowedFrom('complete')}`
   const one = sql.write(`
     ${insert}
     select r.id, $seq::int8, r.generation, $kind::text, $name::text, $at::int8, $data::text
@@ -100,7 +100,7 @@ function createNote(sql: Sql) {
       progress: 'text',
       executing: 'text',
     })}
-    where r.id = b.run_id and r.generation = b.generation and r.status ${allowedFrom('complete')}`)
+    where r.id = b.run_id and r.generation = b.generation and ${sql.unsearched('r.status')} ${allowedFrom('complete')}`)
 
   return async (session: Session, commits: readonly Commit[], now: number): Promise<void> => {
     const notes = commits.filter((c) => c.progress !== undefined || c.executing !== undefined)
@@ -143,7 +143,7 @@ function createTransit(sql: Sql) {
       output_format: 'text',
       error: 'text',
     })}
-    where r.id = b.run_id and r.generation = b.generation and r.status ${allowedFrom('complete')}
+    where r.id = b.run_id and r.generation = b.generation and ${sql.unsearched('r.status')} ${allowedFrom('complete')}
     returning id`)
 
   return async (session: Session, commits: readonly Commit[], now: number) => {
