@@ -47,3 +47,5 @@ export interface PGliteClient {
   listen(channel: string, onNotify: (message: string) => void): Promise<() => Promise<void>>
   query(text: string, values: unknown[]): Promise<unknown>
 }
+
+export type PostgresSource = PgPool | PostgresJsClient | PGliteClient

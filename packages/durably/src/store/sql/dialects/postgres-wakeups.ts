@@ -1,12 +1,31 @@
-import { DurablyError, ValidationError } from '../../../core/error.ts'
 import type { Env } from '../../../core/env.ts'
+import { DurablyError } from '../../../core/error.ts'
 import type { Wakeups } from '../../../core/wakeups.ts'
-import type { PgPool, PGliteClient, PostgresJsClient } from './postgres-client.ts'
+import type { PostgresSource } from './postgres-client.ts'
+import { lineTo, type Ear, type Line } from './postgres-lines.ts'
 
-export type PostgresSource = PgPool | PostgresJsClient | PGliteClient
+/** LISTEN and NOTIFY on one channel of the database. Throws `ValidationError` for a source of another kind. */
+export function createPostgresWakeups(source: PostgresSource, env: Env): Wakeups {
+  const line = lineTo(source)
+  return {
+    listen: async (onWake) => {
+      const listener: Listener = { line, env, onWake, ear: null, cancelTimer: () => {} }
+      await connect(listener)
+      return () => stop(listener)
+    },
+    notify: (message) => line.notify(message),
+  }
+}
 
-// NOTIFY stays within one database; tables of another prefix in it are woken for nothing, which is harmless.
-const CHANNEL = 'durably'
+interface Listener {
+  readonly line: Line
+  readonly env: Env
+  readonly onWake: (message: string) => void
+  /** Null while it has to connect again; undefined when it was stopped. */
+  ear: Ear | null | undefined
+  cancelTimer: () => void
+}
+
 const PROOF_PREFIX = 'proof:'
 const PROOF_DEADLINE_MS = 2000
 const CONNECT_DEADLINE_MS = 10_000
@@ -15,60 +34,101 @@ const CHECK_INTERVAL_MS = 60_000
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 30_000
 
-/** LISTEN and NOTIFY on one fixed channel of the database. */
-export function createPostgresWakeups(source: PostgresSource, env: Env): Wakeups {
-  const line = lineOf(source)
-  return {
-    listen: async (onWake) => {
-      const listener: Listener = { line, env, onWake, ear: null, cancelTimer: () => {}, isStopped: false }
-      await connect(listener)
-      return () => stop(listener)
-    },
-    notify: (message) => line.notify(message),
-  }
-}
-
-/** A way to reach the channel. */
-interface Line {
-  open(events: LineEvents): Promise<Ear>
-  notify(message: string): Promise<void>
-}
-
-interface LineEvents {
-  onMessage(message: string): void
-  /** Messages may have been missed; they come again. */
-  onGap(): void
-  /** No more messages will come. */
-  onLost(): void
-}
-
-/** A connection that listens. */
-interface Ear {
-  close(): Promise<void>
-  /** Fails when the connection is dead; null where the driver sees to that. */
-  readonly check: (() => Promise<unknown>) | null
-}
-
-interface Listener {
-  readonly line: Line
-  readonly env: Env
-  readonly onWake: (message: string) => void
-  ear: Ear | null
-  cancelTimer: () => void
-  isStopped: boolean
-}
-
-/** Listens, and hears a message of its own: a pooler between us and the database can swallow LISTEN silently. */
+/** Listens, and hears a message of its own: poolers swallow LISTEN without a word. */
 async function connect(listener: Listener): Promise<void> {
   const { line, env, onWake } = listener
   const proof = `${PROOF_PREFIX}${env.id()}`
-  const proven = Promise.withResolvers<void>()
-  const opening = line.open({
-    onMessage: (message) => {
-      if (message === proof) proven.resolve()
-      else if (!message.startsWith(PROOF_PREFIX)) onWake(message)
-    },
-    onGap: () => onWake(''),
-    onLost: () => proven.reject(new DurablyError('store', 'The connection that listened was lost')),
+  let onProof = (): void => {}
+  const proven = new Promise<void>((resolve) => {
+    onProof = resolve
   })
+  const ear = await open(listener, (message) => {
+    if (message === proof) onProof()
+    else if (!message.startsWith(PROOF_PREFIX)) onWake(message)
+  })
+  try {
+    await within(
+      env,
+      PROOF_DEADLINE_MS,
+      line.notify(proof).then(() => proven),
+      NOT_HEARD,
+    )
+    if (listener.ear === undefined) throw new DurablyError('store', 'Stopped while it connected')
+  } catch (error) {
+    await ear.close()
+    throw error
+  }
+  listener.ear = ear
+  void ear.lost.then(() => recover(listener, ear))
+  checkLater(listener, ear)
+}
+
+async function open({ line, env }: Listener, onMessage: (message: string) => void): Promise<Ear> {
+  const opening = line.open(onMessage)
+  try {
+    return await within(env, CONNECT_DEADLINE_MS, opening, NOT_CONNECTED)
+  } catch (error) {
+    opening.then((ear) => ear.close()).catch(() => {})
+    throw error
+  }
+}
+
+const NOT_CONNECTED = `No connection to listen on within ${CONNECT_DEADLINE_MS / 1000} s: is the pool exhausted?`
+
+const NOT_HEARD =
+  `LISTEN does not work here: a NOTIFY to this process did not arrive within ${PROOF_DEADLINE_MS / 1000} s. ` +
+  'A pooler in transaction mode (PgBouncer, Supavisor, …) swallows LISTEN: give postgresWakeups a pool that ' +
+  'connects to the database itself.'
+
+function within<T>(env: Env, ms: number, promise: Promise<T>, message: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = env.after(ms, () => reject(new DurablyError('store', message)))
+    promise.then(resolve, reject).finally(cancel)
+  })
+}
+
+function checkLater(listener: Listener, ear: Ear): void {
+  listener.cancelTimer = listener.env.after(CHECK_INTERVAL_MS, () => void check(listener, ear))
+}
+
+async function check(listener: Listener, ear: Ear): Promise<void> {
+  try {
+    await within(listener.env, CONNECT_DEADLINE_MS, ear.check(), NOT_CONNECTED)
+  } catch {
+    recover(listener, ear)
+  }
+  if (listener.ear === ear) checkLater(listener, ear)
+}
+
+function recover(listener: Listener, ear: Ear): void {
+  if (listener.ear !== ear) return
+  listener.ear = null
+  listener.cancelTimer()
+  ear.close().catch(() => {})
+  reconnectLater(listener, FIRST_RETRY_MS)
+}
+
+function reconnectLater(listener: Listener, ms: number): void {
+  const { env } = listener
+  const jittered = ms * (0.5 + env.random() / 2)
+  listener.cancelTimer = env.after(jittered, () => void reconnect(listener, ms))
+}
+
+async function reconnect(listener: Listener, ms: number): Promise<void> {
+  try {
+    await connect(listener)
+  } catch {
+    // Polling goes on beneath, and whatever else uses the database tells of its trouble.
+    if (listener.ear !== undefined) reconnectLater(listener, Math.min(ms * 2, MAX_RETRY_MS))
+    return
+  }
+  // What was sent meanwhile is missed: anything may have changed.
+  listener.onWake('')
+}
+
+async function stop(listener: Listener): Promise<void> {
+  const { ear } = listener
+  listener.ear = undefined
+  listener.cancelTimer()
+  await ear?.close()
 }

@@ -1,5 +1,6 @@
 import type { Dialect, Driver } from 'kysely'
 import type { SqlDialect } from '../sql-dialect.ts'
+import { isConflict, isRejection } from './postgres-errors.ts'
 import { savepointsOf } from './savepoints.ts'
 
 const CLOCK = '(extract(epoch from clock_timestamp()) * 1000)::int8'
@@ -40,22 +41,12 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       `json_array_elements_text((${parameter}::text)::json) as ${name}(value)`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join lateral (select p.id, p.priority, p.due_at from ${table} p ${search}) ${name}`,
+    unsearched: (column) => column,
     greatest: (a, b) => `greatest(${a}, ${b})`,
     json: (column) => `${column}::json`,
-    isRejected: (error) => rejectedClasses.has(stateOf(error).slice(0, 2)),
-    isConflict: (error) => conflicts.has(stateOf(error)),
+    isRejected: isRejection,
+    isConflict,
   }
-}
-
-// Data exception, integrity constraint violation, program limit exceeded.
-const rejectedClasses = new Set(['22', '23', '54'])
-
-// Serialization failure, deadlock.
-const conflicts = new Set(['40001', '40P01'])
-
-function stateOf(error: unknown): string {
-  const { code } = (error ?? {}) as { code?: unknown }
-  return typeof code === 'string' ? code : ''
 }
 
 /** The pool or instance belongs to whoever made it. */

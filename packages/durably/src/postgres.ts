@@ -1,0 +1,58 @@
+import type { Dialect } from 'kysely'
+import type { Wakeups } from './core/wakeups.ts'
+import { createEnv } from './env.ts'
+import type { PgPool, PostgresSource } from './store/sql/dialects/postgres-client.ts'
+import { createPoolDialect } from './store/sql/dialects/postgres-pool-dialect.ts'
+import { createPostgresWakeups } from './store/sql/dialects/postgres-wakeups.ts'
+
+export type {
+  PgPool,
+  PGliteClient,
+  PostgresJsClient,
+  PostgresSource,
+} from './store/sql/dialects/postgres-client.ts'
+
+export interface PostgresDialectOptions {
+  /** A `pg.Pool` of at least two connections. It stays open; whoever made it ends it. */
+  readonly pool: PgPool
+}
+
+/** Kysely's dialect for `pg`, with prepared statements, and wake-ups that `createDurably` finds by itself. */
+export interface PostgresDialect extends Dialect {
+  readonly wakeups: Wakeups
+}
+
+/**
+ * A drop-in for Kysely's `PostgresDialect`: connections prepare each statement once, other processes are woken by
+ * NOTIFY, and a connection that breaks does not end the process. Statements keep names, so the pool must reach the
+ * database itself, or a pooler that knows prepared statements (PgBouncer since 1.21).
+ *
+ * @example
+ * const pool = new Pool({ connectionString: 'postgres://localhost/app' })
+ * const durably = createDurably({ dialect: postgresDialect({ pool }) })
+ */
+export function postgresDialect({ pool }: PostgresDialectOptions): PostgresDialect {
+  const dialect = createPoolDialect(pool)
+  return {
+    createAdapter: () => dialect.createAdapter(),
+    createDriver: () => dialect.createDriver(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+    wakeups: postgresWakeups(pool),
+  }
+}
+
+/**
+ * Wakes the other processes on a database by LISTEN and NOTIFY, through a `pg.Pool`, a postgres.js client or a
+ * PGlite. Of a pool it keeps one connection for itself. Throws `ValidationError` for anything else. Where LISTEN
+ * turns out not to work, as behind a pooler in transaction mode, `worker:error` says so and polling goes on.
+ *
+ * @example
+ * const durably = createDurably({
+ *   dialect: new PostgresJSDialect({ postgres: sql }),
+ *   wakeups: postgresWakeups(sql),
+ * })
+ */
+export function postgresWakeups(source: PostgresSource): Wakeups {
+  return createPostgresWakeups(source, createEnv())
+}

@@ -1,0 +1,98 @@
+import { PostgresDialect, type Dialect, type PostgresPoolClient } from 'kysely'
+import type { PgClient, PgPool } from './postgres-client.ts'
+import { isStalePlan } from './postgres-errors.ts'
+
+/**
+ * Kysely's dialect over a pool, with three differences: each connection prepares a statement once, one that breaks
+ * between two statements does not end the process, and the pool stays open.
+ */
+export function createPoolDialect(pool: PgPool): Dialect {
+  const names = createNames()
+  const clients = new WeakMap<PgClient, PostgresPoolClient>()
+
+  async function connect(): Promise<PostgresPoolClient> {
+    const client = await pool.connect()
+    const known = clients.get(client)
+    if (known !== undefined) return known
+    const preparing = createPreparingClient(client, names)
+    clients.set(client, preparing)
+    return preparing
+  }
+
+  surviveBreaks(pool)
+  const { options = {} } = pool
+  return new PostgresDialect({ pool: { options, connect, end: async () => {} } })
+}
+
+const survivors = new WeakSet<PgPool>()
+
+/** A pool and its clients emit errors; one that nobody listens to ends a Node process. Whoever queries sees it too. */
+function surviveBreaks(pool: PgPool): void {
+  if (survivors.has(pool)) return
+  survivors.add(pool)
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+}
+
+function createPreparingClient(client: PgClient, names: Names): PostgresPoolClient {
+  async function query(text: string, values: readonly unknown[]): Promise<unknown> {
+    // Statements without parameters may be of the kind that cannot be prepared.
+    const name = values.length === 0 ? undefined : names.nameOf(text)
+    try {
+      return await client.query({
+        ...(name === undefined ? {} : { name }),
+        text,
+        values: [...values],
+      })
+    } catch (error) {
+      if (isStalePlan(error)) names.renew()
+      throw error
+    }
+  }
+  return {
+    query: query as PostgresPoolClient['query'],
+    release: (destroy) => client.release(destroy),
+  }
+}
+
+interface Names {
+  /** The same for the same text, on every connection; none for texts that come after too many others. */
+  nameOf(text: string): string | undefined
+  /** From now on, other names: all statements are prepared anew. */
+  renew(): void
+}
+
+// Each costs memory on every connection; Durably itself has about a hundred.
+const MAX_NAMES = 1000
+
+function createNames(): Names {
+  const names = new Map<string, string>()
+  let round = 0
+  return {
+    nameOf: (text) => {
+      const known = names.get(text)
+      if (known !== undefined || names.size === MAX_NAMES) return known
+      const name = `durably_${hash(text)}_${round}`
+      names.set(text, name)
+      return name
+    },
+    renew: () => {
+      names.clear()
+      round++
+    },
+  }
+}
+
+/** Two dialects may share a pool and its connections: a name must say which text it stands for. 53 bits of it do. */
+function hash(text: string): string {
+  let low = 0xdeadbeef
+  let high = 0x41c6ce57
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    low = Math.imul(low ^ code, 2654435761)
+    high = Math.imul(high ^ code, 1597334677)
+  }
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909)
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909)
+  return ((high >>> 0) * 2 ** 21 + (low >>> 11)).toString(36)
+}
