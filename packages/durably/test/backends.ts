@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { createClient } from '@libsql/client'
-import { LibsqlDialect } from '@libsql/kysely-libsql'
+import { LibsqlDialect, type LibsqlDialectConfig } from '@libsql/kysely-libsql'
 import BetterSqlite from 'better-sqlite3'
 import { type Dialect, PGliteDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import { PostgresJSDialect } from 'kysely-postgres-js'
@@ -12,6 +12,7 @@ import { createClient as createClient08 } from 'libsql-client-08'
 import pg from 'pg'
 import postgres from 'postgres'
 import { createEnv } from '../src/env.ts'
+import { postgresDialect } from '../src/postgres.ts'
 import { createMemoryStore } from '../src/store/memory.ts'
 import { createSqlStore } from '../src/store/sql/sql-store.ts'
 import type { Store } from '../src/store/store.ts'
@@ -26,8 +27,11 @@ export interface Backend {
 export interface Database {
   /** A way to it of its own, as another process would have; null where there is no dialect. */
   readonly dialect: (() => Dialect) | null
-  /** A store on it, with its tables; each call another process's. */
-  connect(): Promise<Store>
+  /**
+   * A store on it, with its tables; each call another process's. Leases go by `clock`, or without one by the
+   * time of each call, also where the database's own clock decides.
+   */
+  connect(clock?: () => number): Promise<Store>
   close(): Promise<void>
 }
 
@@ -35,7 +39,7 @@ export const backends: readonly Backend[] = [
   { name: 'memory', open: openMemory },
   sqlite('better-sqlite3', (file) => {
     const database = new BetterSqlite(file)
-    return { dialect: new SqliteDialect({ database }), close: () => database.close() }
+    return { dialect: new SqliteDialect({ database }), close: () => void database.close() }
   }),
   sqlite('libSQL 0.8', (file) => {
     const client = createClient08({ url: `file:${file}` })
@@ -43,12 +47,18 @@ export const backends: readonly Backend[] = [
   }),
   sqlite('libSQL 0.18', (file) => {
     const client = createClient({ url: `file:${file}` })
-    return { dialect: new LibsqlDialect({ client }), close: () => client.close() }
+    // Its types are newer than the ones the dialect was written for; what they say of `execute` is the same.
+    const config = { client } as unknown as LibsqlDialectConfig
+    return { dialect: new LibsqlDialect(config), close: () => client.close() }
   }),
   { name: 'PGlite', open: openPGlite },
   postgresBackend('PostgreSQL, pg', (options) => {
     const pool = new pg.Pool({ connectionString: postgresUrl(), options, max: 4 })
     return { dialect: new PostgresDialect({ pool }), close: () => pool.end() }
+  }),
+  postgresBackend('PostgreSQL, postgresDialect', (options) => {
+    const pool = new pg.Pool({ connectionString: postgresUrl(), options, max: 4 })
+    return { dialect: postgresDialect({ pool }), close: () => pool.end() }
   }),
   postgresBackend('PostgreSQL, postgres.js', (options) => {
     const client = postgres(postgresUrl(), { connection: { options }, max: 4 })
@@ -94,18 +104,16 @@ function postgresBackend(name: string, connect: (options: string) => Connection)
   }
 }
 
-/** It takes a second to start and has one connection: all tests of a file, and all their stores, share it. */
+/** It takes a second to start, so all tests of a file share it; its one connection sees a schema of the test. */
 async function openPGlite(): Promise<Database> {
   const pglite = await sharedPGlite()
   const query = async (text: string): Promise<void> => void (await pglite.exec(text))
   const schema = await createSchema(query)
   await query(`set search_path = ${schema}`)
-  const database = openSql(
+  return openSql(
     () => ({ dialect: new PGliteDialect({ pglite }), close: () => {} }),
     () => query(`drop schema ${schema} cascade`),
   )
-  let store: Promise<Store> | undefined
-  return { ...database, connect: () => (store ??= database.connect()) }
 }
 
 let startedPGlite: Promise<PGlite> | undefined
@@ -145,8 +153,8 @@ function openSql(connect: () => Connection, remove: () => void | Promise<void>):
   }
   return {
     dialect,
-    connect: async () => {
-      const store = storeAtItsTime(dialect())
+    connect: async (clock) => {
+      const store = createStore(dialect(), clock)
       closers.unshift(store.close)
       await store.migrate()
       return store
@@ -157,22 +165,22 @@ function openSql(connect: () => Connection, remove: () => void | Promise<void>):
   }
 }
 
-/** Moves the clock that leases go by to the time of each call. */
-function storeAtItsTime(dialect: Dialect): Store {
+function createStore(dialect: Dialect, clock: (() => number) | undefined): Store {
   const env = createEnv()
-  let offset = 0
-  const { store } = createSqlStore({ dialect, env, clockOffset: () => offset })
-  const at =
+  let lastNow = 0
+  const clockOffset = () => (clock === undefined ? lastNow : clock()) - env.now()
+  const { store } = createSqlStore({ dialect, env, clockOffset })
+  const noting =
     <T, R>(call: (request: T, now: number) => R) =>
     (request: T, now: number): R => {
-      offset = now - env.now()
+      lastNow = now
       return call(request, now)
     }
   return {
     ...store,
-    write: at(store.write),
-    look: at(store.look),
-    reclaim: at(store.reclaim),
-    renew: at(store.renew),
+    write: noting(store.write),
+    look: noting(store.look),
+    reclaim: noting(store.reclaim),
+    renew: noting(store.renew),
   }
 }

@@ -140,7 +140,7 @@ onEveryBackend((open) => {
       const [store] = await open()
       // NUL and half a surrogate pair are escapes here, as JSON writes them.
       const json = JSON.stringify({ text, nul: '\0', half: '\ud800' })
-      const name = text.slice(0, 100)
+      const name = text.slice(0, 99)
       const more = { payload: { format: 'json', text: json }, labels: { [name]: name } } as const
       const keys = { jobName: name, idempotencyKey: name, concurrencyKey: name }
       const claimed = await startRun(store, 'a', { ...more, ...keys })
