@@ -19,7 +19,7 @@ export interface Wire {
   cut(): void
 }
 
-/** `track` is told of every call that is under way. */
+/** `track` is told of every call that is under way. The store itself is its opener's to close. */
 export function createWire(store: Store, track: <T>(work: Promise<T>) => Promise<T>): Wire {
   const calls = new Map<Operation, number>()
   let between: Intercept = (_, proceed) => proceed()
@@ -38,7 +38,8 @@ export function createWire(store: Store, track: <T>(work: Promise<T>) => Promise
   }
 
   const operations = Object.entries(store).map(([name, ask]: [string, unknown]) => {
-    if (typeof ask !== 'function' || name === 'close') return [name, ask]
+    if (name === 'close') return [name, async () => {}]
+    if (typeof ask !== 'function') return [name, ask]
     const call = (...args: unknown[]) =>
       pass(name as Operation, () => ask(...args) as Promise<unknown>)
     return [name, call]

@@ -1,4 +1,4 @@
-import { describe, onTestFinished } from 'vitest'
+import { afterAll, describe, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import type { Handles } from '../../../src/core/handle.ts'
@@ -6,9 +6,10 @@ import type { Instance, Jobs } from '../../../src/core/instance.ts'
 import { defineJob, type JobDefinition, type StepContext } from '../../../src/core/job.ts'
 import type { EngineOptions } from '../../../src/core/options.ts'
 import { assemble } from '../../../src/durably.ts'
-import { backends, type Database } from '../../backends.ts'
+import { backends } from '../../backends.ts'
 import { createVirtualTime, type VirtualEnv, type VirtualTime } from '../../virtual-env.ts'
 import { audit, eventTypes, watchForUnhandledRejections } from './audit.ts'
+import { shareDatabase, type SharedDatabase } from './shared-database.ts'
 import { createWire, type Wire } from './wire.ts'
 
 /** The time at which every world begins. */
@@ -16,7 +17,6 @@ export const START = Date.UTC(2027, 0, 1)
 
 /** One database and the processes that use it, in a time of their own. */
 export interface World extends VirtualTime {
-  readonly database: Database
   /** A process with an instance on the database, which does not work. */
   join(options?: EngineOptions): Promise<Process>
   /** A process that knows these jobs, and works. */
@@ -42,33 +42,35 @@ export interface Worker<T extends Jobs> extends Process {
 /** Repeats the tests that `define` makes for each backend. */
 export function onEveryBackend(define: (open: () => Promise<World>) => void): void {
   describe.each(backends)('$name', (backend) => {
-    define(async () => openWorld(await backend.open()))
+    const database = shareDatabase(backend)
+    afterAll(() => database.close())
+    define(() => openWorld(database))
   })
 }
 
-function openWorld(database: Database): World {
+async function openWorld(database: SharedDatabase): Promise<World> {
   const time = createVirtualTime(START)
+  await database.begin(time.now)
   const processes: Member[] = []
   const unhandled = watchForUnhandledRejections()
   onTestFinished(async () => {
     try {
       for (const member of processes) await member.leave()
-      await audit(await database.connect(time.now), processes)
+      await time.settle()
+      await audit(await database.connect(), processes)
       unhandled.check()
     } finally {
       unhandled.stop()
-      await database.close()
     }
   })
   const join = async (options: EngineOptions = {}): Promise<Process> => {
-    const store = await database.connect(time.now)
+    const store = await database.connect()
     const member = createMember(time, createWire(store, time.track), options)
     processes.push(member)
     return member
   }
   return {
     ...time,
-    database,
     join,
     async work(jobs, options) {
       const process = await join(options)
