@@ -1,0 +1,20 @@
+import { createDurably } from '../../src/index.ts'
+import { createRecordedJob } from './job.ts'
+import { dialectAt, type Driver } from './places.ts'
+
+// A worker as a process of its own, to be killed at any moment: `worker-process.ts driver place effects-file`.
+const [driver, at = '', effectsFile = ''] = process.argv.slice(2)
+const durably = createDurably({
+  dialect: dialectAt({ driver: driver as Driver, at }),
+  maxConcurrentRuns: 3,
+  pollingInterval: 100,
+  heartbeatInterval: 200,
+  staleThreshold: 1000,
+  maxCrashes: 1000,
+  jobs: { recorded: createRecordedJob(effectsFile) },
+})
+durably.on('worker:error', ({ context, error }) => {
+  process.send?.({ context, error })
+})
+await durably.init()
+process.send?.('ready')
