@@ -24,6 +24,14 @@ export default defineConfig({
           globalSetup: ['./packages/durably/test/postgres-server.ts'],
         },
       },
+      {
+        // They run as their readers run them: on the built package.
+        test: {
+          name: 'examples',
+          include: ['examples/**/*.test.ts'],
+          testTimeout: 60_000,
+        },
+      },
     ],
   },
 })
