@@ -137,6 +137,14 @@ export function describeError(thrown: unknown, step?: string): ErrorDetail {
 
 function describe(thrown: unknown, causesLeft: number): ErrorDetail {
   if (!(thrown instanceof Error)) return { name: 'Error', message: textOf(thrown) }
+  try {
+    return describeParts(thrown, causesLeft)
+  } catch {
+    return { name: 'Error', message: 'An error was thrown that cannot be read' }
+  }
+}
+
+function describeParts(thrown: Error, causesLeft: number): ErrorDetail {
   const { code, cause } = thrown as { code?: unknown; cause?: unknown }
   return {
     name: String(thrown.name),
@@ -148,7 +156,7 @@ function describe(thrown: unknown, causesLeft: number): ErrorDetail {
 }
 
 function textOf(thrown: unknown): string {
-  if (typeof thrown === 'string') return thrown
+  if (typeof thrown === 'string' || typeof thrown === 'bigint') return String(thrown)
   try {
     return JSON.stringify(thrown) ?? String(thrown)
   } catch {

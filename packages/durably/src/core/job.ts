@@ -143,7 +143,8 @@ export async function parseWith(
 
 function toIssue({ message, path }: StandardSchemaV1.Issue): Issue {
   if (path === undefined || path.length === 0) return { message }
-  const keys = path.map((part) => (typeof part === 'object' ? part.key : part))
+  // Some libraries have arrays of their own, whose `map` makes more of them.
+  const keys = Array.from(path, (part) => (typeof part === 'object' ? part.key : part))
   return { message, path: keys.map((key) => (typeof key === 'number' ? key : String(key))) }
 }
 
