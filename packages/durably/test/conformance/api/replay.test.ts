@@ -61,7 +61,7 @@ function inOrder(step: StepContext, order: readonly string[]): (name: string) =>
   }
 }
 
-const orders = ['abc', 'acb', 'bac', 'bca', 'cab', 'cba'].map((order) => [...order])
+const orders = ['abc', 'acb', 'bac', 'bca', 'cab', 'cba'].map((order) => order.split(''))
 
 onEveryBackend((open) => {
   test('completed steps are not executed again', async () => {
