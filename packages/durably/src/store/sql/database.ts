@@ -57,8 +57,8 @@ export function createDatabase(
 function createSession(executor: Kysely<unknown>): Session {
   return {
     rows: async (statement, params) => {
-      const { rows } = await executor.executeQuery<Row>(query(statement, params))
-      return rows
+      const { rows } = await executor.executeQuery(query(statement, params))
+      return rows as Row[]
     },
     change: async (statement, params) => {
       const { numAffectedRows } = await executor.executeQuery(query(statement, params))
@@ -70,9 +70,9 @@ function createSession(executor: Kysely<unknown>): Session {
 // Drivers tell by the node whether a query needs the write lock.
 const readNode = SelectQueryNode.create()
 
-function query(statement: Statement, params: Params): CompiledQuery<Row> {
+function query(statement: Statement, params: Params): CompiledQuery {
   const raw = CompiledQuery.raw(statement.sql, bind(statement, params))
-  return (statement.readsOnly ? { ...raw, query: readNode } : raw) as CompiledQuery<Row>
+  return statement.readsOnly ? { ...raw, query: readNode } : raw
 }
 
 function translate(error: unknown, dialect: SqlDialect): unknown {

@@ -19,15 +19,12 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
 
   /** Zero where there are no tables yet. */
   async function versionOf(session: Session): Promise<number> {
-    const names = tableNames.map((name) => `${sql.prefix}${name}`)
-    const found = await session.rows(columnsOf, { tables: JSON.stringify(names) })
+    const tables = tableNames.map((name) => `${sql.prefix}${name}`)
+    const found = await session.rows(columnsOf, { tables: JSON.stringify(tables) })
     if (found.length === 0) return 0
-    const metaColumns = found.filter((row) => row.table_name === `${sql.prefix}meta`)
-    const isOurs =
-      metaColumns
-        .map((row) => row.column_name)
-        .sort()
-        .join() === 'name,value'
+    const columns = found.filter((row) => row.table_name === `${sql.prefix}meta`)
+    const names = new Set(columns.map((row) => row.column_name))
+    const isOurs = names.size === 2 && names.has('name') && names.has('value')
     const [row] = isOurs ? await session.rows(readVersion, {}) : []
     const version = Number(row?.value)
     if (!Number.isInteger(version)) throw unknownTables(`"${String(found[0]?.table_name)}"`)

@@ -31,8 +31,5 @@ export function compile(text: string, readsOnly: boolean, style: ParameterStyle)
 
 /** The values of a statement's parameters, in order. */
 export function bind(statement: Statement, params: Params): unknown[] {
-  const { parameters } = statement
-  const values = new Array<unknown>(parameters.length)
-  for (let i = 0; i < parameters.length; i++) values[i] = params[parameters[i] as string]
-  return values
+  return statement.parameters.map((name) => params[name])
 }

@@ -1,7 +1,8 @@
 import type { Dialect, Driver } from 'kysely'
 import type { SqlDialect } from '../sql-dialect.ts'
 import { createLazyDriver } from './lazy-driver.ts'
-import { clientOf, createHeldDriver } from './libsql-driver.ts'
+import { clientOf } from './libsql-client.ts'
+import { createHeldDriver } from './libsql-driver.ts'
 import { createSqliteDriver, type SqliteDriverOptions } from './sqlite-driver.ts'
 import { isRejection } from './sqlite-errors.ts'
 
@@ -51,6 +52,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     texts: (name, parameter) => `json_each(${parameter}::text) as ${name}`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,
+    // Its planner would search all running runs rather than the few that a batch names.
+    unsearched: (column) => `+${column}`,
     greatest: (a, b) => `max(${a}, ${b})`,
     json: (column) => column,
     isRejected: isRejection,

@@ -1,0 +1,5 @@
+export {
+  sqliteDialect,
+  type SqliteDatabase,
+  type SqliteStatement,
+} from './store/sql/dialects/prepared-sqlite.ts'

@@ -1,0 +1,160 @@
+import {
+  CompiledQuery,
+  SelectQueryNode,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+} from 'kysely'
+import { createTurns } from './turns.ts'
+
+/** A database of better-sqlite3 or libsql, or a `DatabaseSync` of node:sqlite. */
+export interface SqliteDatabase {
+  prepare(sql: string): SqliteStatement
+  exec(sql: string): unknown
+}
+
+export interface SqliteStatement {
+  /** Whether it returns rows; where there is no such property, it has columns if it does. */
+  readonly reader?: boolean
+  columns?(): readonly unknown[]
+  all(...parameters: unknown[]): unknown[]
+  run(...parameters: unknown[]): {
+    readonly changes: number | bigint
+    readonly lastInsertRowid: number | bigint
+  }
+  iterate(...parameters: unknown[]): Iterable<unknown>
+}
+
+/**
+ * A Kysely dialect that prepares each statement once. The database stays open when Durably or Kysely is closed.
+ *
+ * @example
+ * const durably = createDurably({ dialect: sqliteDialect({ database: new SQLite('app.db') }) })
+ */
+export function sqliteDialect({ database }: { readonly database: SqliteDatabase }): Dialect {
+  return {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => createDriver(database),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
+
+function createDriver(database: SqliteDatabase): Driver {
+  const connection = createConnection(database)
+  const turns = createTurns()
+  const say = async (sql: string) => {
+    await connection.executeQuery(CompiledQuery.raw(sql))
+  }
+  return {
+    init: async () => {},
+    acquireConnection: async () => {
+      await turns.take()
+      return connection
+    },
+    beginTransaction: (_, { accessMode }) =>
+      say(accessMode === 'read only' ? 'begin' : 'begin immediate'),
+    commitTransaction: () => say('commit'),
+    rollbackTransaction: () => say('rollback'),
+    savepoint: (_, name) => say(`savepoint ${quote(name)}`),
+    rollbackToSavepoint: (_, name) => say(`rollback to ${quote(name)}`),
+    releaseSavepoint: (_, name) => say(`release ${quote(name)}`),
+    releaseConnection: async () => turns.pass(),
+    destroy: async () => {},
+  }
+}
+
+function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+function createConnection(database: SqliteDatabase): DatabaseConnection {
+  const prepare = createCache(database)
+  const run: Execute = ({ sql, parameters }) => prepare(sql)(parameters)
+  const execute = leavesStatementsOpen(database) ? createCareful(database, run) : run
+  return {
+    executeQuery: async <R>(query: CompiledQuery) => execute(query) as QueryResult<R>,
+    // A statement that is being iterated over is of no use to others: it is not taken from the cache.
+    async *streamQuery<R>({ sql, parameters }: CompiledQuery) {
+      for (const row of database.prepare(sql).iterate(...parameters)) yield { rows: [row as R] }
+    },
+  }
+}
+
+type Execute = (query: CompiledQuery) => QueryResult<unknown>
+
+type Prepared = (parameters: readonly unknown[]) => QueryResult<unknown>
+
+const MAX_STATEMENTS = 200
+
+/** Keeps the statements that were used last. */
+function createCache(database: SqliteDatabase): (sql: string) => Prepared {
+  const statements = new Map<string, Prepared>()
+  return (sql) => {
+    const statement = statements.get(sql) ?? prepareOn(database, sql)
+    statements.delete(sql)
+    statements.set(sql, statement)
+    if (statements.size > MAX_STATEMENTS) {
+      for (const oldest of statements.keys()) {
+        statements.delete(oldest)
+        break
+      }
+    }
+    return statement
+  }
+}
+
+function prepareOn(database: SqliteDatabase, sql: string): Prepared {
+  const statement = database.prepare(sql)
+  const { reader, columns } = statement
+  const returnsRows = reader ?? (columns?.call(statement) ?? []).length > 0
+  if (returnsRows) return (parameters) => ({ rows: statement.all(...parameters) })
+  return (parameters) => {
+    const { changes, lastInsertRowid } = statement.run(...parameters)
+    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+  }
+}
+
+/** libsql does not reset a statement that met a lock; only it synchronises with a server. */
+function leavesStatementsOpen(database: SqliteDatabase): boolean {
+  return 'sync' in database
+}
+
+const control = /^(begin|commit|rollback|savepoint|release)\b/i
+const pragma = /^pragma\b/i
+
+/**
+ * Asks for locks by `exec` alone, which leaves nothing open. An open statement would keep the next transaction from
+ * committing, and let what is written outside of one be lost though it was acknowledged.
+ */
+function createCareful(database: SqliteDatabase, run: Execute): Execute {
+  let isInTransaction = false
+
+  function runAlone(query: CompiledQuery): QueryResult<unknown> {
+    database.exec('begin immediate')
+    try {
+      const result = run(query)
+      database.exec('commit')
+      return result
+    } catch (error) {
+      database.exec('rollback')
+      throw error
+    }
+  }
+
+  return (query) => {
+    const { sql } = query
+    const [, verb] = control.exec(sql) ?? []
+    if (verb !== undefined) {
+      database.exec(sql)
+      isInTransaction = verb !== 'commit' && !/^rollback$/i.test(sql)
+      return { rows: [] }
+    }
+    const isAlone = !isInTransaction && !SelectQueryNode.is(query.query) && !pragma.test(sql)
+    return isAlone ? runAlone(query) : run(query)
+  }
+}
