@@ -6,10 +6,14 @@ import { backends } from '../../backends.ts'
 import { concrete, createWorld, operation, type Operation } from './operations.ts'
 import { commitOf, newRun, nothing, START, startRun, stateOf, stepDone } from './scenario.ts'
 
-// A failure prints its seed and path; DURABLY_TEST_RUNS asks for a longer search.
-const RUNS = Number(process.env.DURABLY_TEST_RUNS ?? 20)
+// A failure prints its seed and path. DURABLY_TEST_RUNS asks for a longer search, whatever time it takes.
+const { DURABLY_TEST_RUNS } = process.env
+const SEARCH =
+  DURABLY_TEST_RUNS === undefined
+    ? { numRuns: 100, interruptAfterTimeLimit: 3000 }
+    : { numRuns: Number(DURABLY_TEST_RUNS) }
+const TIMEOUT_MS = 30_000 + SEARCH.numRuns * 2000
 const OPERATIONS = { minLength: 20, maxLength: 60, size: 'max' } as const
-const TIMEOUT_MS = 10_000 + RUNS * 2000
 
 test.each(backends)(
   '$name answers whatever is asked of it as the model does',
@@ -22,7 +26,7 @@ test.each(backends)(
         await database.close()
       }
     })
-    await fc.assert(property, { numRuns: RUNS })
+    await fc.assert(property, SEARCH)
   },
   TIMEOUT_MS,
 )
