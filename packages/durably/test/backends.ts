@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { PGlite } from '@electric-sql/pglite'
 import { createClient } from '@libsql/client'
 import { LibsqlDialect, type LibsqlDialectConfig } from '@libsql/kysely-libsql'
@@ -13,6 +14,7 @@ import pg from 'pg'
 import postgres from 'postgres'
 import { createEnv } from '../src/env.ts'
 import { postgresDialect } from '../src/postgres.ts'
+import { sqliteDialect } from '../src/sqlite.ts'
 import { createMemoryStore } from '../src/store/memory.ts'
 import { createSqlStore } from '../src/store/sql/sql-store.ts'
 import type { Store } from '../src/store/store.ts'
@@ -40,6 +42,14 @@ export const backends: readonly Backend[] = [
   sqlite('better-sqlite3', (file) => {
     const database = new BetterSqlite(file)
     return { dialect: new SqliteDialect({ database }), close: () => void database.close() }
+  }),
+  sqlite('better-sqlite3, sqliteDialect', (file) => {
+    const database = new BetterSqlite(file)
+    return { dialect: sqliteDialect({ database }), close: () => void database.close() }
+  }),
+  sqlite('node:sqlite, sqliteDialect', (file) => {
+    const database = new DatabaseSync(file)
+    return { dialect: sqliteDialect({ database }), close: () => database.close() }
   }),
   sqlite('libSQL 0.8', (file) => {
     const client = createClient08({ url: `file:${file}` })
