@@ -32,7 +32,7 @@ export interface PostgresDialect extends Dialect {
  * const durably = createDurably({ dialect: postgresDialect({ pool }) })
  */
 export function postgresDialect({ pool }: PostgresDialectOptions): PostgresDialect {
-  const dialect = createPoolDialect(pool)
+  const dialect = createPoolDialect(pool, createEnv())
   return {
     createAdapter: () => dialect.createAdapter(),
     createDriver: () => dialect.createDriver(),

@@ -83,8 +83,8 @@ function createRunIndexes({ tables, prefix }: Sql): string[] {
     `create ${unique} index "${prefix}runs_${name}" on ${tables.runs} ${definition}`
   return [
     index('ready', '(job, priority desc, due_at, id) where ready'),
-    index('wake', '(wake_at) where wake_at is not null'),
-    index('expire', `(expire_at) where expire_at is not null and status = 'pending'`),
+    index('wake', '(wake_at, id) where wake_at is not null'),
+    index('expire', `(expire_at, due_at, id) where expire_at is not null and status = 'pending'`),
     index('worker', '(worker) where worker is not null'),
     index('status', '(status, id)'),
     index('job', '(job, status, id)'),

@@ -45,31 +45,36 @@ function searchIds(sql: Sql, query: RunQuery): Search {
 
 /** One search for each status, then merged: a rare status is not looked for among the others. */
 function idsByStatus(sql: Sql, query: RunQuery): string {
-  const search = (conditions: readonly string[]) => `
+  const search = (columns: Readonly<Record<string, string>>) => {
+    const { where, order } = walk(columns, 'r.id', query)
+    return `
     select * from (
-      select r.id from ${sql.tables.runs} r
-      where ${[...conditions, ...after('r.id', query)].join(' and ')}
-      order by r.id desc limit $reach::int8
+      select r.id from ${sql.tables.runs} r where ${where} order by ${order} limit $reach::int8
     ) as a`
-  const job = query.jobName === undefined ? [] : ['r.job = $job::text']
+  }
+  const job = query.jobName === undefined ? {} : { 'r.job': '$job::text' }
   if (query.statuses !== undefined && query.statuses.length > 0) {
-    const arms = query.statuses.map((_, i) => search([...job, `r.status = $status${i}::text`]))
+    const arms = query.statuses.map((_, i) => search({ ...job, 'r.status': `$status${i}::text` }))
     return arms.join(' union all ')
   }
-  if (job.length === 0) return search(['true'])
-  return runStatuses.map((status) => search([...job, `r.status = '${status}'`])).join(' union all ')
+  if (query.jobName === undefined) return search({})
+  return runStatuses
+    .map((status) => search({ ...job, 'r.status': `'${status}'` }))
+    .join(' union all ')
 }
 
 function idsByLabels(sql: Sql, query: RunQuery, count: number): string {
   const { labels, runs } = sql.tables
   const others = Array.from({ length: count - 1 }, (_, i) => {
     const l = `l${i + 1}`
-    return `join ${labels} ${l} on ${l}.run_id = l0.run_id and ${isLabel(i + 1)}`
+    return `join ${labels} ${l} on ${l}.run_id = l0.run_id
+      and ${l}.name = $name${i + 1}::text and ${l}.value = $value${i + 1}::text`
   })
   const statuses = query.statuses?.map((_, i) => `$status${i}::text`) ?? []
+  const first = { 'l0.name': '$name0::text', 'l0.value': '$value0::text' }
+  const { where, order } = walk(first, 'l0.run_id', query)
   const conditions = [
-    isLabel(0),
-    ...after('l0.run_id', query),
+    where,
     ...(query.jobName === undefined ? [] : ['r.job = $job::text']),
     ...(statuses.length === 0 ? [] : [`r.status in (${statuses.join(', ')})`]),
   ]
@@ -78,14 +83,30 @@ function idsByLabels(sql: Sql, query: RunQuery, count: number): string {
       select l0.run_id as id from ${labels} l0 ${others.join(' ')}
       join ${runs} r on r.id = l0.run_id
       where ${conditions.join(' and ')}
-      order by l0.run_id desc limit $reach::int8
+      order by ${order} limit $reach::int8
     ) as a`
 }
 
-function isLabel(i: number): string {
-  return `l${i}.name = $name${i}::text and l${i}.value = $value${i}::text`
+/**
+ * What of an index has `columns` as given, from the newest id on. It is said as a range in the order of that index:
+ * of equal values PostgreSQL takes it that a walk through all runs meets some soon, and may walk through all of them.
+ */
+function walk(columns: Readonly<Record<string, string>>, id: string, { cursor }: RunQuery) {
+  const names = Object.keys(columns)
+  const values = Object.values(columns)
+  const bounds = [
+    ...(names.length === 0 ? [] : [`${row(names)} >= ${row(values)}`]),
+    ...(names.length === 0 || cursor !== undefined ? [] : [`${row(names)} <= ${row(values)}`]),
+    ...(cursor === undefined
+      ? []
+      : [`${row([...names, id])} < ${row([...values, '$cursor::text'])}`]),
+  ]
+  return {
+    where: bounds.length === 0 ? 'true' : bounds.join(' and '),
+    order: [...names, id].map((name) => `${name} desc`).join(', '),
+  }
 }
 
-function after(id: string, { cursor }: RunQuery): string[] {
-  return cursor === undefined ? [] : [`${id} < $cursor::text`]
+function row(parts: readonly string[]): string {
+  return `(${parts.join(', ')})`
 }

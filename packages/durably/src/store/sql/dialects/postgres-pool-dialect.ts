@@ -1,4 +1,5 @@
 import { PostgresDialect, type Dialect, type PostgresPoolClient } from 'kysely'
+import type { Env } from '../../../core/env.ts'
 import type { PgClient, PgPool } from './postgres-client.ts'
 import { isStalePlan } from './postgres-errors.ts'
 
@@ -6,22 +7,42 @@ import { isStalePlan } from './postgres-errors.ts'
  * Kysely's dialect over a pool, with three differences: each connection prepares a statement once, one that breaks
  * between two statements does not end the process, and the pool stays open.
  */
-export function createPoolDialect(pool: PgPool): Dialect {
+export function createPoolDialect(pool: PgPool, env: Env): Dialect {
   const names = createNames()
-  const clients = new WeakMap<PgClient, PostgresPoolClient>()
+  const clients = new WeakMap<PgClient, PreparingClient>()
 
   async function connect(): Promise<PostgresPoolClient> {
     const client = await pool.connect()
-    const known = clients.get(client)
-    if (known !== undefined) return known
-    const preparing = createPreparingClient(client, names)
-    clients.set(client, preparing)
-    return preparing
+    const known = clients.get(client) ?? {
+      ...createPreparingClient(client, names),
+      plannedAt: env.now(),
+    }
+    clients.set(client, known)
+    if (env.now() - known.plannedAt > MAX_PLAN_AGE_MS) await planAnew(client, known, env.now())
+    return known
   }
 
   surviveBreaks(pool)
   const { options = {} } = pool
   return new PostgresDialect({ pool: { options, connect, end: async () => {} } })
+}
+
+interface PreparingClient extends PostgresPoolClient {
+  /** No plan of this connection is older. */
+  plannedAt: number
+}
+
+// What was planned while a table was small reads all of it when it is large. PostgreSQL itself notices within minutes.
+const MAX_PLAN_AGE_MS = 10_000
+
+async function planAnew(client: PgClient, known: PreparingClient, now: number): Promise<void> {
+  try {
+    await client.query({ text: 'discard plans', values: [] })
+    known.plannedAt = now
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
 }
 
 const survivors = new WeakSet<PgPool>()
