@@ -6,8 +6,9 @@ import type { Env } from '../core/env.ts'
  * and wait to be asked for; outcomes of this execution follow as they are committed.
  */
 export interface Deliveries {
-  /** Lays out a recorded outcome; the returned function asks for it. */
-  expect(): (deliver: () => void) => void
+  /** Lays out a recorded outcome; answers its position, to ask for it by. */
+  expect(): number
+  ask(position: number, deliver: () => void): void
   /** Hands out an outcome that was committed just now, after all that stand before it. */
   push(deliver: () => void): void
 }
@@ -23,10 +24,8 @@ export function createDeliveries(env: Env): Deliveries {
   const ahead: Asked[] = []
 
   return {
-    expect() {
-      const position = laidOut++
-      return (deliver) => ask({ position, deliver })
-    },
+    expect: () => laidOut++,
+    ask: (position, deliver) => ask({ position, deliver }),
     push: (deliver) => ask({ position: laidOut++, deliver }),
   }
 

@@ -3,13 +3,13 @@ import { pause, type Env, type Scope } from '../core/env.ts'
 import { CancelledError, describeError, LeaseLostError } from '../core/error.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import { parseWith, type JobDefinition } from '../core/job.ts'
-import { entryData, type Entry, type EntryDataByKind } from '../core/journal.ts'
+import { entryData, type EntryDataByKind } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
 import { transitions } from '../core/transitions.ts'
-import type { Claim, Lease, Store, Transition } from '../store/store.ts'
+import type { Claim, JournalPage, Lease, Store, Transition } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 import { createDeliveries } from './deliveries.ts'
-import { createHistory } from './history.ts'
+import { createHistoryReader, type HistoryReader } from './history.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createSteps, type Steps, type StepScope } from './steps.ts'
 import type { Writer } from './writer.ts'
@@ -94,9 +94,9 @@ function begin(claim: Claim, options: ExecutionOptions): [Life, Execution] {
 async function live(life: Life, job: JobDefinition): Promise<void> {
   let end: End
   try {
-    const entries = await readEntries(life)
+    const history = await readHistory(life)
     const payload = readPayload(life.run, life.codec)
-    const { context } = prepare(life, entries)
+    const { context } = prepare(life, history)
     const returned = life.ended ? undefined : await job.run(context, payload)
     end = { output: await encodeOutput(job, returned, life.codec) }
   } catch (error) {
@@ -110,24 +110,29 @@ async function live(life: Life, job: JobDefinition): Promise<void> {
 
 type End = { readonly output: Encoded } | { readonly error: unknown }
 
-/** The run's journal. A database that does not answer is not the run's fault: asked until it does. */
-async function readEntries(life: Life): Promise<Entry[]> {
+/** What the run's journal says. A database that does not answer is not the run's fault: asked until it does. */
+async function readHistory(life: Life): Promise<HistoryReader> {
   const { store, env, run } = life
-  // Nobody held the run before: there is nothing to replay.
-  if (run.generation === 1) return []
-  const entries: Entry[] = []
+  const history = createHistoryReader()
   const backoff = createBackoff(env)
-  while (!life.ended) {
+  let position = 0
+  // Where nobody held the run before, there is nothing to replay.
+  let more = run.generation > 1
+  while (more && !life.ended) {
+    let page: JournalPage | null
     try {
-      const page = await store.journal(run.id, entries.at(-1)?.seq ?? 0, PAGE_SIZE)
-      entries.push(...(page?.entries ?? []))
-      if (page === null || page.entries.length < PAGE_SIZE) return entries
+      page = await store.journal(run.id, position, PAGE_SIZE)
     } catch (error) {
       life.onError(error, 'reading the journal', run)
       await pause(env, backoff.next())
+      continue
     }
+    const entries = page?.entries ?? []
+    history.add(entries)
+    position = entries.at(-1)?.seq ?? position
+    more = entries.length === PAGE_SIZE
   }
-  return entries
+  return history
 }
 
 function readPayload(run: RunRecord, codec: Codec): unknown {
@@ -138,12 +143,12 @@ function readPayload(run: RunRecord, codec: Codec): unknown {
   }
 }
 
-function prepare(life: Life, entries: readonly Entry[]): Steps {
+function prepare(life: Life, history: HistoryReader): Steps {
   const { run, env, codec, scope, outbox, aborter, onTick, maxCrashes } = life
   const deliveries = createDeliveries(env)
   life.steps = createSteps({
     run,
-    history: createHistory(entries, deliveries),
+    history: history.finish(deliveries),
     deliveries,
     outbox,
     env,

@@ -3,18 +3,16 @@ import type { Entry, EntryDataByKind } from '../core/journal.ts'
 import type { Deliveries } from './deliveries.ts'
 
 /** The outcome of a step as the journal has it. */
-export interface Recorded {
-  readonly outcome:
-    | { readonly ok: true; readonly data: EntryDataByKind['step:complete'] }
-    | { readonly ok: false; readonly error: ErrorDetail }
-  /** Asks for it to be handed out when its turn comes. */
-  readonly ask: (deliver: () => void) => void
-}
+export type Outcome =
+  | { readonly ok: true; readonly data: EntryDataByKind['step:complete'] }
+  | { readonly ok: false; readonly error: ErrorDetail }
 
-/** What a run's journal says of its steps. */
+/** What a run's journal says of its steps, and what this execution adds. */
 export interface History {
+  /** Whether the step was called before, here or in the journal: then its name is a good one. */
+  knows(name: string): boolean
   /** The next outcome of the step that was not taken yet. */
-  take(name: string): Recorded | undefined
+  take(name: string): Recorded | null
   /** The step's place in the order in which steps were first called. */
   indexOf(name: string): number
   /** Attempts of the step that failed so far. */
@@ -22,61 +20,107 @@ export interface History {
   failed(name: string): void
 }
 
-/** Throws an error that names the entry when one cannot be read. */
-export function createHistory(entries: readonly Entry[], deliveries: Deliveries): History {
-  const indexes = new Map<string, number>()
-  const failures = new Map<string, number>()
-  const recorded = new Map<string, Recorded[]>()
-  const failed = (name: string): void => void failures.set(name, (failures.get(name) ?? 0) + 1)
+/** An outcome, its turn among all deliveries, and the outcome that the same step had after it. */
+export interface Recorded {
+  readonly name: string
+  readonly index: number
+  readonly outcome: Outcome
+  position: number
+  next: Recorded | null
+}
 
-  const retriedAt = entries.findLast(({ kind }) => kind === 'run:retry')?.seq ?? 0
-  for (const entry of entries) {
-    const read = readOutcome(entry)
-    if (read === null) continue
-    const { name, index, outcome } = read
-    indexes.set(name, index)
-    if (!outcome.ok) failed(name)
-    // A retry of the run forgets failures, and keeps what was completed.
-    if (!outcome.ok && entry.seq < retriedAt) continue
-    const ofName = recorded.get(name) ?? []
-    recorded.set(name, ofName)
-    ofName.push({ outcome, ask: deliveries.expect() })
-  }
+/** A journal on its way to be a history: read page by page, so that its text is not kept. */
+export interface HistoryReader {
+  /** Throws an error that names the entry that cannot be read. */
+  add(entries: readonly Entry[]): void
+  finish(deliveries: Deliveries): History
+}
+
+interface Named {
+  readonly index: number
+  failures: number
+  next: Recorded | null
+  last: Recorded | null
+}
+
+export function createHistoryReader(): HistoryReader {
+  const names = new Map<string, Named>()
+  let recorded: Recorded[] = []
   return {
-    take: (name) => recorded.get(name)?.shift(),
-    indexOf: createIndexes(indexes),
-    failures: (name) => failures.get(name) ?? 0,
-    failed,
+    add(entries) {
+      for (const entry of entries) {
+        // A retry of the run forgets failures, and keeps what was completed.
+        if (entry.kind === 'run:retry') recorded = recorded.filter(({ outcome }) => outcome.ok)
+        const read = readOutcome(entry)
+        if (read === null) continue
+        const named = names.get(read.name) ?? nameNew(names, read.name, read.index)
+        if (!read.outcome.ok) named.failures++
+        recorded.push(read)
+      }
+    },
+    finish(deliveries) {
+      for (const one of recorded) layOut(one, names, deliveries)
+      return createHistory(names)
+    },
+  }
+}
+
+function layOut(recorded: Recorded, names: Map<string, Named>, deliveries: Deliveries): void {
+  const named = names.get(recorded.name)
+  if (named === undefined) return
+  recorded.position = deliveries.expect()
+  if (named.last === null) named.next = recorded
+  else named.last.next = recorded
+  named.last = recorded
+}
+
+function createHistory(names: Map<string, Named>): History {
+  return {
+    knows: (name) => names.has(name),
+    take(name) {
+      const named = names.get(name)
+      const recorded = named?.next ?? null
+      if (named !== undefined && recorded !== null) named.next = recorded.next
+      return recorded
+    },
+    indexOf: createIndexes(names),
+    failures: (name) => names.get(name)?.failures ?? 0,
+    failed(name) {
+      const named = names.get(name)
+      if (named !== undefined) named.failures++
+    },
   }
 }
 
 /** Names that the journal does not know get the first free places, so that indexes stay as they were. */
-function createIndexes(indexes: Map<string, number>): (name: string) => number {
-  const taken = new Set(indexes.values())
+function createIndexes(names: Map<string, Named>): (name: string) => number {
+  let taken: Set<number> | null = null
   let free = 0
   return (name) => {
-    const known = indexes.get(name)
-    if (known !== undefined) return known
+    const named = names.get(name)
+    if (named !== undefined) return named.index
+    taken ??= new Set([...names.values()].map(({ index }) => index))
     while (taken.has(free)) free++
-    indexes.set(name, free)
-    return free++
+    return nameNew(names, name, free++).index
   }
 }
 
-function readOutcome(
-  entry: Entry,
-): { name: string; index: number; outcome: Recorded['outcome'] } | null {
+function nameNew(names: Map<string, Named>, name: string, index: number): Named {
+  const named = { index, failures: 0, next: null, last: null }
+  names.set(name, named)
+  return named
+}
+
+function readOutcome(entry: Entry): Recorded | null {
   const { kind, name } = entry
   if (name === null) return null
   if (kind === 'step:complete') {
     const data = read<'step:complete'>(entry)
-    return { name, index: data.index, outcome: { ok: true, data } }
+    return { name, index: data.index, outcome: { ok: true, data }, position: 0, next: null }
   }
-  if (kind === 'step:fail') {
-    const { index, error } = read<'step:fail'>(entry)
-    return { name, index, outcome: { ok: false, error } }
-  }
-  return null
+  if (kind !== 'step:fail') return null
+  const { index, error } = read<'step:fail'>(entry)
+  return { name, index, outcome: { ok: false, error }, position: 0, next: null }
 }
 
 function read<K extends 'step:complete' | 'step:fail'>(entry: Entry): EntryDataByKind[K] {

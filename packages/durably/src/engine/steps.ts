@@ -12,7 +12,7 @@ import type { DurablyEvent } from '../core/event.ts'
 import { requireText, type StepContext, type StepInfo } from '../core/job.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
-import type { History, Recorded } from './history.ts'
+import type { History, Outcome } from './history.ts'
 import { createRunLog, type RunLog } from './run-log.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { Outbox } from './outbox.ts'
@@ -54,8 +54,10 @@ export interface Steps {
 interface Call {
   readonly name: string
   readonly fn: (signal: AbortSignal, info: StepInfo) => unknown
+  readonly promise: Promise<unknown>
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
+  settled: boolean
 }
 
 interface State extends StepsOptions {
@@ -117,33 +119,36 @@ function call<T>(
   name: string,
   fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>,
 ): Promise<T> {
-  const promise = new Promise<T>((resolve, reject) => {
-    begin(steps, { name, fn, resolve: (value) => resolve(value as T), reject })
-  })
-  // A call that nobody awaits must not end the process when it is rejected.
-  promise.catch(() => {})
-  return promise
+  const settlers = Promise.withResolvers<unknown>()
+  begin(steps, { name, fn, ...settlers, settled: false })
+  return settlers.promise as Promise<T>
 }
 
 function begin(steps: State, call: Call): void {
   if (steps.suspended) return
-  if (steps.cancelled !== null) return call.reject(steps.cancelled)
+  if (steps.cancelled !== null) return reject(call, steps.cancelled)
   try {
     checkCall(steps, call)
   } catch (error) {
-    return call.reject(error)
+    return reject(call, error)
   }
   const { name } = call
+  const { history, deliveries } = steps
   steps.used.add(name)
-  steps.open.add(call)
-  const index = steps.history.indexOf(name)
-  const recorded = steps.history.take(name)
-  if (recorded === undefined) void perform(steps, call, index)
-  else recorded.ask(() => replay(steps, call, recorded))
+  const recorded = history.take(name)
+  if (recorded === null) void perform(steps, call, history.indexOf(name))
+  else deliveries.ask(recorded.position, () => replay(steps, call, recorded.outcome))
+  if (!call.settled) steps.open.add(call)
 }
 
-function checkCall({ used, run }: State, { name, fn }: Call): void {
-  requireText(name, 'step name')
+function reject({ promise, reject }: Call, error: unknown): void {
+  // A call that nobody awaits must not end the process when it is rejected.
+  promise.catch(() => {})
+  reject(error)
+}
+
+function checkCall({ used, run, history }: State, { name, fn }: Call): void {
+  if (!history.knows(name)) requireText(name, 'step name')
   if (typeof fn !== 'function') {
     throw new ValidationError(`step "${name}" needs a function to run; got ${typeof fn}`)
   }
@@ -153,7 +158,7 @@ function checkCall({ used, run }: State, { name, fn }: Call): void {
   )
 }
 
-function replay(steps: State, call: Call, { outcome }: Recorded): void {
+function replay(steps: State, call: Call, outcome: Outcome): void {
   if (!outcome.ok) return fail(steps, call, outcome.error)
   const { output, format } = outcome.data
   try {
@@ -217,17 +222,23 @@ function fail(steps: State, call: Call, detail: ErrorDetail): void {
   steps.used.delete(call.name)
   const error = restoreError(detail)
   steps.failedIn.set(error, call.name)
-  call.reject(error)
+  reject(call, error)
 }
 
 /** Whether the call may settle still: not twice, and not once the run is another's. */
-function closes(steps: State, call: Call): boolean {
-  return !steps.suspended && steps.open.delete(call)
+function closes({ suspended, open }: State, call: Call): boolean {
+  if (suspended || call.settled) return false
+  call.settled = true
+  open.delete(call)
+  return true
 }
 
 function cancel(steps: State, error: CancelledError): void {
   steps.cancelled = error
-  for (const call of steps.open) call.reject(error)
+  for (const call of steps.open) {
+    call.settled = true
+    reject(call, error)
+  }
   steps.open.clear()
 }
 
