@@ -5,7 +5,7 @@ export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'faile
  * Who may make a transition: `holder`, the execution whose lease fences the write; `worker`, the store on
  * behalf of a worker, for a run nobody holds (any more); `client`, anyone from outside.
  */
-export type Actor = 'holder' | 'worker' | 'client'
+type Actor = 'holder' | 'worker' | 'client'
 
 interface Transition {
   readonly from: readonly RunStatus[]

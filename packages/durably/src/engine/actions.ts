@@ -34,7 +34,7 @@ export interface ActionsOptions {
 }
 
 /** What is left to say of a run that was deleted. */
-export interface Deleted {
+interface Deleted {
   readonly id: string
   readonly jobName: string
   readonly labels: Labels

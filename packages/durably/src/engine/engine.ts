@@ -13,7 +13,7 @@ import { createWorker, type Worker } from './worker.ts'
 import { createWriter } from './writer.ts'
 
 /** Who is told what happened. The engine itself listens to nobody. */
-export interface Audience {
+interface Audience {
   fact(entry: Entry, run: EventRun): void
   event(event: DurablyEvent): void
   changedElsewhere(runId: string | null): void
@@ -39,7 +39,7 @@ export interface Engine {
 }
 
 /** Says that something went wrong which no caller hears of. */
-export type Report = (error: unknown, context: string, run?: RunRecord) => void
+type Report = (error: unknown, context: string, run?: RunRecord) => void
 
 export interface EngineParts {
   readonly store: Store

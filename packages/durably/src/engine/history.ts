@@ -21,7 +21,7 @@ export interface History {
 }
 
 /** An outcome, its turn among all deliveries, and the outcome that the same step had after it. */
-export interface Recorded {
+interface Recorded {
   readonly name: string
   readonly index: number
   readonly outcome: Outcome

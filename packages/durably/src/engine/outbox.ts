@@ -5,7 +5,7 @@ import type { Answer, Commit, Transition } from '../store/store.ts'
 import type { CommitSource, Writer } from './writer.ts'
 
 /** A line for the journal, and what to do once it stands there. */
-export interface Item {
+interface Item {
   readonly kind: EntryKind
   readonly name: string | null
   readonly at: number

@@ -17,7 +17,7 @@ export interface Reads {
 }
 
 /** Which lines of a log: those after a position (default: from the beginning), at most so many (default: all). */
-export interface LogPage {
+interface LogPage {
   readonly after?: number | undefined
   readonly limit?: number | undefined
 }
