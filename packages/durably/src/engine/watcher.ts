@@ -35,6 +35,8 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
         onChange()
       }
       seen = current ?? seen
+      // Released while it read: a nap now would keep the process up for nobody.
+      if (holders === 0) break
       await new Promise<void>((resolve) => {
         const cancel = env.after(isBusy() ? BUSY_MS : IDLE_MS, resolve)
         nap = {

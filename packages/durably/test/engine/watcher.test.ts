@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest'
+import { createWatcher } from '../../src/engine/watcher.ts'
+import { createVirtualTime } from '../virtual-env.ts'
+
+function setUp() {
+  const time = createVirtualTime(0)
+  const env = time.createEnv()
+  let number = 1
+  let reads = 0
+  const heard: number[] = []
+  const watcher = createWatcher({
+    env,
+    version: () => {
+      reads++
+      return time.track(Promise.resolve(number))
+    },
+    onChange: () => void heard.push(time.now()),
+  })
+  return { time, env, watcher, heard, reads: () => reads, change: () => number++ }
+}
+
+test('a change is heard within 50 ms, and the next one within 2', async () => {
+  const { time, watcher, heard, change } = setUp()
+  const letGo = watcher.hold()
+  await time.advance(1000)
+  change()
+  await time.advance(50)
+  expect(heard).toHaveLength(1)
+  change()
+  await time.advance(2)
+  expect(heard).toHaveLength(2)
+  letGo()
+})
+
+test('it is quiet again two seconds after the last change', async () => {
+  const { time, watcher, reads } = setUp()
+  const letGo = watcher.hold()
+  watcher.touch()
+  await time.advance(3000)
+  const before = reads()
+  await time.advance(1000)
+  expect(reads() - before).toBe(20)
+  letGo()
+})
+
+test('nobody reads when nobody holds it, and it can be held again', async () => {
+  const { time, env, watcher, heard, reads, change } = setUp()
+  const [one, other] = [watcher.hold(), watcher.hold()]
+  await time.advance(100)
+  one()
+  one()
+  change()
+  await time.advance(50)
+  expect(heard).toHaveLength(1)
+  other()
+  expect(env.timers()).toBe(0)
+  const before = reads()
+  await time.advance(1000)
+  expect(reads()).toBe(before)
+  const again = watcher.hold()
+  await time.advance(50)
+  expect(reads()).toBeGreaterThan(before)
+  again()
+})
+
+test('released while it reads, it sets no timer', async () => {
+  const { time, env, watcher } = setUp()
+  watcher.hold()()
+  await time.settle()
+  expect(env.timers()).toBe(0)
+})
