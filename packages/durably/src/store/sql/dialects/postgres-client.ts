@@ -1,10 +1,8 @@
 /** What is used of a `pg.Pool`. */
 export interface PgPool {
   readonly options?: { readonly max?: number | undefined }
-  readonly Client?: unknown
   connect(): Promise<PgClient>
   query(text: string, values: unknown[]): Promise<unknown>
-  on(event: 'connect', listener: (client: PgClient) => void): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 

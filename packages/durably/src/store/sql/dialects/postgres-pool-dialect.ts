@@ -5,27 +5,34 @@ import { isStalePlan } from './postgres-errors.ts'
 
 /**
  * Kysely's dialect over a pool, with three differences: each connection prepares a statement once, one that breaks
- * between two statements does not end the process, and the pool stays open.
+ * while nobody uses it does not end the process, and the pool stays open.
  */
 export function createPoolDialect(pool: PgPool, env: Env): Dialect {
   const names = createNames()
   const clients = new WeakMap<PgClient, PreparingClient>()
 
+  function meet(client: PgClient): PreparingClient {
+    // As a pool's: one that nobody listens to ends the process. Whoever queries gets the error too.
+    client.on('error', () => {})
+    const preparing = { ...createPreparingClient(client, names), plannedAt: env.now() }
+    clients.set(client, preparing)
+    return preparing
+  }
+
   async function connect(): Promise<PostgresPoolClient> {
     const client = await pool.connect()
-    const known = clients.get(client) ?? {
-      ...createPreparingClient(client, names),
-      plannedAt: env.now(),
-    }
-    clients.set(client, known)
+    const known = clients.get(client) ?? meet(client)
     if (env.now() - known.plannedAt > MAX_PLAN_AGE_MS) await planAnew(client, known, env.now())
     return known
   }
 
-  surviveBreaks(pool)
+  if (!survivors.has(pool)) pool.on('error', () => {})
+  survivors.add(pool)
   const { options = {} } = pool
   return new PostgresDialect({ pool: { options, connect, end: async () => {} } })
 }
+
+const survivors = new WeakSet<PgPool>()
 
 interface PreparingClient extends PostgresPoolClient {
   /** No plan of this connection is older. */
@@ -43,16 +50,6 @@ async function planAnew(client: PgClient, known: PreparingClient, now: number): 
     client.release(true)
     throw error
   }
-}
-
-const survivors = new WeakSet<PgPool>()
-
-/** A pool and its clients emit errors; one that nobody listens to ends a Node process. Whoever queries sees it too. */
-function surviveBreaks(pool: PgPool): void {
-  if (survivors.has(pool)) return
-  survivors.add(pool)
-  pool.on('error', () => {})
-  pool.on('connect', (client) => client.on('error', () => {}))
 }
 
 function createPreparingClient(client: PgClient, names: Names): PostgresPoolClient {

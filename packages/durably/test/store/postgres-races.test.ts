@@ -1,0 +1,367 @@
+import { describe, expect, test } from 'vitest'
+import {
+  act,
+  claim,
+  commit,
+  commitOf,
+  ending,
+  enqueue,
+  existing,
+  idsOf,
+  JOB,
+  kindsOf,
+  leaseOf,
+  newRun,
+  only,
+  reclaim,
+  START,
+  startRun,
+  stepDone,
+} from '../conformance/store/scenario.ts'
+import type { Store } from '../../src/store/store.ts'
+import {
+  createHeldPool,
+  intercept,
+  openSchema,
+  type HeldPool,
+  type Schema,
+} from './postgres-schema.ts'
+
+/** Two processes; the transactions of the first can be held open just before they commit. */
+async function openTwo(): Promise<{ schema: Schema; held: HeldPool; first: Store; second: Store }> {
+  const schema = await openSchema()
+  const held = createHeldPool(schema.pool())
+  const first = await schema.store(held.pool)
+  const second = await schema.store()
+  return { schema, held, first, second }
+}
+
+const KEY = { concurrencyKey: 'key' }
+
+describe('claim', () => {
+  test('passes by what another transaction is about to take', async () => {
+    const { held, first, second } = await openTwo()
+    await enqueue(
+      first,
+      ['a', 'b', 'c'].map((id) => newRun(id)),
+    )
+    const transaction = held.hold()
+    const slow = claim(first, { workerId: 'one', limit: 2 })
+    await transaction.reached
+    expect(idsOf(await claim(second, { workerId: 'two' }))).toEqual(['c'])
+    transaction.commit()
+    expect(idsOf(await slow)).toEqual(['a', 'b'])
+  })
+
+  test('finds again what a transaction that failed had taken', async () => {
+    const { held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a', KEY), newRun('b', KEY)])
+    const transaction = held.hold()
+    const failing = claim(first, { workerId: 'one' })
+    await transaction.reached
+    expect(await claim(second, { workerId: 'two' })).toEqual([])
+    transaction.fail(new Error('The network is gone'))
+    await expect(failing).rejects.toThrow('The network is gone')
+    expect(idsOf(await claim(second, { workerId: 'two' }))).toEqual(['a'])
+  })
+})
+
+describe('cancel', () => {
+  test.each(['a step', 'the end'])('that is about to commit refuses %s', async (what) => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a', KEY)
+    await enqueue(first, [newRun('b', KEY)])
+    const transaction = held.hold()
+    const cancelling = act(first, 'cancel', 'a')
+    await transaction.reached
+    const request =
+      what === 'a step' ? commitOf(claimed, [stepDone(2)]) : ending(claimed, 'complete')
+    const answer = commit(second, request)
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(await cancelling).toMatchObject({ done: true, entry: { seq: 3, generation: 2 } })
+    expect(await answer).toBe('cancelled')
+    expect(await kindsOf(second, 'a')).toEqual(['run:trigger', 'run:start', 'run:cancel'])
+    expect(idsOf(await claim(second))).toEqual(['b'])
+  })
+
+  test('waits for an end that is about to commit, and comes too late', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a')
+    const transaction = held.hold()
+    const completing = commit(first, ending(claimed, 'complete'))
+    await transaction.reached
+    const cancelling = act(second, 'cancel', 'a')
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(await completing).toBe('committed')
+    expect(await cancelling).toEqual({ done: false, status: 'completed' })
+    expect(await kindsOf(second, 'a')).toEqual(['run:trigger', 'run:start', 'run:complete'])
+  })
+
+  test('takes the position after a step that is about to commit', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a')
+    const transaction = held.hold()
+    // With progress it is a transaction, which can be held.
+    const request = { ...commitOf(claimed, [stepDone(2)]), progress: { current: 1 } }
+    const stepping = commit(first, request)
+    await transaction.reached
+    const cancelling = act(second, 'cancel', 'a')
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(await stepping).toBe('committed')
+    expect(await cancelling).toMatchObject({ done: true, lastSeq: 4 })
+  })
+})
+
+describe('one idempotency key', () => {
+  const same = { idempotencyKey: 'key' }
+
+  test('that another transaction commits is its run', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const transaction = held.hold()
+    const winning = enqueue(first, [newRun('a', same)])
+    await transaction.reached
+    const losing = enqueue(second, [newRun('b', same), newRun('c')])
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(await winning).toMatchObject([{ disposition: 'created', run: { id: 'a' } }])
+    expect(await losing).toMatchObject([
+      { disposition: 'idempotent', run: { id: 'a' } },
+      { disposition: 'created', run: { id: 'c' } },
+    ])
+  })
+
+  test('that another transaction takes back is free', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const transaction = held.hold()
+    const failing = enqueue(first, [newRun('a', { ...same, ...KEY })])
+    await transaction.reached
+    const waiting = enqueue(second, [newRun('b', { ...same, ...KEY })])
+    await schema.untilBlocked()
+    transaction.fail(new Error('The network is gone'))
+    await expect(failing).rejects.toThrow('The network is gone')
+    expect(await waiting).toMatchObject([{ disposition: 'created', run: { id: 'b' } }])
+    expect(idsOf(await claim(second))).toEqual(['b'])
+  })
+})
+
+describe('one concurrency key', () => {
+  test('freed while another run comes to it is not stranded', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a', KEY)
+    const transaction = held.hold()
+    const completing = commit(first, ending(claimed, 'complete'))
+    await transaction.reached
+    const coming = enqueue(second, [newRun('b', KEY)])
+    await schema.untilBlocked()
+    transaction.commit()
+    await completing
+    await coming
+    expect(idsOf(await claim(second))).toEqual(['b'])
+  })
+
+  test('that two runs come to at once has one head', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const transaction = held.hold()
+    const one = enqueue(first, [newRun('a', KEY)])
+    await transaction.reached
+    const other = enqueue(second, [newRun('b', KEY)])
+    await schema.untilBlocked()
+    transaction.commit()
+    await one
+    await other
+    const head = only(await claim(second))
+    expect(await claim(second)).toEqual([])
+    expect(await commit(second, ending(head, 'complete'))).toBe('committed')
+    expect(only(await claim(second)).run.id).not.toBe(head.run.id)
+  })
+
+  test('whose head is being claimed stays one run at a time', async () => {
+    const { schema, held, first, second } = await openTwo()
+    await enqueue(first, [newRun('b', KEY)])
+    const transaction = held.hold()
+    const claiming = claim(first, { workerId: 'one' })
+    await transaction.reached
+    // Due before the head, it would take its place if that had not been taken.
+    const coming = enqueue(second, [newRun('a', { ...KEY, dueAt: START - 1 })])
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(idsOf(await claiming)).toEqual(['b'])
+    await coming
+    expect(await claim(second, { workerId: 'two' })).toEqual([])
+  })
+
+  test('and others, in batches of opposite order, end in no deadlock', async () => {
+    const schema = await openSchema()
+    const errors: unknown[] = []
+    const watched = intercept(schema.pool(), (_, send) =>
+      send().catch((error: unknown) => {
+        errors.push(error)
+        throw error
+      }),
+    )
+    const first = await schema.store(watched)
+    const second = await schema.store(watched)
+    const keys = ['w', 'x', 'y', 'z']
+    const batch = (store: Store, round: number, order: readonly string[]) =>
+      enqueue(
+        store,
+        order.map((key) =>
+          newRun(`${order[0]}${round}${key}`, {
+            concurrencyKey: key,
+            idempotencyKey: `${key}${round}`,
+          }),
+        ),
+      )
+    for (let round = 0; round < 20; round++) {
+      await Promise.all([batch(first, round, keys), batch(second, round, keys.toReversed())])
+    }
+    expect(errors).toEqual([])
+    expect(await claim(first)).toHaveLength(keys.length)
+  })
+})
+
+describe('a worker whose lease ran out', () => {
+  const dead = { workerId: 'dead', leaseMs: 0 }
+
+  test('loses its runs to one of two that reclaim', async () => {
+    const { held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a'), newRun('b')])
+    await claim(first, dead)
+    const transaction = held.hold()
+    const reclaiming = reclaim(first, { workerId: 'one' }, START)
+    await transaction.reached
+    expect(await reclaim(second, { workerId: 'two' }, START)).toEqual({ claimed: [], others: [] })
+    transaction.commit()
+    expect(idsOf((await reclaiming).claimed)).toEqual(['a', 'b'])
+    expect(await second.leases('two')).toEqual([])
+  })
+
+  test('learns by its renewal that they are being reclaimed', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a')
+    await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const transaction = held.hold()
+    const reclaiming = reclaim(first, { workerId: 'one' }, START)
+    await transaction.reached
+    const renewing = second.renew({ workerId: 'worker', leaseMs: 60_000 }, START)
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(idsOf((await reclaiming).claimed)).toEqual(['a'])
+    expect(await renewing).toEqual([])
+    expect(await commit(second, commitOf(claimed, [stepDone(2)]))).toBe('lost')
+  })
+
+  test('keeps them when it comes back first', async () => {
+    const { held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a')
+    await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const transaction = held.hold()
+    const returning = claim(first)
+    await transaction.reached
+    expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
+    transaction.commit()
+    await returning
+    expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
+    expect(await second.leases('worker')).toEqual([leaseOf(claimed.run)])
+  })
+
+  test('is refused the step that met the reclaim', async () => {
+    const { schema, held, first, second } = await openTwo()
+    const claimed = await startRun(first, 'a')
+    await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const transaction = held.hold()
+    const reclaiming = reclaim(first, { workerId: 'one' }, START)
+    await transaction.reached
+    const stepping = commit(second, commitOf(claimed, [stepDone(2)]))
+    await schema.untilBlocked()
+    transaction.commit()
+    await reclaiming
+    expect(await stepping).toBe('lost')
+    expect(await kindsOf(second, 'a')).toEqual(['run:trigger', 'run:start', 'run:start'])
+  })
+})
+
+describe('coalescing', () => {
+  test('with a run that is being claimed makes one of its own', async () => {
+    const { schema, held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a', KEY)])
+    const transaction = held.hold()
+    const claiming = claim(first)
+    await transaction.reached
+    const coalescing = enqueue(second, [newRun('b', { ...KEY, coalesce: true })])
+    await schema.untilBlocked()
+    transaction.commit()
+    await claiming
+    expect(await coalescing).toMatchObject([{ disposition: 'created', run: { id: 'b' } }])
+  })
+
+  test('holds back the claim of the run that it is taken in by', async () => {
+    const { held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a', KEY)])
+    const transaction = held.hold()
+    const coalescing = enqueue(first, [newRun('b', { ...KEY, coalesce: true })])
+    await transaction.reached
+    expect(await claim(second)).toEqual([])
+    transaction.commit()
+    expect(await coalescing).toMatchObject([{ disposition: 'coalesced', run: { id: 'a' } }])
+    expect(idsOf(await claim(second))).toEqual(['a'])
+    expect(await kindsOf(second, 'a')).toEqual(['run:trigger', 'run:coalesced', 'run:start'])
+  })
+})
+
+describe('promotion', () => {
+  const LATER = START + 1000
+
+  test('of a run that is being cancelled changes nothing', async () => {
+    const { schema, held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a', { dueAt: LATER }), newRun('b', { dueAt: LATER })])
+    const transaction = held.hold()
+    const cancelling = act(first, 'cancel', 'a')
+    await transaction.reached
+    const promoting = second.promote(10, LATER)
+    await schema.untilBlocked()
+    transaction.commit()
+    await cancelling
+    await promoting
+    expect((await existing(second, 'a')).status).toBe('cancelled')
+    expect(idsOf(await claim(second, {}, LATER))).toEqual(['b'])
+  })
+
+  test('by two at once announces an expired run once', async () => {
+    const { schema, held, first, second } = await openTwo()
+    await enqueue(first, [newRun('a', { expireAt: LATER, ...KEY }), newRun('b', KEY)])
+    const transaction = held.hold()
+    const promoting = first.promote(10, LATER)
+    await transaction.reached
+    const again = second.promote(10, LATER)
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(idsOf(await promoting)).toEqual(['a'])
+    expect(await again).toEqual([])
+    expect(idsOf(await claim(second, {}, LATER))).toEqual(['b'])
+  })
+})
+
+test('processes that migrate at once wait for each other', async () => {
+  const schema = await openSchema()
+  const stores = await Promise.all(Array.from({ length: 6 }, () => schema.store(schema.pool(1))))
+  await enqueue(stores[0] as Store, [newRun('a')])
+  expect(await stores[5]?.run('a')).toMatchObject({ id: 'a' })
+})
+
+test('leases go by the clock of the database, whatever the time is here', async () => {
+  const { first, second } = await openTwo()
+  const hour = 3_600_000
+  await enqueue(first, [newRun('a')], START)
+  const claimed = only(await claim(first, { workerId: 'behind' }, START))
+  expect((await second.look([JOB], START + hour)).orphans).toBe(false)
+  expect(await reclaim(second, { workerId: 'ahead' }, START + hour)).toMatchObject({ claimed: [] })
+  await first.renew({ workerId: 'behind', leaseMs: 0 }, START - hour)
+  expect((await second.look([JOB], START - hour)).orphans).toBe(true)
+  const taken = await reclaim(second, { workerId: 'ahead' }, START - hour)
+  expect(idsOf(taken.claimed)).toEqual(['a'])
+  expect(await commit(first, commitOf(claimed, [stepDone(2)]))).toBe('lost')
+})
