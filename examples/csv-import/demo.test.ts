@@ -10,11 +10,13 @@ test('the demo keeps what was done before the kill, and every airport is in the 
   // Rejects unless the demo exits with 0.
   const { stdout } = await run('npm', ['run', '--silent', 'demo'], { cwd: root })
 
-  expect(stdout).toContain('SIGKILL to worker 1, in the middle of "rows 1201-1600"')
+  expect(stdout).toMatch(/SIGKILL to worker 1, in the middle of "rows \d+-\d+"/)
   for (const kept of ['count rows', 'rows 1-400', 'rows 401-800', 'rows 801-1200']) {
     expect(stdout).toMatch(new RegExp(`= ${kept} +kept, not run again`))
   }
-  expect(stdout).toMatch(/↻ rows 1201-1600 +ran again: \d+ rows inserted, \d+ were there already/)
+  expect(
+    stdout.match(/↻ rows .* ran again: \d+ rows inserted, \d+ were there already/g),
+  ).toHaveLength(1)
   expect(stdout).toMatch(/✓ rows 3201-3376 +176 rows inserted, 0 were there already/)
   expect(stdout).toMatch(
     / 3,376 {2}rows\n +3,376 {2}different airports\n +yes {2}equal to the file/,

@@ -10,7 +10,7 @@ import { createScreen } from './screen.ts'
 import { createStory } from './story.ts'
 
 // In the middle of the fourth batch of rows.
-const KILL_AT_ROW = 1400
+const KILL_AT_ROW = 1300
 
 const startedAt = Date.now()
 const folder = mkdtempSync(join(tmpdir(), 'durably-demo-'))
@@ -52,19 +52,22 @@ function startWorker(number: number): ChildProcess {
 async function follow(runId: string): Promise<void> {
   const kept: string[] = []
   const said = new Map<string | null, string>()
-  let killed: { at: number; during: string | undefined } | undefined
+  let killedAt: number | undefined
+  // Steps follow each other closely: the first to complete after the takeover is the one that was cut off.
+  let takenOver: 'no' | 'just now' | 'yes' = 'no'
 
   for await (const event of durably.subscribe(runId)) {
-    if (event.type === 'run:start' && killed !== undefined) {
-      story.tookOver(Date.parse(event.timestamp) - killed.at)
+    if (event.type === 'run:start' && killedAt !== undefined) {
+      takenOver = 'just now'
+      story.tookOver(Date.parse(event.timestamp) - killedAt)
       for (const name of kept) story.kept(name)
     }
     if (event.type === 'run:progress') {
       const { current, total = airports, message } = event.progress
       screen.bar(current, total)
-      if (killed === undefined && current >= KILL_AT_ROW) {
+      if (killedAt === undefined && current >= KILL_AT_ROW) {
         worker?.kill('SIGKILL')
-        killed = { at: Date.now(), during: message }
+        killedAt = Date.now()
         story.killed(message)
         worker = startWorker(2)
       }
@@ -72,9 +75,10 @@ async function follow(runId: string): Promise<void> {
     if (event.type === 'log:write') said.set(event.stepName, event.message)
     if (event.type === 'step:complete') {
       const { stepName } = event
-      const tell = stepName === killed?.during ? story.ranAgain : story.ran
+      const tell = takenOver === 'just now' ? story.ranAgain : story.ran
       tell(stepName, said.get(stepName))
-      if (killed === undefined) kept.push(stepName)
+      if (takenOver === 'no') kept.push(stepName)
+      else takenOver = 'yes'
     }
   }
 }

@@ -9,6 +9,7 @@ export interface Screen {
 }
 
 const BAR_CELLS = 40
+const CELLS_BESIDE_BAR = 20
 const CLEAR_LINE = '\r\x1b[2K'
 
 export function createScreen(out: NodeJS.WriteStream): Screen {
@@ -20,7 +21,8 @@ export function createScreen(out: NodeJS.WriteStream): Screen {
     },
     bar(current, total) {
       if (!out.isTTY) return
-      bar = drawBar(current, total)
+      const room = Math.max(0, out.columns - CELLS_BESIDE_BAR)
+      bar = drawBar(current, total, Math.min(BAR_CELLS, room))
       out.write(`${CLEAR_LINE}${bar}`)
     },
     keepBar() {
@@ -30,10 +32,10 @@ export function createScreen(out: NodeJS.WriteStream): Screen {
   }
 }
 
-function drawBar(current: number, total: number): string {
-  const cells = Math.round((current / total) * BAR_CELLS)
+function drawBar(current: number, total: number, width: number): string {
+  const cells = Math.round((current / total) * width)
   const done = styleText('cyan', '█'.repeat(cells))
-  const rest = styleText('gray', '░'.repeat(BAR_CELLS - cells))
+  const rest = styleText('gray', '░'.repeat(width - cells))
   return `   ${done}${rest}  ${showCount(current)} / ${showCount(total)}`
 }
 
