@@ -77,7 +77,7 @@ test(
     const examine = async (name: string, operate: () => Promise<unknown>): Promise<void> => {
       seen.length = 0
       await operate()
-      for (const statement of [...seen]) {
+      for (const statement of seen) {
         for (const mode of ['force_custom_plan', 'auto']) {
           const pages = await pagesOf(pool, statement, mode)
           if (pages > MAX_PAGES) tooDear.push(`${name}: ${pages} pages, ${mode}: ${statement.text}`)
@@ -115,7 +115,7 @@ const EXECUTIONS = 7
 async function pagesOf(pool: pg.Pool, { text, values }: Seen, mode: string): Promise<number> {
   const client = await pool.connect()
   const literals = values.map((value) =>
-    value === null ? 'null' : client.escapeLiteral(String(value)),
+    typeof value === 'string' ? client.escapeLiteral(value) : JSON.stringify(value),
   )
   const execute = `execute examined(${literals.join(', ')})`
   try {
