@@ -3,7 +3,10 @@ import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import BetterSqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
+import { createDurably } from '../../src/durably.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
 
 const run = promisify(execFile)
 
@@ -38,6 +41,26 @@ test('every link in the docs leads to a file, and to a heading in it', () => {
       .map((target) => `${page}: ${target}`)
   })
   expect(broken).toEqual([])
+})
+
+test('ARCHITECTURE.md has every table with its columns', async () => {
+  const database = new BetterSqlite(':memory:')
+  const durably = createDurably({ dialect: sqliteDialect({ database }) })
+  await durably.migrate()
+  const tables = await durably.db.introspection.getTables()
+
+  const rows = tables
+    .filter(({ isView }) => !isView)
+    .map(({ name, columns }) => [name, columns.map((column) => column.name).join(', ')])
+  // Made when libSQL first needs it.
+  rows.push(['durably_lock', 'x'])
+  const described = [
+    ...read('ARCHITECTURE.md').matchAll(/^\| `(durably_\w+)` \|[^|]+\| ([^|]+) \|$/gm),
+  ]
+  expect(described.map(([, name, columns]) => [name, columns])).toEqual(
+    expect.arrayContaining(rows),
+  )
+  expect(described).toHaveLength(rows.length)
 })
 
 /** A module for each block. What an error says of its line is true of the page. */

@@ -1,6 +1,6 @@
-import type { Durably, JobDefinition, JobHandle, Run, StepContext } from '@coji/durably'
 import type { Dialect } from 'kysely'
 import type { z } from 'zod'
+import type { Durably, JobDefinition, JobHandle, Run, StepContext } from '../../src/index.ts'
 
 type ImportUsers = JobDefinition<
   'import-users',
