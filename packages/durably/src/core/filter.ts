@@ -24,16 +24,16 @@ export function readStatuses(status: unknown): RunStatus[] {
   return [...new Set(list as RunStatus[])]
 }
 
-/** Throws `ValidationError` unless it is a record of strings the database can keep. */
-export function readLabels(labels: unknown): Record<string, string> {
+/** Throws `ValidationError`, which begins with `at`, unless it is a record of strings the database can keep. */
+export function readLabels(labels: unknown, at = ''): Record<string, string> {
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
-    throw new ValidationError('labels must be an object of strings')
+    throw new ValidationError(`${at}labels must be an object of strings`)
   }
   const read: Record<string, string> = {}
   for (const [name, value] of Object.entries(labels)) {
     if (value === undefined) continue
-    requireText(name, 'label name')
-    requireText(value, `label "${name}"`)
+    requireText(name, `${at}label name`)
+    requireText(value, `${at}label "${name}"`)
     read[name] = value
   }
   return read

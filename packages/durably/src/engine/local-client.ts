@@ -4,7 +4,7 @@ import type { Handles } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
 import { parseWith, requireText } from '../core/job.ts'
 import type { Settings } from '../core/options.ts'
-import { toIso, toRun, type Labels, type RunRecord } from '../core/run.ts'
+import { toIso, toRun, type RunRecord } from '../core/run.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import { isEnding } from '../core/transitions.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
@@ -14,7 +14,7 @@ import type { Engine } from './engine.ts'
 import { createHandle } from './handles.ts'
 import { createReads } from './reads.ts'
 import { createRegistry } from './registry.ts'
-import { createRunFactory } from './trigger.ts'
+import { createRunFactory, type RunFactoryOptions } from './trigger.ts'
 import { waitForRun } from './wait-for-run.ts'
 
 /** The instance as the app has it, in the process that has the engine. */
@@ -55,9 +55,9 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
   }
 }
 
-function labelParser({ labels: schema }: Settings): (labels: Labels) => Promise<Labels> {
-  return async (labels) =>
-    schema === null ? labels : readLabels(await parseWith(schema, labels, 'Invalid labels'))
+function labelParser({ labels: schema }: Settings): RunFactoryOptions['parseLabels'] {
+  return async (labels, at) =>
+    schema === null ? labels : readLabels(await parseWith(schema, labels, `${at}Invalid labels`))
 }
 
 function createRunActions(engine: Engine, bus: Bus): Actions {

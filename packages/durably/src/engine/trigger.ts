@@ -17,8 +17,8 @@ export interface RunFactory {
 export interface RunFactoryOptions {
   readonly env: Env
   readonly codec: Codec
-  /** What the app's schema makes of labels. */
-  readonly parseLabels: (labels: Labels) => Promise<Labels>
+  /** What the app's schema makes of labels; `at` begins what it says of bad ones. */
+  readonly parseLabels: (labels: Labels, at: string) => Promise<Labels>
 }
 
 const knownOptions: readonly (keyof TriggerOptions)[] = [
@@ -92,7 +92,7 @@ async function newRun(
     payload: await encode(payload, codec, `${at}payload`),
     idempotencyKey: idempotencyKey ?? null,
     concurrencyKey: concurrencyKey ?? null,
-    labels: await parseLabels(labels === undefined ? {} : readLabels(labels)),
+    labels: await parseLabels(labels === undefined ? {} : readLabels(labels, at), at),
     priority: priority === undefined ? 0 : requireInteger(priority, `${at}priority`, -100, 100),
     dueAt,
     expireAt: ttl === undefined ? null : env.now() + parseDuration(ttl, `${at}ttl`),
