@@ -11,9 +11,6 @@ import type { Sql } from './sql.ts'
 /** Gives a worker the first claimable runs of its jobs. */
 export type TakeRuns = (session: Session, request: ClaimRequest, now: number) => Promise<Claim[]>
 
-// Other workers look at the same runs: enough are looked at that some are left when they took the first.
-const SPARE_CANDIDATES = 32
-
 export function createClaim(sql: Sql, append: Append): TakeRuns {
   const { runs, jobs } = sql.tables
   const order = (run: string) => `${run}.priority desc, ${run}.due_at, ${run}.id`
@@ -54,7 +51,7 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
       workerId,
       now,
       limit,
-      candidates: limit + SPARE_CANDIDATES,
+      candidates: limit + sql.spareCandidates,
       jobs: JSON.stringify(known),
     })
     const taken = rows.map(toRunRecord).sort(inOrder)

@@ -13,7 +13,8 @@ export function createCoalesce(sql: Sql, append: Append): Coalesce {
   const find = sql.write(`
     select ${runColumns(sql.tables)} from ${sql.tables.runs} r
     where r.concurrency_key = $key::text and r.job = $job::text and r.concurrency_key is not null
-      and r.status ${allowedFrom('expire')} and r.started_at is null
+      and r.started_at is null and r.completed_at is null
+      and ${sql.unsearched('r.status')} ${allowedFrom('expire')}
       and (r.expire_at is null or r.expire_at > $now::int8)
     order by r.due_at, r.id limit 1
     ${sql.forUpdate}`)

@@ -16,7 +16,7 @@ export function createLook(sql: Sql, database: Database) {
       ) as ready,
       (select min(r.wake_at) from ${runs} r where r.wake_at is not null) as wake_at,
       (select min(r.expire_at) from ${runs} r
-        where r.expire_at is not null and r.status = 'pending') as expire_at,
+        where r.expire_at is not null and r.completed_at is null) as expire_at,
       exists (
         select 1 from ${workers} w
         where w.expires_at <= ${sql.leaseNow}

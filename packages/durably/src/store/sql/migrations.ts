@@ -84,7 +84,7 @@ function createRunIndexes({ tables, prefix }: Sql): string[] {
   return [
     index('ready', '(job, priority desc, due_at, id) where ready'),
     index('wake', '(wake_at, id) where wake_at is not null'),
-    index('expire', `(expire_at, due_at, id) where expire_at is not null and status = 'pending'`),
+    index('expire', '(expire_at, due_at, id) where expire_at is not null and completed_at is null'),
     index('worker', '(worker) where worker is not null'),
     index('status', '(status, id)'),
     index('job', '(job, status, id)'),
@@ -99,7 +99,7 @@ function createRunIndexes({ tables, prefix }: Sql): string[] {
     index(
       'unstarted',
       `(concurrency_key, job, due_at, id)
-      where concurrency_key is not null and status = 'pending' and started_at is null`,
+      where concurrency_key is not null and started_at is null and completed_at is null`,
     ),
   ]
 }

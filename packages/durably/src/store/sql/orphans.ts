@@ -39,11 +39,11 @@ const MAX_RUNS = 1000
 
 export function createOrphans(sql: Sql, database: Database): Orphans {
   const { workers, runs, jobs, journal } = sql.tables
-  const expired = `w.expires_at <= ${sql.leaseNow} and w.id <> $workerId::text`
-  const exist = sql.read(`select 1 from ${workers} w where ${expired} limit 1`)
+  const others = `r.expires_at <= ${sql.leaseNow} and r.id <> $workerId::text`
+  const exist = sql.read(`select 1 from ${workers} r where ${others} limit 1`)
   const lockWorkers = sql.write(`
     select r.id from ${workers} r
-    where ${expired.replaceAll('w.', 'r.')}
+    where ${others}
     order by r.id limit ${MAX_WORKERS} ${sql.skipLocked}`)
   const ofWorkers = `
     r.worker in (select t.value from ${sql.texts('t', '$workerIds')})

@@ -22,7 +22,8 @@ export function createPromote(sql: Sql, database: Database, steps: PromoteSteps)
       and r.id not in (select t.value from ${sql.texts('t', '$expired')})
     order by r.wake_at, r.id limit $limit::int8`)
   const isExpired = `
-    r.expire_at is not null and r.status ${allowedFrom('expire')} and r.expire_at <= $now::int8`
+    r.expire_at <= $now::int8 and r.expire_at is not null and r.completed_at is null
+    and ${sql.unsearched('r.status')} ${allowedFrom('expire')}`
   const findExpired = sql.read(`
     select r.id, r.concurrency_key from ${runs} r where ${isExpired}
     order by r.expire_at, r.due_at, r.id limit $limit::int8`)

@@ -50,7 +50,10 @@ function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
   if (jobName === undefined) {
     const list = wanted.map((status) => `'${status}'`).join(', ')
     return {
-      text: search(`r.status in (${list === '' ? 'null' : list})`, 'r.completed_at'),
+      text: search(
+        `${sql.unsearched('r.status')} in (${list === '' ? 'null' : list})`,
+        'r.completed_at, r.id',
+      ),
       params,
     }
   }

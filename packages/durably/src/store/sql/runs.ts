@@ -65,23 +65,22 @@ function idsByStatus(sql: Sql, query: RunQuery): string {
 
 function idsByLabels(sql: Sql, query: RunQuery, count: number): string {
   const { labels, runs } = sql.tables
-  const others = Array.from({ length: count - 1 }, (_, i) => {
-    const l = `l${i + 1}`
-    return `join ${labels} ${l} on ${l}.run_id = l0.run_id
-      and ${l}.name = $name${i + 1}::text and ${l}.value = $value${i + 1}::text`
-  })
-  const statuses = query.statuses?.map((_, i) => `$status${i}::text`) ?? []
   const first = { 'l0.name': '$name0::text', 'l0.value': '$value0::text' }
   const { where, order } = walk(first, 'l0.run_id', query)
-  const conditions = [
-    where,
+  const others = Array.from({ length: count - 1 }, (_, i) => {
+    const label = `l.name = $name${i + 1}::text and l.value = $value${i + 1}::text`
+    return `exists (select 1 from ${labels} l where l.run_id = l0.run_id and ${label})`
+  })
+  const statuses = query.statuses?.map((_, i) => `$status${i}::text`) ?? []
+  const ofRun = [
     ...(query.jobName === undefined ? [] : ['r.job = $job::text']),
     ...(statuses.length === 0 ? [] : [`r.status in (${statuses.join(', ')})`]),
   ]
+  const run = `exists (select 1 from ${runs} r where ${['r.id = l0.run_id', ...ofRun].join(' and ')})`
+  const conditions = [where, ...others, ...(ofRun.length === 0 ? [] : [run])]
   return `
     select * from (
-      select l0.run_id as id from ${labels} l0 ${others.join(' ')}
-      join ${runs} r on r.id = l0.run_id
+      select l0.run_id as id from ${labels} l0
       where ${conditions.join(' and ')}
       order by ${order} limit $reach::int8
     ) as a`

@@ -23,6 +23,9 @@ export interface SqlDialect extends ParameterStyle {
   readonly forUpdate: string
   readonly skipLocked: string
 
+  /** How many more runs a claim looks at than it takes, because other workers lock some of them meanwhile. */
+  readonly spareCandidates: number
+
   /** The time by which leases run: `$leaseNow`, or the database's own clock plus `$skew` where that is null. */
   readonly leaseNow: string
   /** Whether other machines, with other clocks, may use this database; known once it is used. */
@@ -38,7 +41,6 @@ export interface SqlDialect extends ParameterStyle {
   searchEach(outer: string, name: string, table: string, search: string): string
   /** A column that rows are not to be searched by, though an index has it. */
   unsearched(column: string): string
-  greatest(a: string, b: string): string
   /** A column of JSON text in a form that `->` applies to. */
   json(column: string): string
 

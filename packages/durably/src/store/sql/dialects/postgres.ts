@@ -30,6 +30,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     forShare: 'for share of r',
     forUpdate: 'for update of r',
     skipLocked: 'for update of r skip locked',
+    spareCandidates: 32,
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,
     dataVersion: null,
@@ -42,7 +43,6 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     searchEach: (outer, name, table, search) =>
       `${outer} cross join lateral (select p.id, p.priority, p.due_at from ${table} p ${search}) ${name}`,
     unsearched: (column) => column,
-    greatest: (a, b) => `greatest(${a}, ${b})`,
     json: (column) => `${column}::json`,
     isRejected: isRejection,
     isConflict,

@@ -39,6 +39,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     forShare: '',
     forUpdate: '',
     skipLocked: '',
+    spareCandidates: 0,
     leaseNow: `coalesce($leaseNow::int8, ${CLOCK} + $skew::int8)`,
     isShared: () => {
       const client = clientOf(userDriver())
@@ -54,7 +55,6 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,
     // Its planner would search all running runs rather than the few that a batch names.
     unsearched: (column) => `+${column}`,
-    greatest: (a, b) => `max(${a}, ${b})`,
     json: (column) => column,
     isRejected: isRejection,
     // Whoever has the write lock is alone.
