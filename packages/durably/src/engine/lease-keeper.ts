@@ -4,10 +4,8 @@ import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
-  /** Runs were claimed; `renewed` when the lease was renewed along with them. */
-  claimed(renewed: boolean): void
-  /** Whether a claim must renew the lease. */
-  isDue(): boolean
+  /** Runs were claimed, and the lease renewed with them. */
+  claimed(): void
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
   check(): Promise<void>
   stop(): void
@@ -29,9 +27,8 @@ const IDLE_HEARTBEAT_MS = 60_000
 type Strangers = ReadonlyMap<string, Lease>
 
 interface State extends LeaseKeeperOptions {
-  renewedAt: number
   /** When a renewal was tried last, whatever came of it. */
-  triedAt: number
+  renewedAt: number
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
@@ -41,19 +38,17 @@ interface State extends LeaseKeeperOptions {
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
-    renewedAt: Number.NEGATIVE_INFINITY,
-    triedAt: options.env.now(),
+    renewedAt: options.env.now(),
     strangers: new Map(),
     timer: null,
     stopped: false,
   }
   schedule(keeper)
   return {
-    claimed(renewed) {
-      if (renewed) keeper.renewedAt = keeper.triedAt = keeper.env.now()
+    claimed() {
+      keeper.renewedAt = keeper.env.now()
       schedule(keeper)
     },
-    isDue: () => keeper.env.now() - keeper.renewedAt >= keeper.heartbeatMs,
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
     },
@@ -78,19 +73,18 @@ function schedule(keeper: State): void {
   keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.now()), fire) }
 }
 
-function nextRenewal({ triedAt, executions, heartbeatMs }: State): number {
-  return triedAt + (executions.size > 0 ? heartbeatMs : IDLE_HEARTBEAT_MS)
+function nextRenewal({ renewedAt, executions, heartbeatMs }: State): number {
+  return renewedAt + (executions.size > 0 ? heartbeatMs : IDLE_HEARTBEAT_MS)
 }
 
 async function renew(keeper: State, dueAt: number): Promise<void> {
   const { env, worker, onError } = keeper
   const startedAt = env.now()
-  keeper.triedAt = startedAt
+  keeper.renewedAt = startedAt
   const lateMs = startedAt - dueAt
   if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
   try {
     const strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
-    keeper.renewedAt = startedAt
     for (const [name, lease] of strangers) {
       if (keeper.strangers.has(name)) await handBack(keeper, lease)
     }

@@ -149,10 +149,9 @@ async function claim(session: State): Promise<number> {
   const { writer, keeper, workerId, leaseMs } = session
   const jobs = namesOf(session)
   if (jobs.length === 0) return 0
-  const renew = keeper.isDue()
-  const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session), renew })
+  const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
   take(session, claims)
-  keeper.claimed(renew)
+  keeper.claimed()
   return claims.length
 }
 
@@ -163,7 +162,7 @@ async function reclaim(session: State): Promise<void> {
   const { claimed, others } = await store.reclaim(request, env.now())
   session.onFacts([...others, ...claimed])
   take(session, claimed)
-  keeper.claimed(claimed.length > 0)
+  if (claimed.length > 0) keeper.claimed()
 }
 
 function take(session: State, claims: readonly Claim[]): void {

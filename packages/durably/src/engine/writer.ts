@@ -78,7 +78,8 @@ const ENQUEUE_PATIENCE_MS = 5000
 interface Queue extends WriterOptions {
   sources: Waiting<CommitSource>[]
   enqueues: Waiting<Enqueue>[]
-  claim: ClaimInLine | null
+  /** Of as many sessions; each transaction takes one along. */
+  readonly claims: ClaimInLine[]
   underWay: boolean
   readonly backoff: Backoff
 }
@@ -86,7 +87,7 @@ interface Queue extends WriterOptions {
 export function createWriter(options: WriterOptions): Writer {
   const { env, leaseMs } = options
   const backoff = createBackoff(env)
-  const q: Queue = { ...options, sources: [], enqueues: [], claim: null, underWay: false, backoff }
+  const q: Queue = { ...options, sources: [], enqueues: [], claims: [], underWay: false, backoff }
   return {
     commit(source) {
       q.sources.push({ what: source, deadline: env.now() + leaseMs })
@@ -100,7 +101,7 @@ export function createWriter(options: WriterOptions): Writer {
       }),
     claim: (request) =>
       new Promise((resolve, reject) => {
-        q.claim = { request, resolve, reject }
+        q.claims.push({ request, resolve, reject })
         leaveSoon(q)
       }),
   }
@@ -122,15 +123,13 @@ async function leave(q: Queue): Promise<void> {
     await afterFailure(q, error, sending)
   }
   q.underWay = false
-  if (q.sources.length + q.enqueues.length > 0 || q.claim !== null) leaveSoon(q)
+  if (q.sources.length + q.enqueues.length + q.claims.length > 0) leaveSoon(q)
 }
 
 function board(q: Queue): Sending {
   const sources = q.sources.splice(0, MAX_SOURCES)
   const enqueues = q.enqueues.splice(0, enqueuesThatFit(q.enqueues))
-  const { claim } = q
-  q.claim = null
-  return { sources, enqueues, claim }
+  return { sources, enqueues, claim: q.claims.shift() ?? null }
 }
 
 function enqueuesThatFit(enqueues: readonly Waiting<Enqueue>[]): number {
@@ -170,24 +169,31 @@ function factsOfCommit({ lease, entries, transition }: Commit, record: RunRecord
 
 /** Refused: each is sent alone. No answer: sent again later, by when it may have been done already. */
 async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise<void> {
-  sending.claim?.reject(error)
   if (!(error instanceof RejectedWriteError)) {
+    sending.claim?.reject(error)
     q.onError(error)
     await pause(q.env, q.backoff.next())
     return putBack(q, sending, error)
   }
-  if (sending.sources.length + sending.enqueues.length > 1) return sendEachAlone(q, sending)
+  const alone = eachAlone(sending)
+  if (alone.length > 1) return sendOneByOne(q, alone)
   for (const { what } of sending.sources) what.rejected(error)
   for (const { what } of sending.enqueues) what.reject(error)
+  sending.claim?.reject(error)
+}
+
+function eachAlone({ sources, enqueues, claim }: Sending): Sending[] {
+  const empty: Sending = { sources: [], enqueues: [], claim: null }
+  return [
+    ...sources.map((source) => ({ ...empty, sources: [source] })),
+    ...enqueues.map((enqueue) => ({ ...empty, enqueues: [enqueue] })),
+    ...(claim === null ? [] : [{ ...empty, claim }]),
+  ]
 }
 
 /** So that only the offender fails. */
-async function sendEachAlone(q: Queue, { sources, enqueues }: Sending): Promise<void> {
-  const alone: Sending[] = [
-    ...sources.map((source) => ({ sources: [source], enqueues: [], claim: null })),
-    ...enqueues.map((enqueue) => ({ sources: [], enqueues: [enqueue], claim: null })),
-  ]
-  for (const sending of alone) {
+async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
+  for (const sending of all) {
     try {
       await send(q, sending)
     } catch (error) {

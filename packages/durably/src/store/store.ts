@@ -120,12 +120,11 @@ export interface Enqueued {
   readonly entry: Entry | null
 }
 
+/** A claim renews its worker's lease: others may have forgotten a worker that had no runs. */
 export interface ClaimRequest extends WorkerLease {
   /** The jobs this worker knows. */
   readonly jobs: readonly string[]
   readonly limit: number
-  /** Whether the lease is renewed along with it: it must be, unless it was lately. */
-  readonly renew: boolean
 }
 
 /** A run this worker now executes. Its record is as of the claim, its entry the `run:start` written by it. */

@@ -4,7 +4,7 @@ import { renewLease } from './renew.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 export function claim(tables: Tables, request: ClaimRequest, now: number): Claim[] {
-  if (request.renew) renewLease(tables, request, now)
+  renewLease(tables, request, now)
   return claimable(tables, request.jobs, now)
     .sort(byPriority)
     .slice(0, request.limit)

@@ -20,7 +20,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
 
   async function writeAll(session: Session, batch: Batch, now: number): Promise<Written> {
     const { commits, runs } = batch
-    if (batch.claim?.renew === true) {
+    if (batch.claim !== null) {
       await workers.renew(session, batch.claim, now, batch.claim.jobs)
     }
     const counts = countComing(batch)

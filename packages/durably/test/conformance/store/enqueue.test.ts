@@ -277,7 +277,7 @@ onEveryBackend((open) => {
 
   test('a run can be enqueued and claimed in one write', async () => {
     const [store] = await open()
-    const request = { workerId: 'worker', leaseMs: 1000, jobs: [JOB], limit: 1, renew: true }
+    const request = { workerId: 'worker', leaseMs: 1000, jobs: [JOB], limit: 1 }
     const batch = { ...nothing, runs: [newRun('a')], claim: request }
     const { runs, claimed } = await store.write(batch, START)
     expect(idsOf(runs)).toEqual(['a'])

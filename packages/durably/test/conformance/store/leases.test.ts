@@ -205,15 +205,24 @@ onEveryBackend((open) => {
       expect(idsOf((await reclaim(store, {}, later)).claimed)).toEqual([run.id])
     })
 
-    test('comes with a claim that asks for it', async () => {
+    test('comes with every claim', async () => {
       const [store] = await open()
       await startRun(store, 'a')
-      await enqueue(store, [newRun('b'), newRun('c')])
+      await enqueue(store, [newRun('b')])
       const half = START + LEASE_MS / 2
-      await claim(store, { limit: 1, renew: true }, half)
-      await claim(store, { limit: 1, renew: false }, half + LEASE_MS / 2)
+      await claim(store, { limit: 1 }, half)
       expect(await store.look([JOB], half + LEASE_MS - SECOND)).toMatchObject({ orphans: false })
       expect(await store.look([JOB], half + LEASE_MS + SECOND)).toMatchObject({ orphans: true })
+    })
+
+    test('comes with the claim of a worker that had been forgotten meanwhile', async () => {
+      const [store] = await open()
+      await startRun(store, 'a')
+      await reclaim(store, {}, DEAD)
+      await enqueue(store, [newRun('b')])
+      await claim(store, {}, DEAD)
+      const now = DEAD + LEASE_MS + SECOND
+      expect(idsOf((await reclaim(store, {}, now)).claimed)).toContain('b')
     })
 
     test('takes an expired lease up again that nobody took', async () => {

@@ -215,7 +215,6 @@ async function writeRequest(
       ...workerLease(claim.worker),
       jobs: claim.jobs,
       limit: claim.limit,
-      renew: true,
     },
   }
   return (store) => store.write(batch, now)

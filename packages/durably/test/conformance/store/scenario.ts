@@ -79,7 +79,7 @@ export async function claim(
 }
 
 export function claimRequest(more: Partial<ClaimRequest> = {}): ClaimRequest {
-  return { workerId: 'worker', leaseMs: LEASE_MS, jobs: [JOB], limit: 100, renew: true, ...more }
+  return { workerId: 'worker', leaseMs: LEASE_MS, jobs: [JOB], limit: 100, ...more }
 }
 
 export async function commit(store: Store, request: Commit, now = START): Promise<Answer> {
