@@ -11,7 +11,7 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
   const readVersion = sql.read(`select value from ${meta} where name = 'version'`)
   const lock = sql.migrationLock === null ? null : sql.read(sql.migrationLock)
   const createMeta = sql.write(
-    `create table if not exists ${meta} (name ${sql.text} primary key not null, value text not null)`,
+    `create table ${meta} (name ${sql.text} primary key not null, value text not null)`,
   )
   const writeVersion = sql.write(`
     insert into ${meta} (name, value) values ('version', $version::text)
@@ -51,7 +51,8 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
     await database.transaction(async (session) => {
       if (lock !== null) await session.rows(lock, {})
       const version = await versionOf(session)
-      await session.change(createMeta, {})
+      if (version === migrations.length) return
+      if (version === 0) await session.change(createMeta, {})
       for (const migration of migrations.slice(version)) {
         for (const text of migration(sql)) await session.change(sql.write(text), {})
       }

@@ -47,7 +47,7 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
     order by r.id limit ${MAX_WORKERS} ${sql.skipLocked}`)
   const ofWorkers = `
     r.worker in (select t.value from ${sql.texts('t', '$workerIds')})
-    and r.status ${allowedFrom('reclaim')}`
+    and ${sql.unsearched('r.status')} ${allowedFrom('reclaim')}`
   const endangered = sql.read(`
     select r.concurrency_key from ${runs} r
     where ${ofWorkers} and r.concurrency_key is not null and r.crashes + 1 >= $maxCrashes::int8

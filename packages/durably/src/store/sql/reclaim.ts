@@ -81,7 +81,8 @@ function createUpdates(sql: Sql) {
   const { runs } = sql.tables
   const orphans = sql.rows('b', '$orphans', { run_id: 'text', crashes: 'int8', error: 'text' })
   const isRun = (transition: 'fail' | 'recover' | 'reclaim') =>
-    `from ${orphans} where r.id = b.run_id and r.status ${allowedFrom(transition)}`
+    `from ${orphans}
+    where r.id = b.run_id and ${sql.unsearched('r.status')} ${allowedFrom(transition)}`
   const fail = sql.write(`
     update ${runs} as r set ${setEnded(transitions.fail.to)}, crashes = b.crashes, error = b.error
     ${isRun('fail')}`)

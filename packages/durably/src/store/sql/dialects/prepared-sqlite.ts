@@ -110,11 +110,14 @@ function createCache(database: SqliteDatabase): (sql: string) => Prepared {
 
 function prepareOn(database: SqliteDatabase, sql: string): Prepared {
   const statement = database.prepare(sql)
-  const { reader, columns } = statement
-  const returnsRows = reader ?? (columns?.call(statement) ?? []).length > 0
-  if (returnsRows) return (parameters) => ({ rows: statement.all(...parameters) })
+  const { reader } = statement
+  const returnsRows = reader ?? (statement.columns?.() ?? []).length > 0
+  // libsql takes a null that stands alone for an object of named parameters; node:sqlite takes no array.
+  const spread = (parameters: readonly unknown[]) =>
+    reader === undefined ? parameters : [parameters]
+  if (returnsRows) return (parameters) => ({ rows: statement.all(...spread(parameters)) })
   return (parameters) => {
-    const { changes, lastInsertRowid } = statement.run(...parameters)
+    const { changes, lastInsertRowid } = statement.run(...spread(parameters))
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
 }

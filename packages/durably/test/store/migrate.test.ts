@@ -1,0 +1,111 @@
+import BetterSqlite from 'better-sqlite3'
+import { SqliteAdapter, SqliteDialect } from 'kysely'
+import { expect, onTestFinished, test } from 'vitest'
+import { ValidationError } from '../../src/core/error.ts'
+import { createEnv } from '../../src/env.ts'
+import { createSqlStore } from '../../src/store/sql/sql-store.ts'
+import type { Store } from '../../src/store/store.ts'
+import { backends } from '../backends.ts'
+import { newFile } from './sqlite-file.ts'
+
+function open(file: string): BetterSqlite.Database {
+  const database = new BetterSqlite(file)
+  onTestFinished(() => void database.close())
+  return database
+}
+
+function storeOn(database: BetterSqlite.Database, tablePrefix = 'durably_'): Store {
+  const dialect = new SqliteDialect({ database })
+  return createSqlStore({ dialect, env: createEnv(), tablePrefix }).store
+}
+
+function schemaOf(database: BetterSqlite.Database): unknown[] {
+  return database.prepare('select * from sqlite_schema order by name').all()
+}
+
+test('creating a store does no I/O', () => {
+  const dialect = new SqliteDialect({
+    database: () => Promise.reject(new Error('The database was opened')),
+  })
+  const original = dialect.createDriver.bind(dialect)
+  let drivers = 0
+  dialect.createDriver = () => {
+    drivers++
+    return original()
+  }
+  createSqlStore({ dialect, env: createEnv() })
+  expect(drivers).toBe(0)
+})
+
+test('tables are created once, and left as they are from then on', async () => {
+  const database = open(newFile())
+  const store = storeOn(database)
+  await store.migrate()
+  const before = schemaOf(database)
+  await store.migrate()
+  await storeOn(database).migrate()
+  expect(schemaOf(database)).toEqual(before)
+})
+
+test('tables under another prefix are other tables', async () => {
+  const database = open(newFile())
+  await storeOn(database).migrate()
+  const other = storeOn(database, 'Other_')
+  await other.migrate()
+  await other.setPaused('job', true, 0)
+  expect(database.prepare('select * from other_jobs').all()).toHaveLength(1)
+  expect(database.prepare('select * from durably_jobs').all()).toEqual([])
+})
+
+test.each([
+  ['a table of another product', 'create table durably_runs (id text)'],
+  ['its table of versions', 'create table durably_meta (version integer)'],
+  ['a view', 'create view durably_steps as select 1 as one'],
+  ['an empty table of versions', 'create table durably_meta (name text, value text)'],
+])('%s is not touched', async (_, sql) => {
+  const database = open(newFile())
+  database.exec(sql)
+  const before = schemaOf(database)
+  const migrating = storeOn(database).migrate()
+  await expect(migrating).rejects.toThrow(ValidationError)
+  await expect(migrating).rejects.toThrow(/tablePrefix \(now 'durably_'\)/)
+  expect(schemaOf(database)).toEqual(before)
+})
+
+test('tables of a newer version are not touched', async () => {
+  const database = open(newFile())
+  await storeOn(database).migrate()
+  database.exec(`update durably_meta set value = '1000' where name = 'version'`)
+  const before = schemaOf(database)
+  await expect(storeOn(database).migrate()).rejects.toThrow(
+    /newer version of Durably .*tables version 1000.*tablePrefix/,
+  )
+  expect(schemaOf(database)).toEqual(before)
+})
+
+test.each(['', '1st', 'a-b', 'a"b', 'a.b', 'x'.repeat(41)])(
+  'no table starts with "%s"',
+  (prefix) => {
+    const database = open(':memory:')
+    expect(() => storeOn(database, prefix)).toThrow(ValidationError)
+    expect(() => storeOn(database, prefix)).toThrow(/tablePrefix/)
+  },
+)
+
+test('a database that is neither kind is refused by name of what is supported', () => {
+  class OldAdapter extends SqliteAdapter {
+    override get supportsReturning(): boolean {
+      return false
+    }
+  }
+  const dialect = new SqliteDialect({ database: open(':memory:') })
+  dialect.createAdapter = () => new OldAdapter()
+  expect(() => createSqlStore({ dialect, env: createEnv() })).toThrow(/SQLite.*PostgreSQL/)
+})
+
+test.each(backends)('$name: many migrate a new database at once', async (backend) => {
+  const database = await backend.open()
+  onTestFinished(() => database.close())
+  const stores = await Promise.all(Array.from({ length: 8 }, () => database.connect()))
+  for (const store of stores) expect(await store.runs({})).toEqual([])
+})

@@ -1,0 +1,114 @@
+import BetterSqlite from 'better-sqlite3'
+import { expect, onTestFinished, test } from 'vitest'
+import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
+import type { NewRun, RunQuery } from '../../src/store/store.ts'
+import { newRun, nothing, START, stepDone } from '../conformance/store/scenario.ts'
+import { openStore } from './sqlite-file.ts'
+
+/** There are few workers, and a list of all runs begins at the newest. */
+const WALKED = new Set(['durably_workers', 'sqlite_autoindex_durably_runs_1'])
+
+const LATER = START + 1_000_000
+
+test('no statement walks a table', async () => {
+  const database = new BetterSqlite(':memory:')
+  onTestFinished(() => void database.close())
+  const seen = new Set<string>()
+  const { store } = await openStore(sqliteDialect({ database: recording(database, seen) }))
+
+  const claim = { workerId: 'w', leaseMs: 10, jobs: ['job', 'other'], limit: 5 }
+  const runs: NewRun[] = [
+    newRun('a', { concurrencyKey: 'k', idempotencyKey: 'i', labels: { x: '1' } }),
+    newRun('b'),
+    newRun('c', { dueAt: START + 10 }),
+    newRun('d', { concurrencyKey: 'k', coalesce: true, expireAt: START + 5 }),
+    newRun('e', { concurrencyKey: 'k', coalesce: true }),
+  ]
+  await store.look(['job'], START)
+  await store.write({ ...nothing, runs, claim }, START)
+  await store.write({ ...nothing, runs: [newRun('f', { ...runs[0], id: 'f' })] }, START)
+  await store.promote(10, START + 20)
+  const commit = { lease: { runId: 'a', generation: 1 }, concurrencyKey: 'k' }
+  await store.write({ ...nothing, commits: [{ ...commit, entries: [stepDone(2)] }] }, START)
+  await store.write(
+    { ...nothing, commits: [{ ...commit, entries: [stepDone(2), stepDone(3)] }] },
+    START,
+  )
+  const output = { format: 'json', text: '1' } as const
+  const ending = { ...commit, entries: [], progress: { current: 1 } }
+  await store.write(
+    { ...nothing, commits: [{ ...ending, transition: { name: 'complete', output } }] },
+    START,
+  )
+  await store.reclaim({ ...claim, workerId: 'x', maxCrashes: 5 }, LATER)
+  await store.renew({ workerId: 'x', leaseMs: 10 }, LATER)
+  await store.leases('x')
+  for (const transition of ['cancel', 'retry', 'cancel', 'delete'] as const) {
+    await store.act({ transition, runId: 'b' }, LATER)
+  }
+  await store.journal('a', 0, 10)
+  const work = [...seen]
+  const queries: RunQuery[] = [
+    {},
+    { cursor: 'x' },
+    { jobName: 'job' },
+    { statuses: ['failed', 'pending'], cursor: 'x' },
+    { jobName: 'job', statuses: ['failed'] },
+    { labels: { x: '1', y: '2' }, jobName: 'job', statuses: ['failed'] },
+  ]
+  for (const query of queries) {
+    await store.runs(query)
+    await store.purge(query, LATER, 10)
+  }
+
+  expect(seen.size).toBeGreaterThan(40)
+  expect([...seen].flatMap((sql) => walksOf(database, sql))).toEqual([])
+  // All runs of a status or job are many; only lists, which stop at their limit, may go through them.
+  expect(work.filter((sql) => planOf(database, sql).match(/runs_(status|job)\b/))).toEqual([])
+})
+
+function recording(database: BetterSqlite.Database, seen: Set<string>): SqliteDatabase {
+  return {
+    exec: (sql) => database.exec(sql),
+    prepare: (sql) => {
+      if (/durably_/.test(sql) && !sql.startsWith('create')) seen.add(sql)
+      return database.prepare(sql)
+    },
+  }
+}
+
+function planOf(database: BetterSqlite.Database, sql: string): string {
+  const plan = database.prepare<unknown[], { detail: string }>(`explain query plan ${sql}`)
+  return plan
+    .all(...placesOf(sql))
+    .map(({ detail }) => detail)
+    .join('\n')
+}
+
+function placesOf(sql: string): null[] {
+  return Array.from({ length: sql.split('?').length - 1 }, () => null)
+}
+
+interface Instruction {
+  readonly opcode: string
+  readonly p1: number
+  readonly p2: number
+}
+
+/** Which tables and indexes the statement goes through from one end, as its program says it. */
+function walksOf(database: BetterSqlite.Database, sql: string): string[] {
+  const program = database.prepare<unknown[], Instruction>(`explain ${sql}`).all(...placesOf(sql))
+  const roots = database
+    .prepare<[], { name: string; rootpage: number }>('select name, rootpage from sqlite_schema')
+    .all()
+  const opened = new Map(
+    program
+      .filter(({ opcode }) => opcode === 'OpenRead' || opcode === 'OpenWrite')
+      .map(({ p1, p2 }) => [p1, roots.find(({ rootpage }) => rootpage === p2)?.name]),
+  )
+  return program
+    .filter(({ opcode }) => opcode === 'Rewind' || opcode === 'Last')
+    .map(({ p1 }) => opened.get(p1))
+    .filter((name) => name !== undefined && !WALKED.has(name))
+    .map((name) => `${name}: ${sql}`)
+}
