@@ -73,7 +73,7 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
 function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action> {
   const { runs } = sql.tables
   const isRun = (transition: 'cancel' | 'retry' | 'release') =>
-    `id = $runId::text and status ${allowedFrom(transition)}`
+    `id = $runId::text and ${sql.unsearched('status')} ${allowedFrom(transition)}`
   return {
     cancel: {
       update: sql.write(`

@@ -11,6 +11,9 @@ import type { Sql } from './sql.ts'
 /** Gives a worker the first claimable runs of its jobs. */
 export type TakeRuns = (session: Session, request: ClaimRequest, now: number) => Promise<Claim[]>
 
+// More than any claim asks for. A plan that is made for any limit counts on it; else it would count on the whole table.
+const MAX_CANDIDATES = 2000
+
 export function createClaim(sql: Sql, append: Append): TakeRuns {
   const { runs, jobs } = sql.tables
   const order = (run: string) => `${run}.priority desc, ${run}.due_at, ${run}.id`
@@ -22,17 +25,23 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
     `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
     order by ${order('p')} limit $candidates::int8`,
   )
+  const first = `(
+    select d.id from (
+      select c.id from ${candidates}
+      where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
+      order by ${order('c')} limit $candidates::int8
+    ) as d limit ${MAX_CANDIDATES}
+  ) as c`
+  // One after the other in that order, until enough are taken; what others have locked is passed by.
+  const free = sql.searchEach(
+    first,
+    'r',
+    runs,
+    `where p.id = c.id and p.ready and ${sql.unsearched('p.status')} ${allowedFrom('claim')}
+    limit 1 ${sql.skipLocked}`,
+  )
   const take = sql.write(`
-    with chosen as materialized (
-      select r.id from ${runs} r
-      where r.id in (
-        select c.id from ${candidates}
-        where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
-        order by ${order('c')} limit $candidates::int8
-      ) and r.ready and r.status ${allowedFrom('claim')}
-      order by ${order('r')} limit $limit::int8
-      ${sql.skipLocked}
-    )
+    with chosen as materialized (select r.id from ${free} limit $limit::int8)
     update ${runs} set
       status = '${transitions.claim.to}',
       ready = false,

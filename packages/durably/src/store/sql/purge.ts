@@ -57,9 +57,14 @@ function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
       params,
     }
   }
-  const arms = wanted.map((status) =>
-    search(`r.job = $job::text and r.status = '${status}'`, 'r.id'),
-  )
+  // A range in the order of their index, as in the lists of runs, so that no planner takes another.
+  const arms = wanted.map((status) => {
+    const value = `($job::text, '${status}')`
+    return search(
+      `(r.job, r.status) >= ${value} and (r.job, r.status) <= ${value}`,
+      'r.job, r.status, r.id',
+    )
+  })
   const text = arms.length === 0 ? search('false', 'r.id') : arms.join(' union all ')
   return { text: `select u.id from (${text}) as u limit $limit::int8`, params }
 }

@@ -21,6 +21,7 @@ export interface SqlDialect extends ParameterStyle {
   /** What ends a select that locks its rows of the table called `r`; nothing where writers are alone anyway. */
   readonly forShare: string
   readonly forUpdate: string
+  /** What ends a select from one table that locks its rows, but for those that others have locked. */
   readonly skipLocked: string
 
   /** How many more runs a claim looks at than it takes, because other workers lock some of them meanwhile. */

@@ -29,7 +29,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     migrationLock: `select pg_advisory_xact_lock(${MIGRATION_LOCK})`,
     forShare: 'for share of r',
     forUpdate: 'for update of r',
-    skipLocked: 'for update of r skip locked',
+    skipLocked: 'for update skip locked',
     spareCandidates: 32,
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,
@@ -42,7 +42,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       `json_array_elements_text((${parameter}::text)::json) as ${name}(value)`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join lateral (select p.id, p.priority, p.due_at from ${table} p ${search}) ${name}`,
-    unsearched: (column) => column,
+    unsearched: (column) => `(${column} || '')`,
     json: (column) => `${column}::json`,
     isRejected: isRejection,
     isConflict,
