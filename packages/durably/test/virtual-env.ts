@@ -118,7 +118,8 @@ function createVirtualEnv({ now, timers, random, id, active }: World): VirtualEn
     id,
     after(ms, fn) {
       const timer: Timer = {
-        dueAt: now() + ms,
+        // Clocks count whole milliseconds.
+        dueAt: Math.ceil(now() + ms),
         fn() {
           own.delete(timer)
           fn()

@@ -14,10 +14,10 @@ const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000
 // About 285,000 years: what a Date can hold, so that no due time overflows.
 const MAX_MS = 8.64e15
 
-/** The duration in milliseconds; `name` is what the error calls it. Throws `ValidationError`. */
+/** The duration in whole milliseconds, rounded up; `name` is what the error calls it. Throws `ValidationError`. */
 export function parseDuration(value: unknown, name: string): number {
   const ms = typeof value === 'string' ? parseText(value) : value
-  if (typeof ms === 'number' && ms >= 0 && ms <= MAX_MS) return ms
+  if (typeof ms === 'number' && ms >= 0 && ms <= MAX_MS) return Math.ceil(ms)
   throw new ValidationError(
     `${name} must be a duration: milliseconds, or a whole number and a unit such as '500ms', '10s', '5m', '12h' or '30d'; got ${show(value)}`,
   )

@@ -54,6 +54,15 @@ onEveryBackend((open) => {
       expect(Date.parse(run.startedAt ?? '') - at - 90_000).toBeLessThanOrEqual(5)
     })
 
+    test('parts of a millisecond are rounded up', async () => {
+      const world = await open()
+      const { durably } = await world.join({ staleThreshold: 10_000.4 })
+      const { noting } = durably.register({ noting: createNoting().definition })
+      const { id } = await noting.trigger('x', { delay: 0.5, ttl: 1000.5 })
+      durably.start()
+      expect(await world.until(durably.waitForRun(id))).toMatchObject({ status: 'completed' })
+    })
+
     test('runAt in the past means now', async () => {
       const world = await open()
       const { definition } = createNoting()

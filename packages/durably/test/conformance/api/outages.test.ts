@@ -1,0 +1,241 @@
+import { describe, expect, test } from 'vitest'
+import { type Batch, RejectedWriteError } from '../../../src/store/store.ts'
+import { answersLost, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
+import { job, onEveryBackend } from './world.ts'
+
+const callsOf = ({ calls }: Wire): number => [...calls.values()].reduce((a, b) => a + b, 0)
+
+/** The database refuses writes that hold this text. */
+function refusing(text: string): Intercept {
+  return async (operation, proceed, request) => {
+    if (operation === 'write' && JSON.stringify(request).includes(text)) {
+      throw new RejectedWriteError('no room for this')
+    }
+    return proceed()
+  }
+}
+
+onEveryBackend((open) => {
+  test('an idle worker whose database is away backs off, says so, and carries on', async () => {
+    const world = await open()
+    const { jobs, wire, takeErrors } = await world.work({ job: job(() => 'back') })
+    await world.advance(1000)
+    wire.intercept(unreachable())
+    const before = callsOf(wire)
+    await world.advance(120_000)
+    // At worst one call per renewal and one per five seconds of backoff; a hot loop makes thousands.
+    const watching = wire.calls.get('version') ?? 0
+    expect(callsOf(wire) - before - watching).toBeLessThan(100)
+    const errors = takeErrors()
+    expect(errors[0]).toMatchObject({
+      type: 'worker:error',
+      error: 'the database is away',
+      context: 'looking for runs',
+      runId: null,
+    })
+    expect(errors.length).toBeLessThan(100)
+    wire.intercept(null)
+    expect(await world.until(jobs.job.triggerAndWait(null))).toMatchObject({ output: 'back' })
+    expect(takeErrors()).toEqual([])
+  })
+
+  test('a run that executes survives an outage shorter than its lease', async () => {
+    const world = await open()
+    const executed: string[] = []
+    const goOn = Promise.withResolvers<void>()
+    const { jobs, wire, durably, takeErrors } = await world.work({
+      job: job(async (step) => {
+        await step.run('before', () => executed.push('before'))
+        await goOn.promise
+        await step.run('during', () => executed.push('during'))
+        await step.run('after', () => executed.push('after'))
+        return 'whole'
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    wire.intercept(unreachable())
+    goOn.resolve()
+    await world.advance(20_000)
+    expect(executed).toEqual(['before', 'during'])
+    wire.intercept(null)
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 'whole', attempt: 1 })
+    expect(executed).toEqual(['before', 'during', 'after'])
+    expect(takeErrors()).not.toEqual([])
+  })
+
+  test('a run whose worker is cut off for longer goes on in another', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    const definition = job(async (step) => {
+      if (step.attempt === 1) await goOn.promise
+      return step.run('step', () => step.attempt)
+    })
+    const cutOff = await world.work({ job: definition })
+    const { id } = await cutOff.jobs.job.trigger(null)
+    await world.settle()
+    cutOff.wire.intercept(unreachable())
+    goOn.resolve()
+    const { durably } = await world.work({ job: definition })
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 2 })
+    await world.advance(60_000)
+    cutOff.wire.intercept(null)
+    await world.advance(10_000)
+    expect(await durably.getSteps(id)).toMatchObject([{ output: 2, attempts: 1 }])
+    cutOff.takeErrors()
+  })
+
+  test('a transient error on the last write does not fail a run that is done', async () => {
+    const world = await open()
+    let refusals = 0
+    const { jobs, wire, events, takeErrors } = await world.work({ job: job(() => 'done') })
+    wire.intercept(async (_, proceed, request) => {
+      if (!isEnding(request, 'complete') || ++refusals > 3) return proceed()
+      throw new Error('try again')
+    })
+    expect(await world.until(jobs.job.triggerAndWait(null))).toMatchObject({ output: 'done' })
+    expect(events.map(({ type }) => type)).not.toContain('run:fail')
+    // A claim travelled with one of the writes, and says so too.
+    expect(new Set(takeErrors().map(({ error }) => error))).toEqual(new Set(['try again']))
+  })
+
+  describe('an answer that was lost', () => {
+    test('to each write of a run costs nothing and repeats nothing', async () => {
+      const world = await open()
+      const executed: string[] = []
+      const { jobs, wire, events, takeErrors } = await world.work({
+        job: job(async (step) => {
+          for (const name of ['a', 'b', 'c']) await step.run(name, () => executed.push(name))
+          return 'once'
+        }),
+      })
+      let writes = 0
+      wire.intercept(async (operation, proceed, request) => {
+        const answer = await proceed()
+        const hasCommits = operation === 'write' && (request as Batch).commits.length > 0
+        if (hasCommits && writes++ % 2 === 0) throw new Error('the connection broke')
+        return answer
+      })
+      expect(await world.until(jobs.job.triggerAndWait(null))).toMatchObject({ output: 'once' })
+      expect(executed).toEqual(['a', 'b', 'c'])
+      expect(events.filter(({ type }) => type === 'step:complete')).toHaveLength(3)
+      expect(takeErrors().length).toBeGreaterThanOrEqual(4)
+    })
+
+    test('to a trigger gives that one run', async () => {
+      const world = await open()
+      const { durably, wire, events, takeErrors } = await world.join()
+      const { job: handle } = durably.register({ job: job(() => 1) })
+      let isFirst = true
+      const losing = answersLost('write')
+      wire.intercept(async (operation, proceed, request) => {
+        if (!isFirst) return proceed()
+        isFirst = false
+        return losing(operation, proceed, request)
+      })
+      const { id, disposition } = await world.until(handle.trigger(null))
+      expect(disposition).toBe('created')
+      expect((await durably.getRuns()).map((run) => run.id)).toEqual([id])
+      expect(events.filter(({ type }) => type === 'run:trigger')).toHaveLength(1)
+      expect(takeErrors()).toHaveLength(1)
+    })
+  })
+
+  test('a trigger that the database does not take for long rejects with its error', async () => {
+    const world = await open()
+    const { durably, wire, takeErrors } = await world.join()
+    const { job: handle } = durably.register({ job: job(() => 1) })
+    wire.intercept(unreachable('write'))
+    const failure = handle.trigger(null).catch((error: unknown) => error)
+    expect(await world.until(failure)).toEqual(new Error('the database is away'))
+    takeErrors()
+    expect(await durably.getRuns()).toEqual([])
+  })
+
+  test('reads and actions reject at once, and harm nothing', async () => {
+    const world = await open()
+    const { durably, wire } = await world.join()
+    wire.intercept(unreachable())
+    for (const call of [
+      durably.getRun('x'),
+      durably.getRuns(),
+      durably.getSteps('x'),
+      durably.cancel('x'),
+      durably.retry('x'),
+      durably.pauseJob('x'),
+      durably.waitForRun('x'),
+      durably.retrigger('x'),
+    ]) {
+      await expect(call).rejects.toThrow('the database is away')
+    }
+  })
+
+  describe('a write that the database refuses', () => {
+    test('fails only the step that it stores', async () => {
+      const world = await open()
+      const { jobs, wire, durably } = await world.work(
+        {
+          job: job(async (step, payload) => {
+            const [one, two] = await Promise.allSettled([
+              step.run('one', () => `${String(payload)} one`),
+              step.run('two', () => `${String(payload)} two`),
+            ])
+            step.log.info('goes on')
+            await step.run('three', () => 3)
+            return [one.status, two.status, two.status === 'rejected' && String(two.reason)]
+          }),
+        },
+        { maxConcurrentRuns: 2 },
+      )
+      wire.intercept(refusing('bad two'))
+      const runs = await jobs.job.batchTrigger(['bad', 'good'])
+      const [bad, good] = await Promise.all(runs.map(({ id }) => durably.waitForRun(id)))
+      const reason = 'RejectedWriteError: no room for this'
+      expect(bad?.output).toEqual(['fulfilled', 'rejected', reason])
+      expect(good?.output).toEqual(['fulfilled', 'fulfilled', false])
+      const steps = await durably.getSteps(runs[0]?.id ?? '')
+      expect(steps.map(({ status }) => status)).toEqual(['completed', 'failed', 'completed'])
+    })
+
+    test('of an output fails the run with the reason', async () => {
+      const world = await open()
+      const { jobs, wire, durably } = await world.work({ job: job(() => 'too much') })
+      wire.intercept(refusing('too much'))
+      const { id } = await jobs.job.trigger(null)
+      await expect(durably.waitForRun(id)).rejects.toThrow('no room for this')
+      expect(await durably.getRun(id)).toMatchObject({ status: 'failed', output: null })
+    })
+
+    test('of a trigger rejects it, and not those beside it', async () => {
+      const world = await open()
+      const { jobs, wire } = await world.work({ job: job((_, payload) => payload) })
+      wire.intercept(refusing('too much'))
+      const [bad, good] = await Promise.allSettled([
+        jobs.job.trigger('too much'),
+        jobs.job.triggerAndWait('fine'),
+      ])
+      expect(bad).toMatchObject({ status: 'rejected', reason: { name: 'RejectedWriteError' } })
+      expect(good).toMatchObject({ status: 'fulfilled', value: { output: 'fine' } })
+    })
+  })
+
+  test('errors while claiming cost one call per backoff, not a hot loop', async () => {
+    const world = await open()
+    const { jobs, wire, takeErrors, durably } = await world.work({ job: job(() => 1) })
+    await world.advance(1000)
+    wire.intercept(async (operation, proceed, request) => {
+      if (operation === 'write' && (request as Batch).claim !== null) throw new Error('claim fails')
+      return proceed()
+    })
+    const client = await world.join()
+    const { job: handle } = client.durably.register({ job: job(() => 1) })
+    const { id } = await handle.trigger(null)
+    const before = wire.calls.get('write') ?? 0
+    await world.advance(60_000)
+    expect((wire.calls.get('write') ?? 0) - before).toBeLessThan(60)
+    expect(takeErrors().length).toBeGreaterThan(0)
+    wire.intercept(null)
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 1 })
+    expect(jobs.job.name).toBe('job')
+  })
+})
