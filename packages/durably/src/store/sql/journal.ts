@@ -3,7 +3,7 @@ import type { Row, Session } from './database.ts'
 import type { Sql } from './sql.ts'
 
 /** An entry that takes the next position of its run's journal. */
-export type Appended = Omit<Entry, 'seq'>
+type Appended = Omit<Entry, 'seq'>
 
 /** Appends to the journals of runs whose rows the transaction has locked. At most one entry for each run. */
 export type Append = (session: Session, entries: readonly Appended[]) => Promise<Entry[]>
