@@ -6,6 +6,8 @@ import type { Execution } from './execution.ts'
 export interface LeaseKeeper {
   /** Runs were claimed, and the lease renewed with them. */
   claimed(): void
+  /** Whether the lease was handed back before the answer came that it had been claimed. */
+  isHandedBack(lease: Lease): boolean
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
   check(): Promise<void>
   stop(): void
@@ -31,6 +33,7 @@ interface State extends LeaseKeeperOptions {
   renewedAt: number
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
+  readonly handedBack: Set<string>
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
   stopped: boolean
 }
@@ -40,6 +43,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     ...options,
     renewedAt: options.env.now(),
     strangers: new Map(),
+    handedBack: new Set(),
     timer: null,
     stopped: false,
   }
@@ -49,6 +53,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       keeper.renewedAt = keeper.env.now()
       schedule(keeper)
     },
+    isHandedBack: (lease) => keeper.handedBack.delete(nameOf(lease)),
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
     },
@@ -118,7 +123,7 @@ async function reconcile(
     if (generations.get(runId) !== generation) await giveUp(keeper, execution)
   }
   const strangers = leases.filter(({ runId }) => !executions.has(runId))
-  return new Map(strangers.map((lease) => [`${lease.runId} ${lease.generation}`, lease]))
+  return new Map(strangers.map((lease) => [nameOf(lease), lease]))
 }
 
 async function giveUp({ store }: State, execution: Execution): Promise<void> {
@@ -129,8 +134,14 @@ async function giveUp({ store }: State, execution: Execution): Promise<void> {
   else if (run?.status !== 'running' || run.generation !== generation) execution.lose()
 }
 
-async function handBack(keeper: State, { runId, generation }: Lease): Promise<void> {
+async function handBack(keeper: State, lease: Lease): Promise<void> {
   const { store, env, onFact } = keeper
+  const { runId, generation } = lease
+  keeper.handedBack.add(nameOf(lease))
   const acted = await store.act({ transition: 'release', runId, generation }, env.now())
   if (acted.done && acted.entry !== null) onFact({ run: acted.run, entry: acted.entry })
+}
+
+function nameOf({ runId, generation }: Lease): string {
+  return `${runId} ${generation}`
 }

@@ -168,6 +168,7 @@ async function reclaim(session: State): Promise<void> {
 function take(session: State, claims: readonly Claim[]): void {
   for (const claim of claims) {
     const { run } = claim
+    if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue
     session.executions.get(run.id)?.lose()
     const job = session.jobs.get(run.jobName)
     const execution =
