@@ -1,7 +1,7 @@
 import type { Dialect, TransactionSettings } from 'kysely'
 import type { ParameterStyle } from './statement.ts'
 
-export type ColumnType = 'text' | 'int8' | 'bool'
+type ColumnType = 'text' | 'int8' | 'bool'
 
 /** What one database says differently from another. The statements are written once, over this. */
 export interface SqlDialect extends ParameterStyle {
