@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Dialect, Kysely } from 'kysely'
 import type { Env } from './core/env.ts'
+import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
 import type { Labels } from './core/run.ts'
@@ -53,6 +54,7 @@ export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV
 ): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   const { dialect, synchronous, tablePrefix } = options
+  requireSynchronous(synchronous)
   const env = createEnv()
   const { store, db } = createSqlStore({
     dialect,
@@ -63,6 +65,11 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   const { wakeups } = dialect as { readonly wakeups?: Wakeups }
   const engine = assemble(store, env, { ...(wakeups === undefined ? {} : { wakeups }), ...options })
   return { ...engine, db }
+}
+
+function requireSynchronous(value: unknown): void {
+  if (value === undefined || value === 'full' || value === 'normal') return
+  throw new ValidationError(`synchronous must be 'full' or 'normal'; got ${JSON.stringify(value)}`)
 }
 
 /** An instance over any store, in any environment. */

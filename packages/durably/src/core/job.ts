@@ -121,7 +121,8 @@ export function requireText(value: unknown, what: string): asserts value is stri
 // Names and keys stand in indexes; PostgreSQL refuses index rows over 2,704 bytes.
 const MAX_NAME = 512
 
-function requireSchema(value: unknown, what: string): void {
+/** Throws `ValidationError` unless `value` can check other values. */
+export function requireSchema(value: unknown, what: string): void {
   const schema = value as Partial<StandardSchemaV1> | null | undefined
   if (typeof schema?.['~standard']?.validate === 'function') return
   throw new ValidationError(

@@ -3,7 +3,7 @@ import { richCodec, type Codec } from './codec.ts'
 import { parseDuration, type Duration } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
-import type { JobDefinition } from './job.ts'
+import { requireSchema, type JobDefinition } from './job.ts'
 import type { Wakeups } from './wakeups.ts'
 
 /** Settings of an instance that do not depend on its database. */
@@ -44,18 +44,20 @@ export interface Settings {
 
 /** Throws `ValidationError` that names the option that is wrong. */
 export function readOptions(options: EngineOptions): Settings {
-  const { retainRuns, maxConcurrentRuns = 1, maxCrashes = 5, codec = richCodec, labels } = options
-  const pollMs = readPeriod(options.pollingInterval ?? 1000, 'pollingInterval')
-  const heartbeatMs = readPeriod(options.heartbeatInterval ?? 5000, 'heartbeatInterval')
-  const leaseMs = readPeriod(options.staleThreshold ?? 30_000, 'staleThreshold')
+  const { retainRuns, maxConcurrentRuns = 1, maxCrashes = 5 } = options
+  const { pollingInterval = 1000, heartbeatInterval = 5000, staleThreshold = 30_000 } = options
+  const pollMs = readPeriod(pollingInterval, 'pollingInterval')
+  const heartbeatMs = readPeriod(heartbeatInterval, 'heartbeatInterval')
+  const leaseMs = readPeriod(staleThreshold, 'staleThreshold')
   if (heartbeatMs >= leaseMs) {
     throw new ValidationError(
       `heartbeatInterval (${heartbeatMs} ms) must be less than staleThreshold (${leaseMs} ms), or leases run out between two renewals`,
     )
   }
-  if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function') {
-    throw new ValidationError('codec must have the functions encode and decode')
-  }
+  const { codec = richCodec, labels, wakeups } = options
+  requireFunctions(codec, 'codec', ['encode', 'decode'])
+  if (wakeups !== undefined) requireFunctions(wakeups, 'wakeups', ['listen', 'notify'])
+  if (labels !== undefined) requireSchema(labels, 'labels')
   return {
     pollMs,
     heartbeatMs,
@@ -66,6 +68,12 @@ export function readOptions(options: EngineOptions): Settings {
     codec,
     labels: labels ?? null,
   }
+}
+
+function requireFunctions(value: unknown, option: string, names: readonly string[]): void {
+  const functions = (value ?? {}) as Readonly<Record<string, unknown>>
+  if (names.every((name) => typeof functions[name] === 'function')) return
+  throw new ValidationError(`${option} must have the functions ${names.join(' and ')}`)
 }
 
 function readPeriod(value: unknown, name: string): number {

@@ -35,7 +35,7 @@ export interface Process {
   crash(): void
 }
 
-export interface Worker<T extends Jobs> extends Process {
+interface Worker<T extends Jobs> extends Process {
   readonly jobs: Handles<T>
 }
 

@@ -14,13 +14,14 @@ export interface DialectOptions {
 
 /** By what the adapter says of the database; names of classes do not survive a bundler. */
 export function pickDialect(options: DialectOptions): SqlDialect {
-  const { supportsReturning, supportsTransactionalDdl } = options.dialect.createAdapter()
-  if (supportsReturning !== true) {
+  // Without TypeScript it may be anything.
+  const adapter = (options.dialect as Partial<Dialect> | undefined)?.createAdapter?.()
+  if (adapter?.supportsReturning !== true) {
     throw new ValidationError(
       'dialect must be a Kysely dialect for SQLite (better-sqlite3, node:sqlite, libSQL, SQLocal) or PostgreSQL (pg, postgres.js, PGlite)',
     )
   }
-  return supportsTransactionalDdl === true
+  return adapter.supportsTransactionalDdl === true
     ? createPostgresDialect(options)
     : createSqliteDialect(options)
 }

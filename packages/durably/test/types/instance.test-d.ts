@@ -1,0 +1,144 @@
+// What the types of an instance allow and refuse. It is compiled, never run.
+/* oxlint-disable typescript/no-unsafe-call, typescript/no-unsafe-member-access -- loose on purpose, or refused */
+import { type } from 'arktype'
+import { SqliteDialect } from 'kysely'
+import * as v from 'valibot'
+import { z } from 'zod'
+import {
+  createDurably,
+  defineJob,
+  type Durably,
+  type DurablyEvent,
+  type JobHandle,
+  type JobInput,
+  type JobOutput,
+  type JobPayload,
+  type Labels,
+  type Run,
+} from '../../src/index.ts'
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+
+/** Compiles only if the two types are the same. */
+function same<A, B>(..._same: Equal<A, B> extends true ? [] : ['types differ']): void {}
+
+const dialect = new SqliteDialect({ database: () => Promise.reject(new Error('never opened')) })
+
+const resize = defineJob({
+  name: 'resize',
+  input: z.object({ url: z.string(), width: z.string().transform(Number) }),
+  output: z.object({ bytes: z.number() }),
+  run: (step, { width }) => step.run('resize', () => ({ bytes: width })),
+})
+const send = defineJob({
+  name: 'send',
+  input: v.object({ to: v.string() }),
+  run: async (_, { to }) => [to],
+})
+const count = defineJob({ name: 'count', input: type({ n: 'number' }), run: (_, { n }) => n })
+
+same<JobInput<typeof resize>, { url: string; width: string }>()
+same<JobPayload<typeof resize>, { url: string; width: number }>()
+same<JobOutput<typeof resize>, { bytes: number }>()
+same<JobOutput<typeof send>, string[]>()
+same<JobInput<typeof count>, { n: number }>()
+same<(typeof resize)['name'], 'resize'>()
+
+// With the option `jobs` everything is exact.
+const durably = createDurably({ dialect, jobs: { resize, send } })
+same<typeof durably.jobs.send, JobHandle<typeof send>>()
+await durably.jobs.resize.trigger({ url: 'a', width: '5' })
+// @ts-expect-error -- the input is what goes in, not what the schema makes of it
+await durably.jobs.resize.trigger({ url: 'a', width: 5 })
+// @ts-expect-error -- a field is missing
+await durably.jobs.resize.trigger({ url: 'a' })
+// @ts-expect-error -- no such job
+await durably.jobs.rezise.trigger({})
+
+const { output, id } = await durably.jobs.resize.triggerAndWait({ url: 'a', width: '5' })
+same<typeof output, { bytes: number }>()
+same<typeof id, string>()
+const run = await durably.jobs.resize.getRun('id')
+same<NonNullable<typeof run>['output'], { bytes: number } | null>()
+same<NonNullable<typeof run>['payload'], { url: string; width: number }>()
+const [sent] = await durably.jobs.send.getRuns({ status: ['pending', 'running'] })
+same<NonNullable<typeof sent>['output'], string[] | null>()
+
+await durably.jobs.send.batchTrigger([
+  { to: 'a' },
+  { input: { to: 'b' }, options: { priority: 1 } },
+])
+// @ts-expect-error -- neither an input nor an item
+await durably.jobs.send.batchTrigger([{ input: 'b' }])
+
+// Whoever registers later gets exact handles, and may reach all of them loosely.
+const { count: counter } = durably.register({ count })
+same<typeof counter, JobHandle<typeof count>>()
+same<(typeof counter)['name'], 'count'>()
+const loose = createDurably({ dialect })
+await loose.jobs.anything.trigger(1)
+
+// Trigger options.
+await counter.trigger({ n: 1 }, { delay: '5m', ttl: 1000, labels: { tenant: 'a' } })
+// @ts-expect-error -- no such unit
+await counter.trigger({ n: 1 }, { delay: '5 minutes' })
+// @ts-expect-error -- no such option
+await counter.trigger({ n: 1 }, { priorty: 1 })
+// @ts-expect-error -- no such way to coalesce
+await counter.trigger({ n: 1 }, { coalesce: 'last' })
+// @ts-expect-error -- only triggerAndWait waits
+await counter.trigger({ n: 1 }, { timeout: '1s' })
+await counter.triggerAndWait({ n: 1 }, { timeout: '1s' })
+// Optional properties may be given as undefined, also under exactOptionalPropertyTypes.
+await counter.trigger({ n: 1 }, { idempotencyKey: undefined, labels: undefined })
+
+// Labels.
+const labelled = createDurably({
+  dialect,
+  labels: z.object({ tenant: z.string(), plan: z.enum(['free', 'pro']) }),
+})
+const { count: labelledCount } = labelled.register({ count })
+await labelledCount.trigger({ n: 1 }, { labels: { tenant: 'a', plan: 'pro' } })
+// @ts-expect-error -- no such plan
+await labelledCount.trigger({ n: 1 }, { labels: { tenant: 'a', plan: 'gold' } })
+// @ts-expect-error -- a label is missing
+await labelledCount.trigger({ n: 1 }, { labels: { tenant: 'a' } })
+await labelled.getRuns({ labels: { plan: 'free' } })
+// @ts-expect-error -- no such label
+await labelled.getRuns({ labels: { plna: 'free' } })
+const labelledRun = await labelledCount.getRun('id')
+same<NonNullable<typeof labelledRun>['labels'], { tenant: string; plan: 'free' | 'pro' }>()
+
+// Events.
+durably.on('step:fail', (event) => {
+  same<typeof event, DurablyEvent<'step:fail'>>()
+  same<typeof event.stepIndex, number>()
+  // @ts-expect-error -- a failure has no output
+  void event.output
+})
+// @ts-expect-error -- no such event
+durably.on('run:finished', () => {})
+for await (const event of durably.subscribe('id', { after: 5 })) {
+  if (event.type === 'run:complete') same<typeof event.output, unknown>()
+}
+
+// Options.
+// @ts-expect-error -- the dialect is required
+createDurably({})
+// @ts-expect-error -- no such unit
+createDurably({ dialect, pollingInterval: '1 second' })
+// @ts-expect-error -- a codec decodes too
+createDurably({ dialect, codec: { encode: JSON.stringify } })
+
+// Definitions.
+// @ts-expect-error -- the output is not what its schema says
+defineJob({ name: 'x', input: z.null(), output: z.string(), run: () => 5 })
+// @ts-expect-error -- a schema is required
+defineJob({ name: 'x', run: () => 5 })
+
+// An instance of any jobs can be passed on.
+const anyInstance: Durably = loose
+anyInstance.getJob('resize') satisfies JobHandle | undefined
+const plainRun: Run | undefined = (await anyInstance.getRuns())[0]
+plainRun?.labels satisfies Labels | undefined
