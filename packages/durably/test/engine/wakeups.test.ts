@@ -1,0 +1,160 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob } from '../../src/core/job.ts'
+import type { Wakeups } from '../../src/core/wakeups.ts'
+import { assemble } from '../../src/durably.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
+import { createVirtualTime } from '../virtual-env.ts'
+
+/** A wire between processes that carries what it is told to carry. */
+function createWire() {
+  const listeners = new Set<(message: string) => void>()
+  const sent: string[] = []
+  let isBroken = false
+  const wakeups: Wakeups = {
+    listen: async (onWake) => {
+      if (isBroken) throw new Error('no line')
+      listeners.add(onWake)
+      return async () => void listeners.delete(onWake)
+    },
+    notify: async (message) => {
+      if (isBroken) throw new Error('line is dead')
+      sent.push(message)
+      for (const listener of listeners) listener(message)
+    },
+  }
+  return {
+    wakeups,
+    sent,
+    listeners,
+    break: () => (isBroken = true),
+    say: (message: string) => listeners.forEach((listener) => listener(message)),
+  }
+}
+
+const POLL_MS = 60_000
+
+/** A worker and a client on one store, with one wire, who would else look once a minute. */
+async function setUp() {
+  const time = createVirtualTime(1_800_000_000_000)
+  const store = createMemoryStore()
+  const wire = createWire()
+  const errors: string[] = []
+  const aborted = Promise.withResolvers<unknown>()
+  const create = () => {
+    const env = time.createEnv()
+    const durably = assemble(store, env, {
+      wakeups: wire.wakeups,
+      pollingInterval: POLL_MS,
+      heartbeatInterval: POLL_MS,
+      staleThreshold: 2 * POLL_MS,
+    })
+    durably.on('worker:error', ({ context }) => void errors.push(context))
+    onTestFinished(() => time.until(durably.stop({ timeout: 0 }).then(durably.close)))
+    return { ...durably.register({ job }), durably, env }
+  }
+  const job = defineJob({
+    name: 'job',
+    input: z.string(),
+    run: (step, what) => {
+      step.abortSignal.addEventListener('abort', () => aborted.resolve(step.abortSignal.reason))
+      return what === 'hang' ? new Promise<string>(() => {}) : what
+    },
+  })
+  const worker = create()
+  await worker.durably.init()
+  await time.advance(10)
+  return { time, wire, errors, aborted: aborted.promise, worker, client: create() }
+}
+
+test('a trigger of another process is heard at once, and so is its result', async () => {
+  const { time, client } = await setUp()
+  const before = time.now()
+  const { output } = await time.until(client.job.triggerAndWait('quick'))
+  expect(output).toBe('quick')
+  expect(time.now() - before).toBeLessThanOrEqual(50)
+})
+
+test('a cancel of another process is heard within 50 ms', async () => {
+  const { time, client, aborted } = await setUp()
+  const { id } = await client.job.trigger('hang')
+  await time.advance(50)
+  const before = time.now()
+  await client.durably.cancel(id)
+  expect(await time.until(aborted)).toMatchObject({ name: 'CancelledError' })
+  expect(time.now() - before).toBeLessThanOrEqual(50)
+})
+
+test('the steps of a run are followed without polling', async () => {
+  const { time, client } = await setUp()
+  const before = time.now()
+  const { id } = await client.job.trigger('quick')
+  const reader = client.durably.subscribe(id).getReader()
+  const types: string[] = []
+  const toTheEnd = async (): Promise<void> => {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      types.push(next.value.type)
+    }
+  }
+  await time.until(toTheEnd())
+  expect(types).toEqual(['run:trigger', 'run:start', 'run:complete'])
+  expect(time.now() - before).toBeLessThanOrEqual(100)
+})
+
+test('many changes make few messages, none of them long', async () => {
+  const { time, wire, client } = await setUp()
+  await client.job.batchTrigger(Array.from({ length: 500 }, (_, i) => `run ${i}`))
+  await time.advance(100)
+  expect(wire.sent.length).toBeLessThan(30)
+  expect(Math.max(...wire.sent.map(({ length }) => length))).toBeLessThan(7000)
+})
+
+test('a process does not wake itself', async () => {
+  const { time, wire, worker } = await setUp()
+  await worker.job.triggerAndWait('x')
+  await time.advance(POLL_MS - 1000)
+  const before = wire.sent.length
+  await time.advance(500)
+  expect(wire.sent.length).toBe(before)
+})
+
+test.each(['', 'not JSON', '{}', '[]', '{"from":5,"runs":"all"}', '{"from":"x","runs":[null]}'])(
+  'the message %j harms nobody',
+  async (message) => {
+    const { time, wire, worker, errors } = await setUp()
+    wire.say(message)
+    await time.advance(10)
+    expect(await worker.job.triggerAndWait('fine')).toMatchObject({ output: 'fine' })
+    expect(errors).toEqual([])
+  },
+)
+
+test('when messages cannot be sent, polling goes on beneath, and it is said', async () => {
+  const { time, wire, client, errors } = await setUp()
+  wire.break()
+  expect(await time.until(client.job.triggerAndWait('slow'))).toMatchObject({ output: 'slow' })
+  expect(errors).toContain('waking other processes')
+})
+
+test('who cannot listen says so, and works', async () => {
+  const time = createVirtualTime(0)
+  const wire = createWire()
+  wire.break()
+  const durably = assemble(createMemoryStore(), time.createEnv(), { wakeups: wire.wakeups })
+  const contexts: string[] = []
+  durably.on('worker:error', ({ context }) => void contexts.push(context))
+  const { echo } = durably.register({
+    echo: defineJob({ name: 'echo', input: z.string(), run: (_, text) => text }),
+  })
+  await durably.init()
+  expect(await time.until(echo.triggerAndWait('x'))).toMatchObject({ output: 'x' })
+  expect(contexts).toContain('listening for wake-ups; polling goes on without them')
+  await time.until(durably.close())
+})
+
+test('a closed instance listens no more', async () => {
+  const { time, wire, worker } = await setUp()
+  await time.until(worker.durably.close())
+  expect(wire.listeners.size).toBe(0)
+  expect(worker.env.timers()).toBe(0)
+})
