@@ -17,20 +17,18 @@ const MAX_CANDIDATES = 2000
 export function createClaim(sql: Sql, append: Append): TakeRuns {
   const { runs, jobs } = sql.tables
   const order = (run: string) => `${run}.priority desc, ${run}.due_at, ${run}.id`
-  // Each job is searched in its own part of the index, from its first run on; what comes after the job's last is
-  // dropped outside. Told that the job is equal, PostgreSQL may rather sort all that is ready of it.
+  // Each job is searched in its own part of the index: what is ready of other jobs is never seen.
   const candidates = sql.searchEach(
     sql.texts('j', '$jobs'),
     'c',
     runs,
-    `where p.job >= j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
-    order by p.job, ${order('p')} limit $candidates::int8`,
+    `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
+    order by ${order('p')} limit $candidates::int8`,
   )
   const first = `(
     select d.id from (
       select c.id from ${candidates}
-      where c.job = j.value
-        and not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
+      where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
       order by ${order('c')} limit $candidates::int8
     ) as d limit ${MAX_CANDIDATES}
   ) as c`

@@ -88,7 +88,7 @@ function createRunIndexes({ tables, prefix }: Sql): string[] {
     index('worker', '(worker) where worker is not null'),
     index('status', '(status, id)'),
     index('job', '(job, status, id)'),
-    index('completed', '(completed_at) where completed_at is not null'),
+    index('completed', '(completed_at, id) where completed_at is not null'),
     index('idempotency', '(job, idempotency_key) where idempotency_key is not null', 'unique'),
     index('head', '(concurrency_key) where concurrency_key is not null and (ready or holds_key)'),
     index(

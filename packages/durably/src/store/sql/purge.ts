@@ -9,7 +9,8 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
   const removeTraces = createRemoveTraces(sql)
   const remove = sql.write(`
     delete from ${sql.tables.runs}
-    where id in (select t.value from ${sql.texts('t', '$ids')}) and status ${allowedFrom('delete')}
+    where id in (select t.value from ${sql.texts('t', '$ids')})
+      and ${sql.unsearched('status')} ${allowedFrom('delete')}
       and completed_at < $before::int8
     returning id`)
 
@@ -48,14 +49,11 @@ function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
       order by ${order} limit $limit::int8
     ) as a`
   if (jobName === undefined) {
-    const list = wanted.map((status) => `'${status}'`).join(', ')
-    return {
-      text: search(
-        `${sql.unsearched('r.status')} in (${list === '' ? 'null' : list})`,
-        'r.completed_at, r.id',
-      ),
-      params,
-    }
+    // All that ended has one of them.
+    const isAny = wanted.length === terminalStatuses.length
+    const list = wanted.length === 0 ? 'null' : wanted.map((status) => `'${status}'`).join(', ')
+    const condition = isAny ? 'true' : `${sql.unsearched('r.status')} in (${list})`
+    return { text: search(condition, 'r.completed_at, r.id'), params }
   }
   // A range in the order of their index, as in the lists of runs, so that no planner takes another.
   const arms = wanted.map((status) => {
