@@ -13,6 +13,8 @@ export interface VirtualTime {
   settle(): Promise<void>
   /** Lets time pass; each timer fires at its time, and what comes of it happens before the next one. */
   advance(ms: number): Promise<void>
+  /** Time passes and nothing else happens, as when code of a job blocks the event loop. */
+  block(ms: number): void
   /** Lets as much time pass as `promise` needs to settle. */
   until<T>(promise: Promise<T>): Promise<T>
 }
@@ -81,6 +83,9 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
       await settle()
       while (fireNext(end)) await settle()
       now = end
+    },
+    block(ms) {
+      now += ms
     },
     async until(promise) {
       let isPending = true

@@ -188,6 +188,24 @@ onEveryBackend((open) => {
     expect(await world.until(knowing.durably.waitForRun(id))).toMatchObject({ attempt: 2 })
   })
 
+  test('a worker that was blocked says so, and keeps the run that nobody took', async () => {
+    const world = await open()
+    const finish = Promise.withResolvers<void>()
+    const { jobs, durably, takeErrors } = await world.work({ job: job(() => finish.promise) })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    world.block(60_000)
+    await world.advance(1)
+    expect(takeErrors()).toMatchObject([
+      {
+        context: 'renewing the lease',
+        error: expect.stringContaining('blocks the event loop') as unknown,
+      },
+    ])
+    finish.resolve()
+    expect(await durably.waitForRun(id)).toMatchObject({ status: 'completed', attempt: 1 })
+  })
+
   test('a claim whose answer was lost is handed back, and the run executed once', async () => {
     const world = await open()
     let executions = 0
