@@ -87,7 +87,7 @@ export interface HeldPool {
   hold(): Held
 }
 
-export interface Held {
+interface Held {
   /** The transaction has done all but commit. */
   readonly reached: Promise<void>
   commit(): void

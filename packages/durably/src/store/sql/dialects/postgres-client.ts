@@ -13,7 +13,7 @@ export interface PgClient {
   release(destroy?: boolean): void
 }
 
-export interface PgQuery {
+interface PgQuery {
   readonly name?: string
   readonly text: string
   readonly values: unknown[]
