@@ -4,6 +4,9 @@ import type { Env } from '../core/env.ts'
  * The outcomes of a run's calls, handed to the job's code in the order in which the journal has them, so that
  * races and parallel calls settle on replay as they did the first time. Recorded outcomes are laid out first
  * and wait to be asked for; outcomes of this execution follow as they are committed.
+ *
+ * One outcome a turn, the first time and on replay: all that the code makes of it comes before the next one,
+ * whether they were stored together or not, and in whatever order they are asked for.
  */
 export interface Deliveries {
   /** Lays out a recorded outcome; answers its position, to ask for it by. */
@@ -13,39 +16,39 @@ export interface Deliveries {
   push(deliver: () => void): void
 }
 
-interface Asked {
-  readonly position: number
-  readonly deliver: () => void
-}
-
 export function createDeliveries(env: Env): Deliveries {
+  const asked = new Map<number, () => void>()
   let laidOut = 0
+  /** The position after the last one that was handed out. */
   let next = 0
-  const ahead: Asked[] = []
+  /** No position before this one is asked for. */
+  let first = 0
+  let isServing = false
+
+  /** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
+  function ask(position: number, deliver: () => void): void {
+    asked.set(position, deliver)
+    first = Math.min(first, position)
+    if (isServing) return
+    isServing = true
+    if (position <= next) serve()
+    else env.turn(serve)
+  }
+
+  function serve(): void {
+    isServing = asked.size > 0
+    if (!isServing) return
+    while (!asked.has(first)) first++
+    const deliver = asked.get(first)
+    asked.delete(first)
+    next = Math.max(next, first + 1)
+    deliver?.()
+    env.turn(serve)
+  }
 
   return {
     expect: () => laidOut++,
-    ask: (position, deliver) => ask({ position, deliver }),
-    push: (deliver) => ask({ position: laidOut++, deliver }),
-  }
-
-  /** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
-  function ask(asked: Asked): void {
-    if (asked.position <= next && ahead.length === 0) return deliver(asked)
-    ahead.push(asked)
-    if (ahead.length === 1) env.turn(deliverFirst)
-  }
-
-  /** One outcome a turn: what the code makes of it comes before the next outcome, as when they were written. */
-  function deliverFirst(): void {
-    const first = ahead.reduce((a, b) => (b.position < a.position ? b : a))
-    ahead.splice(ahead.indexOf(first), 1)
-    deliver(first)
-    if (ahead.length > 0) env.turn(deliverFirst)
-  }
-
-  function deliver({ position, deliver }: Asked): void {
-    next = Math.max(next, position + 1)
-    deliver()
+    ask,
+    push: (deliver) => ask(laidOut++, deliver),
   }
 }

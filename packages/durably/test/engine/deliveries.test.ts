@@ -12,17 +12,32 @@ function setUp() {
     return () => deliveries.ask(position, deliver(name))
   })
   const [askA, askB, askC] = expected as [() => void, () => void, () => void]
-  const push = (name: string): void => deliveries.push(deliver(name))
-  return { ...time, delivered, askA, askB, askC, push }
+  return { ...time, deliveries, deliver, delivered, askA, askB, askC }
 }
 
-test('whose turn it is is served at once', () => {
-  const { delivered, askA, askB, askC } = setUp()
+test('whose turn it is is served at once, and the next one after a turn', async () => {
+  const { delivered, settle, askA, askB, askC } = setUp()
   askA()
   expect(delivered).toEqual(['a'])
   askB()
   askC()
+  expect(delivered).toEqual(['a'])
+  await settle()
   expect(delivered).toEqual(['a', 'b', 'c'])
+})
+
+test('all that follows from an outcome comes before the next one', async () => {
+  const { deliveries, settle } = setUp()
+  const order: string[] = []
+  const outcome = (name: string) => async (): Promise<void> => {
+    for (let i = 0; i < 10; i++) {
+      order.push(name)
+      await Promise.resolve()
+    }
+  }
+  for (const name of ['x', 'y', 'z']) deliveries.push(() => void outcome(name)())
+  await settle()
+  expect(order.join('')).toBe('x'.repeat(10) + 'y'.repeat(10) + 'z'.repeat(10))
 })
 
 test('who asks ahead waits for those before it', async () => {
@@ -44,7 +59,7 @@ test('who is not asked for holds nobody up', async () => {
 })
 
 test('who asks late is served at once', async () => {
-  const { delivered, settle, askB, askC, askA } = setUp()
+  const { delivered, settle, askA, askB, askC } = setUp()
   askB()
   askC()
   await settle()
@@ -53,9 +68,9 @@ test('who asks late is served at once', async () => {
 })
 
 test('new outcomes come after those that were recorded and asked for', async () => {
-  const { delivered, settle, askC, push } = setUp()
+  const { delivered, settle, deliveries, deliver, askC } = setUp()
   askC()
-  push('new')
+  deliveries.push(deliver('new'))
   await settle()
   expect(delivered).toEqual(['c', 'new'])
 })

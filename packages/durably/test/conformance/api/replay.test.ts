@@ -175,6 +175,31 @@ onEveryBackend((open) => {
     expect(replayedCalls).not.toContain('after slow start')
   })
 
+  test.each([
+    ['the order of their ends', 'ab'],
+    ['another order', 'ba'],
+  ])('results that were stored together settle one by one, called in %s', async (_, order) => {
+    const world = await open()
+    const { seen } = await replay(world, async (step) => {
+      const bothEnd = Promise.withResolvers<void>()
+      const ends = { a: () => bothEnd.resolve(), b: () => bothEnd.promise }
+      const calls = new Map<string, Promise<string>>()
+      for (const name of order.split('') as ('a' | 'b')[]) {
+        calls.set(
+          name,
+          step.run(name, async () => ends[name]()).then(() => name),
+        )
+      }
+      // What follows from the first takes longer than what follows from the second.
+      const detour = calls.get('a')?.then(async (name) => {
+        for (let i = 0; i < 20; i++) await Promise.resolve()
+        return name
+      })
+      return Promise.race([detour, calls.get('b')])
+    })
+    expect(seen).toEqual(['a', 'a'])
+  })
+
   test('Promise.all fails with the same error when several steps fail', async () => {
     const world = await open()
     const { seen } = await replay(world, async (step) => {
