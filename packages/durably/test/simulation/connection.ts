@@ -1,0 +1,119 @@
+import type { Store } from '../../src/store/store.ts'
+import type { Fault, StoreOperation } from './plan.ts'
+import type { Random } from './random.ts'
+import type { Owner, Timeline } from './timeline.ts'
+
+/** How a process reaches the shared store: late, with faults, and not at all once it is dead. */
+export interface Connection {
+  readonly store: Store
+  /** The fault meets the next operation it is about. */
+  inject(fault: Extract<Fault, { operation: StoreOperation }>): void
+  /** Every operation fails until then. */
+  breakUntil(time: number): void
+}
+
+export interface ConnectionOptions {
+  readonly store: Store
+  readonly owner: Owner
+  readonly timeline: Timeline
+  readonly random: Random
+  /** Ends the process where it stands. */
+  readonly crash: () => void
+  /** A fault met an operation. */
+  readonly onHit: (fault: string, operation: StoreOperation, when: 'before' | 'after') => void
+}
+
+const MAX_LATENCY_MS = 4
+// At worst, longer than a lease: what arrives then comes from a worker that was given up.
+const MAX_SLOW_MS = 5000
+
+type Injected = Extract<Fault, { operation: StoreOperation }>
+
+interface State extends ConnectionOptions {
+  readonly faults: Injected[]
+  brokenUntil: number
+}
+
+const operations: readonly StoreOperation[] = [
+  'write',
+  'look',
+  'promote',
+  'reclaim',
+  'renew',
+  'leases',
+  'act',
+  'run',
+  'journal',
+]
+
+export function createConnection(options: ConnectionOptions): Connection {
+  const state: State = { ...options, faults: [], brokenUntil: 0 }
+  const reached = Object.fromEntries(
+    operations.map((operation) => [operation, reach(state, operation)]),
+  )
+  return {
+    store: { ...options.store, ...reached },
+    inject: (fault) => void state.faults.push(fault),
+    breakUntil(time) {
+      state.brokenUntil = time
+    },
+  }
+}
+
+type Call = (...args: never[]) => Promise<unknown>
+
+function reach(state: State, operation: StoreOperation): Call {
+  const call = state.store[operation] as Call
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      void travel(state, operation, () => call(...args), resolve, reject)
+    })
+}
+
+async function travel(
+  state: State,
+  operation: StoreOperation,
+  call: () => Promise<unknown>,
+  resolve: (value: unknown) => void,
+  reject: (error: unknown) => void,
+): Promise<void> {
+  const { timeline, owner } = state
+  await arrive(state)
+  if (timeline.now() < state.brokenUntil)
+    return reject(new Error('simulated: the database is away'))
+  if (!(await meets(state, operation, 'before', reject))) return
+  const outcome = await call().then(
+    (value) => () => resolve(value),
+    (error: unknown) => () => reject(error),
+  )
+  await arrive(state)
+  if (!(await meets(state, operation, 'after', reject))) return
+  if (owner.alive) outcome()
+}
+
+/** The way to the database or back takes a moment. */
+function arrive({ timeline, owner, random }: State, ms = 0): Promise<void> {
+  return new Promise((resolve) => {
+    timeline.after(owner, ms + random.next() * MAX_LATENCY_MS, resolve)
+  })
+}
+
+/** What goes wrong here. Whether the operation goes on. */
+async function meets(
+  state: State,
+  operation: StoreOperation,
+  when: 'before' | 'after',
+  reject: (error: unknown) => void,
+): Promise<boolean> {
+  const at = state.faults.findIndex((fault) => fault.operation === operation && fault.when === when)
+  const [fault] = at === -1 ? [] : state.faults.splice(at, 1)
+  if (fault === undefined) return true
+  state.onHit(fault.kind, operation, when)
+  if (fault.kind === 'slow') {
+    await arrive(state, state.random.next() * MAX_SLOW_MS)
+    return true
+  }
+  if (fault.kind === 'crash') state.crash()
+  else reject(new Error(`simulated: error ${when} ${operation}`))
+  return false
+}

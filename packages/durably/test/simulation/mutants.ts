@@ -1,0 +1,125 @@
+/** A way to break a promise: texts of the sources, and what stands there instead. */
+export interface Mutant {
+  readonly name: string
+  readonly edits: readonly Edit[]
+}
+
+interface Edit {
+  /** Below `src`. */
+  readonly file: string
+  /** Stands in the file once. */
+  readonly find: string
+  readonly replace: string
+}
+
+const mutant = (name: string, ...edits: Edit[]): Mutant => ({ name, edits })
+
+/** Every one of these must be noticed by the simulation. */
+export const mutants: readonly Mutant[] = [
+  mutant('the fence is off in the commit of steps', {
+    file: 'store/memory/commit.ts',
+    find: "return isLegal('release', record.status) && record.generation === lease.generation",
+    replace: "return isLegal('release', record.status)",
+  }),
+  mutant('the fence is off in completion', {
+    file: 'store/sql/commit.ts',
+    find: `\${sql.unsearched('r.status')} \${allowedFrom('complete')}
+    returning id`,
+    replace: `b.generation >= 0
+    returning id`,
+  }),
+  mutant('the fence is off in renewal', {
+    file: 'store/sql/workers.ts',
+    find: 'where r.worker = $workerId::text order by r.id',
+    replace: 'where $workerId::text is not null and r.worker is not null order by r.id',
+  }),
+  mutant('a step is acknowledged before it is committed', {
+    file: 'engine/outbox.ts',
+    find: '  box.waiting.push(item)\n  send(box)',
+    replace:
+      '  box.waiting.push({ ...item, onCommitted: () => {} })\n  item.onCommitted?.()\n  send(box)',
+  }),
+  mutant('a key is freed and nobody is promoted', {
+    file: 'store/sql/write.ts',
+    find: 'await keys.settle(session, counts.keys())',
+    replace: 'if (runs.length > 0) await keys.settle(session, counts.keys())',
+  }),
+  mutant('two runs of a key are promoted', {
+    file: 'store/sql/keys.ts',
+    find: `    where r.id = (\${firstInLine(runs)})
+      and not exists (`,
+    replace: `    where r.concurrency_key = t.value and r.status = 'pending' and r.wake_at is null
+      and not exists (`,
+  }),
+  mutant('a cancel does not raise the generation', {
+    file: 'store/sql/act.ts',
+    find: '${setEnded(transitions.cancel.to)}, generation = generation + 1',
+    replace: '${setEnded(transitions.cancel.to)}',
+  }),
+  mutant('the journal is read before the claim', {
+    file: 'engine/execution.ts',
+    find: 'let more = run.generation > 1',
+    replace: 'let more = run.generation > 2',
+  }),
+  mutant('a COMMIT whose answer was lost counts as lost', {
+    file: 'store/sql/commit.ts',
+    find: "if (entries.length === 0 ? holds : toBoolean(row.is_written)) return 'committed'",
+    replace: "if (entries.length === 0 && holds) return 'committed'",
+  }),
+  mutant('a COMMIT whose answer was lost counts as committed', {
+    file: 'store/sql/commit.ts',
+    find: "const answers: Answer[] = commits.map(() => 'lost')",
+    replace:
+      "if (commits.length > 0) return commits.map(() => 'committed')\n    const answers: Answer[] = []",
+  }),
+  mutant('runs are reclaimed though the lease holds', {
+    file: 'store/memory/reclaim.ts',
+    find: 'return expiresAt !== undefined && expiresAt <= now',
+    replace: 'return expiresAt !== undefined && expiresAt <= now + 2400',
+  }),
+  mutant('a position is used again after a reclaim', {
+    file: 'engine/execution.ts',
+    find: '    lastSeq: entry.seq,',
+    replace: '    lastSeq: entry.seq - (run.attempt > 1 ? 1 : 0),',
+  }),
+  mutant('a wake-up is lost and there is no poll', {
+    file: 'engine/session.ts',
+    find: ': pollMs\n',
+    replace: ': 1e9\n',
+  }),
+  mutant('a caught failure is executed again on replay', {
+    file: 'engine/history.ts',
+    find: "  if (kind !== 'step:fail') return null\n",
+    replace: '  if (kind !== null) return null\n',
+  }),
+  mutant('outcomes are delivered in the order of the calls', {
+    file: 'engine/deliveries.ts',
+    find: 'if (asked.position <= next && ahead.length === 0) return deliver(asked)',
+    replace: 'if (asked.position >= 0) return deliver(asked)',
+  }),
+  mutant("a member's failure spreads to its batch", {
+    file: 'engine/writer.ts',
+    find: 'if (alone.length > 1) return sendOneByOne(q, alone)',
+    replace: '',
+  }),
+  mutant('a retry forgets completed steps', {
+    file: 'engine/history.ts',
+    find: 'recorded = recorded.filter(({ outcome }) => outcome.ok)',
+    replace: 'recorded = []',
+  }),
+  mutant('a claimed run that nobody holds', {
+    file: 'engine/lease-keeper.ts',
+    find: 'if (keeper.strangers.has(name)) await handBack(keeper, lease)',
+    replace: '',
+  }),
+  mutant("a claim does not renew its worker's row", {
+    file: 'store/sql/write.ts',
+    find: 'if (batch.claim !== null) {',
+    replace: 'if (batch.claim !== null && now % 1 > 0.9) {',
+  }),
+  mutant('a run that was handed back is started all the same', {
+    file: 'engine/lease-keeper.ts',
+    find: 'keeper.handedBack.delete(nameOf(lease))',
+    replace: 'keeper.handedBack.delete(nameOf(lease)) && false',
+  }),
+]

@@ -1,0 +1,229 @@
+import type { Random } from './random.ts'
+
+/** A part of a generated job. */
+export type Part =
+  | { readonly kind: 'step' | 'caught' | 'nested'; readonly name: string; readonly ms: number }
+  | { readonly kind: 'fails'; readonly name: string; readonly times: number }
+  | { readonly kind: 'all' | 'race'; readonly names: readonly string[]; readonly ms: number }
+  | { readonly kind: 'many'; readonly name: string; readonly count: number }
+  /** The database refuses what the step returns. */
+  | { readonly kind: 'refused'; readonly name: string }
+
+export interface JobPlan {
+  readonly name: string
+  readonly parts: readonly Part[]
+}
+
+export interface TriggerPlan {
+  readonly job: string
+  readonly idempotencyKey?: string
+  readonly concurrencyKey?: string
+  readonly priority?: number
+  readonly delay?: number
+  readonly ttl?: number
+  readonly coalesce?: 'skip'
+}
+
+/** Something that someone does to the system. `who` picks the process, `which` the run, as chance would. */
+export type Action = { readonly at: number; readonly who: number } & (
+  | { readonly kind: 'trigger'; readonly trigger: TriggerPlan }
+  | { readonly kind: 'batch'; readonly triggers: readonly TriggerPlan[] }
+  | { readonly kind: 'cancel' | 'retry' | 'delete' | 'cancelThenRetry'; readonly which: number }
+  | { readonly kind: 'pause' | 'resume'; readonly job: string }
+  | { readonly kind: 'purge' }
+)
+
+export type StoreOperation =
+  | 'write'
+  | 'look'
+  | 'promote'
+  | 'reclaim'
+  | 'renew'
+  | 'leases'
+  | 'act'
+  | 'run'
+  | 'journal'
+
+/** Something that goes wrong. */
+export type Fault = { readonly at: number; readonly who: number } & (
+  | {
+      /** With the next such operation of the process, before it took place or after. */
+      readonly kind: 'crash' | 'error' | 'slow'
+      readonly operation: StoreOperation
+      readonly when: 'before' | 'after'
+    }
+  | { readonly kind: 'kill' | 'drain' | 'release' }
+  | { readonly kind: 'freeze' | 'outage'; readonly ms: number }
+  | { readonly kind: 'clock'; readonly ms: number }
+  | { readonly kind: 'wakeups'; readonly ms: number; readonly how: 'lost' | 'late' | 'twice' }
+)
+
+/** Everything about a simulation that its seed decides beforehand. */
+export interface Plan {
+  readonly seed: number
+  readonly store: 'memory' | 'sql'
+  readonly workers: number
+  readonly slots: number
+  readonly jobs: readonly JobPlan[]
+  readonly actions: readonly Action[]
+  readonly faults: readonly Fault[]
+}
+
+/** What happens, happens within this time; then the system is left in peace. */
+export const HORIZON_MS = 12_000
+
+const KEYS = ['red', 'blue'] as const
+const OPERATIONS: readonly [StoreOperation, ...StoreOperation[]] = [
+  'write',
+  'write',
+  'write',
+  'look',
+  'promote',
+  'reclaim',
+  'renew',
+  'leases',
+  'act',
+  'run',
+  'journal',
+]
+
+export function createPlan(seed: number, random: Random): Plan {
+  const jobs = [0, 1, 2].map((i) => planJob(`job-${i}`, random))
+  const actions = Array.from({ length: 16 + random.int(8) }, (_, i) => planAction(i, random))
+  const faults = Array.from({ length: 6 + random.int(10) }, () => planFault(random))
+  return {
+    seed,
+    store: seed % 2 === 0 ? 'memory' : 'sql',
+    workers: 2 + random.int(2),
+    slots: 1 + random.int(3),
+    jobs,
+    actions,
+    faults,
+  }
+}
+
+function planJob(name: string, random: Random): JobPlan {
+  const parts = Array.from({ length: 2 + random.int(3) }, (_, i) => planPart(`p${i}`, random))
+  return { name, parts }
+}
+
+function planPart(name: string, random: Random): Part {
+  const kind = random.pick([
+    'step',
+    'step',
+    'caught',
+    'nested',
+    'fails',
+    'all',
+    'all',
+    'race',
+    'many',
+    'refused',
+  ])
+  const ms = random.chance(0.1) ? 2000 + random.int(3000) : random.int(40)
+  switch (kind) {
+    case 'fails':
+      return { kind, name, times: random.chance(0.2) ? 99 : 1 + random.int(2) }
+    case 'all':
+    case 'race':
+      return {
+        kind,
+        names: ['a', 'b', 'c'].slice(0, 2 + random.int(2)).map((n) => `${name}${n}`),
+        ms,
+      }
+    case 'many':
+      return { kind, name, count: 5 + random.int(15) }
+    case 'refused':
+      return { kind, name }
+    default:
+      return { kind, name, ms }
+  }
+}
+
+function planTrigger(random: Random): TriggerPlan {
+  const concurrencyKey = random.chance(0.5) ? random.pick(KEYS) : undefined
+  return {
+    job: `job-${random.int(3)}`,
+    ...(random.chance(0.3) ? { idempotencyKey: `key-${random.int(4)}` } : {}),
+    ...(concurrencyKey === undefined ? {} : { concurrencyKey }),
+    ...(random.chance(0.2) ? { priority: random.int(5) - 2 } : {}),
+    ...(random.chance(0.2) ? { delay: random.int(3000) } : {}),
+    ...(random.chance(0.1) ? { ttl: 200 + random.int(3000) } : {}),
+    ...(concurrencyKey !== undefined && random.chance(0.2) ? { coalesce: 'skip' } : {}),
+  }
+}
+
+function planAction(i: number, random: Random): Action {
+  const at = random.int(HORIZON_MS)
+  const who = random.next()
+  // The first ones see to it that there is something to act on.
+  if (i < 8)
+    return { kind: 'trigger', at: random.int(HORIZON_MS / 3), who, trigger: planTrigger(random) }
+  const kind = random.pick([
+    'trigger',
+    'trigger',
+    'batch',
+    'cancel',
+    'retry',
+    'retry',
+    'delete',
+    'cancelThenRetry',
+    'pause',
+    'resume',
+    'purge',
+  ])
+  switch (kind) {
+    case 'trigger':
+      return { kind, at, who, trigger: planTrigger(random) }
+    case 'batch':
+      return { kind, at, who, triggers: [0, 1, 2].map(() => planTrigger(random)) }
+    case 'pause':
+    case 'resume':
+      return { kind, at, who, job: `job-${random.int(3)}` }
+    case 'purge':
+      return { kind, at, who }
+    default:
+      return { kind, at, who, which: random.next() }
+  }
+}
+
+function planFault(random: Random): Fault {
+  const at = random.int(HORIZON_MS)
+  const who = random.next()
+  const kind = random.pick([
+    'crash',
+    'crash',
+    'crash',
+    'error',
+    'error',
+    'slow',
+    'kill',
+    'drain',
+    'release',
+    'freeze',
+    'outage',
+    'clock',
+    'wakeups',
+  ])
+  switch (kind) {
+    case 'crash':
+    case 'error':
+    case 'slow':
+      return {
+        kind,
+        at,
+        who,
+        operation: random.pick(OPERATIONS),
+        when: random.pick(['before', 'after']),
+      }
+    case 'freeze':
+    case 'outage':
+      return { kind, at, who, ms: 200 + random.int(6000) }
+    case 'clock':
+      return { kind, at, who, ms: random.int(4000) - 2000 }
+    case 'wakeups':
+      return { kind, at, who, ms: 3000, how: random.pick(['lost', 'late', 'twice']) }
+    default:
+      return { kind, at, who }
+  }
+}

@@ -1,0 +1,34 @@
+import { createPlan } from './plan.ts'
+import { createRandom } from './random.ts'
+import { simulate } from './simulate.ts'
+
+/** Every `step`th seed from `first` on. */
+export interface Range {
+  readonly first: number
+  readonly count: number
+  readonly step: number
+}
+
+export interface Report {
+  /** The first seed that broke a promise. */
+  readonly failedSeed: number | null
+  readonly hits: readonly (readonly [cell: string, count: number])[]
+}
+
+// A share of the seeds in a process of its own, told by a message and answered by one.
+process.once('message', (range: Range) => {
+  void play(range).then((report) => process.send?.(report, () => process.disconnect()))
+})
+
+async function play({ first, count, step }: Range): Promise<Report> {
+  const hits = new Map<string, number>()
+  for (let i = 0; i < count; i++) {
+    const seed = first + i * step
+    const outcome = await simulate(createPlan(seed, createRandom(seed).fork('plan'))).catch(
+      (error: unknown) => ({ violations: [String(error)], hits: new Map<string, number>() }),
+    )
+    for (const [cell, n] of outcome.hits) hits.set(cell, (hits.get(cell) ?? 0) + n)
+    if (outcome.violations.length > 0) return { failedSeed: seed, hits: [...hits] }
+  }
+  return { failedSeed: null, hits: [...hits] }
+}

@@ -1,0 +1,204 @@
+import BetterSqlite from 'better-sqlite3'
+import { createEnv } from '../../src/env.ts'
+import { isTerminal } from '../../src/core/transitions.ts'
+import { createMemoryStore } from '../../src/store/memory.ts'
+import { createSqlStore } from '../../src/store/sql/sql-store.ts'
+import { RejectedWriteError, type Store } from '../../src/store/store.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
+import { HORIZON_MS, type Action, type Fault, type Plan, type TriggerPlan } from './plan.ts'
+import { createRandom } from './random.ts'
+import { REFUSED } from './workload.ts'
+import { createWorld, LEASE_MS, POLL_MS, type Process, type World } from './world.ts'
+
+/** What came of a simulation. */
+export interface Outcome {
+  /** What was broken; empty when every promise held. */
+  readonly violations: readonly string[]
+  /** How often each fault met each operation. */
+  readonly hits: ReadonlyMap<string, number>
+  readonly runs: number
+}
+
+// Long enough for every lease to run out and every run to be executed again, one after the other.
+const PEACE_MS = 300_000
+const AFTERMATH_MS = LEASE_MS + POLL_MS
+
+/** Plays a plan to its end. The same plan always goes the same way. */
+export async function simulate(plan: Plan): Promise<Outcome> {
+  const { store, close } = await openStore(plan)
+  const world = createWorld(plan, refusing(store), createRandom(plan.seed))
+  const { timeline, ledger, observer } = world
+  const start = timeline.now()
+  const script = { name: 'script', alive: true, frozenUntil: 0 }
+  for (const action of plan.actions) timeline.after(script, action.at, () => act(world, action))
+  for (const fault of plan.faults) timeline.after(script, fault.at, () => strike(world, fault))
+
+  const broken = (): boolean => ledger.violations.length + observer.violations.length > 0
+  await timeline.run(broken, start + HORIZON_MS)
+  if (!broken()) await endInPeace(world, plan, broken)
+  const stuck = broken() ? [] : await findStuck(world, store)
+  await close()
+  return {
+    violations: [...ledger.violations, ...observer.violations, ...stuck],
+    hits: world.hits,
+    runs: ledger.accounts.size,
+  }
+}
+
+async function openStore(plan: Plan): Promise<{ store: Store; close: () => Promise<void> }> {
+  if (plan.store === 'memory') {
+    const store = createMemoryStore()
+    return { store, close: store.close }
+  }
+  const database = new BetterSqlite(':memory:')
+  const { store } = createSqlStore({ dialect: sqliteDialect({ database }), env: createEnv() })
+  await store.migrate()
+  return {
+    store,
+    async close() {
+      await store.close()
+      database.close()
+    },
+  }
+}
+
+/** Refuses a transaction that holds the value which no database takes. */
+function refusing(store: Store): Store {
+  return {
+    ...store,
+    async write(batch, now) {
+      const entries = batch.commits.flatMap((commit) => commit.entries)
+      if (entries.some(({ kind, data }) => kind === 'step:complete' && data.includes(REFUSED))) {
+        throw new RejectedWriteError('simulated: refused')
+      }
+      return store.write(batch, now)
+    },
+  }
+}
+
+function act(world: World, action: Action): void {
+  const process = pick(world.processes, action.who)
+  if (process === undefined) return
+  // Whether an action may happen is for the system to say; it may also be without an answer for ever.
+  void perform(world, process, action).catch(() => {})
+}
+
+async function perform(world: World, { durably }: Process, action: Action): Promise<void> {
+  switch (action.kind) {
+    case 'trigger': {
+      const run = await trigger(durably, action.trigger)
+      return world.observer.acknowledged(run)
+    }
+    case 'batch': {
+      for (const run of await Promise.all(action.triggers.map((plan) => trigger(durably, plan)))) {
+        world.observer.acknowledged(run)
+      }
+      return
+    }
+    case 'pause':
+      return durably.pauseJob(action.job)
+    case 'resume':
+      return durably.resumeJob(action.job)
+    case 'purge':
+      return void (await durably.purgeRuns({ before: new Date(world.timeline.now() - 5000) }))
+    default:
+      return actOnRun(world, durably, action)
+  }
+}
+
+async function actOnRun(
+  world: World,
+  durably: Process['durably'],
+  { kind, which }: Extract<Action, { which: number }>,
+): Promise<void> {
+  const runId = pick([...world.ledger.accounts.keys()], which)
+  if (runId === undefined) return
+  if (kind === 'retry') return durably.retry(runId)
+  if (kind === 'delete') return durably.deleteRun(runId)
+  await durably.cancel(runId)
+  if (kind === 'cancelThenRetry') await durably.retry(runId)
+}
+
+async function trigger(
+  { jobs }: Process['durably'],
+  { job, ...options }: TriggerPlan,
+): Promise<string> {
+  const handle = (jobs as Record<string, { trigger: Trigger }>)[job]
+  if (handle === undefined) throw new Error(`no job ${job}`)
+  return (await handle.trigger({}, options)).id
+}
+
+type Trigger = (
+  input: object,
+  options: Omit<TriggerPlan, 'job'>,
+) => Promise<{ readonly id: string }>
+
+function strike(world: World, fault: Fault): void {
+  const process = pick(world.processes, fault.who)
+  if (process === undefined) return
+  const { timeline } = world
+  const { durably, connection } = process
+  switch (fault.kind) {
+    case 'crash':
+    case 'error':
+    case 'slow':
+      return connection.inject(fault)
+    case 'kill':
+      return world.replace(process)
+    case 'drain':
+    case 'release': {
+      const stopped = durably.stop(fault.kind === 'release' ? { timeout: 50 } : {})
+      return void stopped.then(() => durably.start())
+    }
+    case 'freeze':
+      process.frozenUntil = timeline.now() + fault.ms
+      return
+    case 'outage':
+      return connection.breakUntil(timeline.now() + fault.ms)
+    case 'clock':
+      process.skew = fault.ms
+      return
+    case 'wakeups':
+      world.wakeups = fault.how
+  }
+}
+
+/** Nothing goes wrong any more, every job may run: all there is to do must be done in time. */
+async function endInPeace(world: World, plan: Plan, broken: () => boolean): Promise<void> {
+  const { timeline, ledger, processes } = world
+  world.wakeups = null
+  for (const process of processes) process.skew = 0
+  for (const { name } of plan.jobs) {
+    void processes[0]?.durably.resumeJob(name).catch(() => {})
+  }
+  const done = (): boolean =>
+    broken() || [...ledger.accounts.values()].every((run) => run.deleted || isTerminal(run.status))
+  const end = timeline.now() + PEACE_MS
+  do {
+    await timeline.run(done, end)
+    // What frozen processes and late answers still bring about.
+    await timeline.run(broken, timeline.now() + AFTERMATH_MS)
+  } while (!done() && timeline.now() < end)
+}
+
+/** Runs that were promised and are gone, or that nobody brings to an end; journals with gaps. */
+async function findStuck({ ledger, observer }: World, store: Store): Promise<string[]> {
+  const found: string[] = []
+  for (const id of observer.triggered) {
+    if (!ledger.accounts.has(id)) found.push(`${id} was acknowledged and never made`)
+  }
+  for (const { id, status, deleted, lastSeq } of ledger.accounts.values()) {
+    const page = await store.journal(id, 0, 100_000)
+    if (deleted !== (page === null)) found.push(`${id} is ${deleted ? 'still there' : 'gone'}`)
+    if (page === null) continue
+    if (!isTerminal(status)) found.push(`${id} is ${status} for ever`)
+    if (page.run.status !== status) found.push(`${id} is ${page.run.status}, not ${status}`)
+    const gap = page.entries.findIndex(({ seq }, i) => seq !== i + 1)
+    if (gap !== -1 || page.entries.length !== lastSeq) found.push(`the journal of ${id} has a gap`)
+  }
+  return found
+}
+
+function pick<T>(from: readonly T[], share: number): T | undefined {
+  return from[Math.floor(share * from.length)]
+}

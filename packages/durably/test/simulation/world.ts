@@ -1,0 +1,139 @@
+import { assemble } from '../../src/durably.ts'
+import type { Env } from '../../src/core/env.ts'
+import { eventTypes } from '../conformance/api/audit.ts'
+import type { Instance, Jobs } from '../../src/core/instance.ts'
+import type { Wakeups } from '../../src/core/wakeups.ts'
+import type { Store } from '../../src/store/store.ts'
+import { createConnection, type Connection } from './connection.ts'
+import { createLedger, type Ledger } from './ledger.ts'
+import { createObserver, type Observer } from './observer.ts'
+import type { Fault, Plan, StoreOperation } from './plan.ts'
+import type { Random } from './random.ts'
+import { createTimeline, type Owner, type Timeline } from './timeline.ts'
+import { createJob } from './workload.ts'
+
+export const POLL_MS = 400
+export const LEASE_MS = 2500
+const HEARTBEAT_MS = 700
+
+/** A process that works on the shared database. */
+export interface Process extends Owner {
+  readonly durably: Instance<Jobs | null>
+  readonly connection: Connection
+  skew: number
+}
+
+export interface World {
+  readonly timeline: Timeline
+  readonly ledger: Ledger
+  readonly observer: Observer
+  readonly processes: Process[]
+  /** How wake-ups travel until `wakeupsUntil`. */
+  wakeups: Extract<Fault, { kind: 'wakeups' }>['how'] | null
+  /** Ends a process and starts another in its place. */
+  replace(process: Process): void
+  readonly hits: Map<string, number>
+}
+
+const START = Date.UTC(2027, 0, 1)
+
+export function createWorld(plan: Plan, store: Store, random: Random): World {
+  const timeline = createTimeline(START, random.fork('order'))
+  const observer = createObserver((run) => ledger.accounts.get(run)?.attempt ?? 1)
+  const ledger = createLedger(store, observer.retried)
+  const world: World = {
+    timeline,
+    ledger,
+    observer,
+    processes: [],
+    wakeups: null,
+    hits: new Map(),
+    replace(process) {
+      process.alive = false
+      const at = world.processes.indexOf(process)
+      if (at === -1) return
+      const next = start(world, plan, random, `${process.name}'`)
+      world.processes[at] = next
+    },
+  }
+  for (let i = 0; i < plan.workers; i++) {
+    world.processes.push(start(world, plan, random, `w${i}`))
+  }
+  return world
+}
+
+function start(world: World, plan: Plan, random: Random, name: string): Process {
+  const { timeline, ledger, observer } = world
+  const owner: Owner = { name, alive: true, frozenUntil: 0 }
+  const connection = createConnection({
+    store: ledger.store,
+    owner,
+    timeline,
+    random: random.fork(`store ${name}`),
+    crash: () => world.replace(process),
+    onHit: (fault, operation, when) => count(world.hits, fault, operation, when),
+  })
+  const env = createEnv(world, owner, random.fork(`env ${name}`), () => process.skew)
+  const sleep = (ms: number) => new Promise<void>((resolve) => env.after(ms, resolve))
+  const jobs = Object.fromEntries(
+    plan.jobs.map((job) => [job.name, createJob(job, observer, sleep)]),
+  )
+  const durably = assemble(connection.store, env, {
+    jobs,
+    pollingInterval: POLL_MS,
+    heartbeatInterval: HEARTBEAT_MS,
+    staleThreshold: LEASE_MS,
+    maxConcurrentRuns: plan.slots,
+    maxCrashes: 1000,
+    wakeups: createWakeups(world, owner, random.fork(`wakeups ${name}`)),
+  })
+  for (const type of eventTypes) durably.on(type, (event) => observer.announced(name, event))
+  const process: Process = Object.assign(owner, { durably, connection, skew: 0 })
+  durably.start()
+  return process
+}
+
+function count(hits: World['hits'], fault: string, operation: StoreOperation, when: string): void {
+  const cell = `${fault} ${operation} ${when}`
+  hits.set(cell, (hits.get(cell) ?? 0) + 1)
+}
+
+let lastId = 0
+
+function createEnv(world: World, owner: Owner, random: Random, skew: () => number): Env {
+  const { timeline } = world
+  return {
+    now: () => timeline.now() + skew(),
+    after: (ms, fn) => timeline.after(owner, ms, fn),
+    turn: (fn) => void timeline.after(owner, 0, fn),
+    random: random.next,
+    scope: () => null,
+    id: () => `${timeline.now()}-${String(lastId++).padStart(9, '0')}`,
+  }
+}
+
+type Heard = (message: string) => void
+
+const listeners = new WeakMap<World, Map<Owner, Heard>>()
+
+/** Messages between the processes: late, doubled, or not at all, while that is what goes wrong. */
+function createWakeups(world: World, owner: Owner, random: Random): Wakeups {
+  const ofWorld = listeners.get(world) ?? new Map<Owner, Heard>()
+  listeners.set(world, ofWorld)
+  const deliver = (message: string): void => {
+    for (const [other, hear] of ofWorld) {
+      const times = world.wakeups === 'lost' ? 0 : world.wakeups === 'twice' ? 2 : 1
+      for (let i = 0; i < times; i++) {
+        const ms = world.wakeups === 'late' ? random.int(2000) : random.next() * 3
+        world.timeline.after(other, ms, () => hear(message))
+      }
+    }
+  }
+  return {
+    async listen(onWake) {
+      ofWorld.set(owner, onWake)
+      return async () => void ofWorld.delete(owner)
+    },
+    notify: async (message) => deliver(message),
+  }
+}
