@@ -143,7 +143,7 @@ async function waitFor(
   runId: string,
   { signal, ...how }: WaitHow,
 ): Promise<RunRecord> {
-  const { store, env, settings } = engine
+  const { store, env, settings, report } = engine
   requireText(runId, 'run id')
   return waitForRun({
     ...settings,
@@ -152,6 +152,7 @@ async function waitFor(
     runId,
     signal: signal ?? null,
     read: (id) => store.run(id),
+    onError: (error) => report(error, `waiting for run ${runId}`),
     watch: (onChange) =>
       watch(engine, bus, runId, {
         onChange(event) {

@@ -5,7 +5,7 @@ import type { Wakeups } from '../core/wakeups.ts'
 export interface Notifier {
   /** A run changed. `urgent` when someone may be waiting to act on it, not only to show it. */
   changed(runId: string, urgent: boolean): void
-  /** Resolves when it hears the others, or when it is known that it does not. */
+  /** Resolves when it hears the others, or when it is known that it does not yet: it goes on trying. */
   listen(): Promise<void>
   close(): Promise<void>
 }
@@ -28,6 +28,7 @@ const LAZY_MS = 25
 // Each message costs the database a transaction.
 const GAP_MS = 5
 const MAX_NAMED = 100
+const LISTEN_AGAIN_MS = 30_000
 
 interface State extends NotifierOptions {
   readonly id: string
@@ -37,6 +38,8 @@ interface State extends NotifierOptions {
   urgent: boolean
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
   stop: (() => Promise<void>) | null
+  cancelListening: (() => void) | null
+  closed: boolean
 }
 
 export function createNotifier(options: NotifierOptions): Notifier {
@@ -49,6 +52,8 @@ export function createNotifier(options: NotifierOptions): Notifier {
     urgent: false,
     timer: null,
     stop: null,
+    cancelListening: null,
+    closed: false,
   }
   return {
     changed(runId, urgent) {
@@ -58,7 +63,9 @@ export function createNotifier(options: NotifierOptions): Notifier {
     },
     listen: () => listen(notifier),
     async close() {
+      notifier.closed = true
       notifier.timer?.cancel()
+      notifier.cancelListening?.()
       await notifier.stop?.()
     },
   }
@@ -67,8 +74,12 @@ export function createNotifier(options: NotifierOptions): Notifier {
 async function listen(notifier: State): Promise<void> {
   try {
     notifier.stop = await notifier.wakeups.listen((message) => hear(notifier, message))
+    if (notifier.closed) await notifier.stop()
   } catch (error) {
-    notifier.onError(error, 'listening for wake-ups; polling goes on without them')
+    notifier.onError(error, 'listening for wake-ups; until that works there is only polling')
+    if (notifier.closed) return
+    const again = (): void => void listen(notifier)
+    notifier.cancelListening = notifier.env.after(LISTEN_AGAIN_MS, again)
   }
 }
 

@@ -13,11 +13,13 @@ export interface WaitOptions {
   readonly timeoutMs: number | null
   readonly timeoutMessage: string
   readonly signal: AbortSignal | null
+  /** The database did not answer; it is asked again. */
+  readonly onError: (error: unknown) => void
 }
 
 /** The completed run, whichever process executes it. Everything else it can come to rejects. */
 export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
-  const { env, timeoutMs, timeoutMessage, signal, watch, runId, read } = options
+  const { env, timeoutMs, timeoutMessage, signal, watch, runId, read, onError } = options
   const changes = createChanges(env, options.pollMs)
   const stops = [
     watch(changes.mark),
@@ -30,9 +32,12 @@ export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
   try {
     signal?.throwIfAborted()
     while (true) {
-      const run = await read(runId)
+      const run = await read(runId).catch((error: unknown) => {
+        onError(error)
+        return undefined
+      })
       if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
-      if (isTerminal(run.status)) return completed(run)
+      if (run !== undefined && isTerminal(run.status)) return completed(run)
       await changes.next()
     }
   } finally {

@@ -148,7 +148,7 @@ test('who cannot listen says so, and works', async () => {
   })
   await durably.init()
   expect(await time.until(echo.triggerAndWait('x'))).toMatchObject({ output: 'x' })
-  expect(contexts).toContain('listening for wake-ups; polling goes on without them')
+  expect(contexts).toContain('listening for wake-ups; until that works there is only polling')
   await time.until(durably.close())
 })
 
