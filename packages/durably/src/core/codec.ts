@@ -175,11 +175,11 @@ function refused(path: string, found: string): SerializationError {
 }
 
 // devalue tries these first, for every value. A Buffer comes back as what it is, a Uint8Array;
+// a view of part of a buffer would be stored with all of it, also with what is not the app's to see there;
 // an object that says how it wants to be stored comes back as that.
 const reducers: Record<string, (value: unknown) => unknown> = {
   Error: (value) => value instanceof Error && describeError(value),
-  Bytes: (value) =>
-    value instanceof Uint8Array && value.constructor !== Uint8Array && [Uint8Array.from(value)],
+  Bytes: (value) => ArrayBuffer.isView(value) && !isWhole(value) && [copyOf(value)],
   Json: (value) =>
     typeof value === 'object' &&
     value !== null &&
@@ -187,8 +187,19 @@ const reducers: Record<string, (value: unknown) => unknown> = {
     hasToJson(value) && [value.toJSON()],
 }
 
+function isWhole(view: ArrayBufferView): boolean {
+  if (view.byteLength !== view.buffer.byteLength) return false
+  return !(view instanceof Uint8Array) || view.constructor === Uint8Array
+}
+
+function copyOf(view: ArrayBufferView): ArrayBufferView {
+  if (view instanceof Uint8Array) return Uint8Array.from(view)
+  const View = view.constructor as new (buffer: ArrayBufferLike) => ArrayBufferView
+  return new View(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength))
+}
+
 const revivers: Record<string, (stored: unknown) => unknown> = {
   Error: (stored) => restoreError(stored as ErrorDetail),
-  Bytes: (stored) => (stored as [Uint8Array])[0],
+  Bytes: (stored) => (stored as [ArrayBufferView])[0],
   Json: (stored) => (stored as [unknown])[0],
 }

@@ -79,16 +79,16 @@ onEveryBackend((open) => {
       const world = await open()
       const { jobs, durably } = await world.work({
         job: job(async (step, payload) => {
-          expect(payload).toEqual(back)
+          expect(payload).toStrictEqual(back)
           const stored = await step.run('store', () => payload)
-          expect(stored).toEqual(back)
+          expect(stored).toStrictEqual(back)
           return stored
         }),
       })
       const { id, output } = await jobs.job.triggerAndWait(value)
-      expect(output).toEqual(back)
+      expect(output).toStrictEqual(back)
       const [stored] = await durably.getSteps(id)
-      expect(stored?.output).toEqual(back)
+      expect(stored?.output).toStrictEqual(back)
       expect(await durably.getRun(id)).toMatchObject({ payload: back, output: back })
     },
   )

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import { decode, encode, type Encoded, richCodec } from '../../src/core/codec.ts'
+
+function stored(value: unknown): Encoded {
+  const encoded = encode(value, richCodec, 'value')
+  if (encoded instanceof Promise) throw new Error('The built-in codec is synchronous')
+  return encoded
+}
+
+const pool = new Uint8Array(10_000).fill(7).buffer
+
+test.each([
+  ['a Buffer, of the pool that it shares', Buffer.from('hi'), new Uint8Array([104, 105])],
+  ['bytes', new Uint8Array(pool, 10, 3), new Uint8Array([7, 7, 7])],
+  ['numbers', new Uint16Array(pool, 10, 1), new Uint16Array([0x0707])],
+  ['a DataView', new DataView(pool, 10, 2), new DataView(new Uint8Array([7, 7]).buffer)],
+])('of a view only what it shows is stored: %s', (_, view, back) => {
+  const encoded = stored({ view })
+  expect(encoded.text.length).toBeLessThan(200)
+  expect(decode(encoded, richCodec)).toStrictEqual({ view: back })
+})
+
+test.each([
+  [{ a: [1, 'two', true, null] }, '{"a":[1,"two",true,null]}'],
+  ['text', '"text"'],
+  [0, '0'],
+])('%j is stored as plain JSON', (value, text) => {
+  expect(stored(value)).toEqual({ format: 'json', text })
+})
+
+test('an object that is met twice, but in no cycle, is plain JSON', () => {
+  const shared = { n: 1 }
+  expect(stored([shared, shared])).toEqual({ format: 'json', text: '[{"n":1},{"n":1}]' })
+})
