@@ -163,11 +163,24 @@ onEveryBackend((open) => {
       durably.cancel('x'),
       durably.retry('x'),
       durably.pauseJob('x'),
-      durably.waitForRun('x'),
       durably.retrigger('x'),
     ]) {
       await expect(call).rejects.toThrow('the database is away')
     }
+  })
+
+  test('a wait for a run outlasts an outage', async () => {
+    const world = await open()
+    const { jobs } = await world.work({ job: job(() => 'there') })
+    const { id } = await jobs.job.trigger(null)
+    const { durably, wire, takeErrors } = await world.join()
+    wire.intercept(unreachable())
+    const waiting = durably.waitForRun(id)
+    await world.advance(30_000)
+    expect(takeErrors().length).toBeLessThan(40)
+    wire.intercept(null)
+    expect(await world.until(waiting)).toMatchObject({ output: 'there' })
+    takeErrors()
   })
 
   describe('a write that the database refuses', () => {

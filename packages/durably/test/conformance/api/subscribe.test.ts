@@ -30,6 +30,9 @@ const story = [
   ['run:complete', 6],
 ]
 
+// What there is to read of such a run before it is finished: trigger, start and step one.
+const FACTS = 3
+
 /** A run that waits for `finish` between two steps, in a process of its own. */
 async function startRun(world: World) {
   const { promise, resolve: finish } = Promise.withResolvers<void>()
@@ -182,8 +185,9 @@ onEveryBackend((open) => {
     const { durably, env, id, wire } = await startRun(world)
     const timers = env.timers()
     const readers = Array.from({ length: 20 }, () => durably.subscribe(id).getReader())
-    for (const reader of readers) await reader.read()
+    for (const reader of readers) for (let read = 0; read < FACTS; read++) await reader.read()
     await world.settle()
+    expect(env.timers()).toBe(timers + readers.length)
     for (const reader of readers) await reader.cancel()
     await world.settle()
     expect(env.timers()).toBe(timers)

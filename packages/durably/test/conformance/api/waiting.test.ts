@@ -103,6 +103,16 @@ onEveryBackend((open) => {
     expect(await durably.waitForRun(run?.id ?? '')).toMatchObject({ output: 'late' })
   })
 
+  test('a wait that ends in time leaves no timer of its timeout', async () => {
+    const world = await open()
+    const { jobs, durably, env } = await world.work({ job: job(() => 1) })
+    await world.settle()
+    const timers = env.timers()
+    const { id } = await jobs.job.triggerAndWait(null, { timeout: '1h' })
+    await durably.waitForRun(id, { timeout: '1h' })
+    expect(env.timers()).toBeLessThanOrEqual(timers)
+  })
+
   test('a signal ends the wait with its reason', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({ forever })
