@@ -111,12 +111,12 @@ function createViews({ tables, json }: Sql): string[] {
     `create view ${tables.steps} as
     select e.run_id, e.seq, e.name,
       case e.kind when 'step:complete' then 'completed' else 'failed' end as status,
-      e.at, ${data} -> 'duration' as duration, ${data} -> 'output' as output, ${data} -> 'error' as error
+      e.at, ${data} ->> 'duration' as duration, ${data} -> 'output' as output, ${data} -> 'error' as error
     from ${tables.journal} e
     where e.kind in ('step:complete', 'step:fail')`,
     `create view ${tables.logs} as
     select e.run_id, e.seq, e.name as step, e.at,
-      ${data} -> 'level' as level, ${data} -> 'message' as message, ${data} -> 'data' as data
+      ${data} ->> 'level' as level, ${data} ->> 'message' as message, ${data} -> 'data' as data
     from ${tables.journal} e
     where e.kind = 'log:write'`,
   ]
