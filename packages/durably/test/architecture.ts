@@ -19,7 +19,7 @@ const SQL = 'store/sql/'
 const DIALECTS = 'store/sql/dialects/'
 
 /** Files beside the rooms. They compose, so they may import everything. */
-const ENTRIES = [ROOT_ENTRY, 'durably.ts', 'sqlite.ts', 'postgres.ts', 'node.ts']
+const ENTRIES = [ROOT_ENTRY, 'durably.ts', 'sqlite.ts', 'postgres.ts', 'node.ts', 'testing.ts']
 const DIALECT_ENTRIES = ['sqlite.ts', 'postgres.ts']
 
 interface Room {
@@ -37,8 +37,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   client: { may: ['core/', 'events/'], packages: [] },
   http: { may: ['core/', CLIENT_PORT], packages: [] },
   testing: {
-    may: ['core/', 'events/', 'store/', 'engine/', 'client/', 'durably.ts'],
-    packages: ['@standard-schema/spec', 'kysely'],
+    may: ['core/', 'events/', 'store/', 'engine/', 'client/', 'durably.ts', ENVIRONMENT],
+    packages: ['@standard-schema/spec', 'kysely', 'uuidv7'],
   },
 }
 

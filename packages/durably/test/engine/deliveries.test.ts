@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createDeliveries } from '../../src/engine/deliveries.ts'
-import { createVirtualTime } from '../virtual-env.ts'
+import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
 function setUp() {
   const time = createVirtualTime(0)

@@ -4,7 +4,7 @@ import { defineJob } from '../../src/core/job.ts'
 import type { Wakeups } from '../../src/core/wakeups.ts'
 import { assemble } from '../../src/durably.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
-import { createVirtualTime } from '../virtual-env.ts'
+import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
 /** A wire between processes that carries what it is told to carry. */
 function createWire() {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createWatcher } from '../../src/engine/watcher.ts'
-import { createVirtualTime } from '../virtual-env.ts'
+import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
 function setUp() {
   const time = createVirtualTime(0)

@@ -7,7 +7,11 @@ import { defineJob, type JobDefinition, type StepContext } from '../../../src/co
 import type { EngineOptions } from '../../../src/core/options.ts'
 import { assemble } from '../../../src/durably.ts'
 import { backends } from '../../backends.ts'
-import { createVirtualTime, type VirtualEnv, type VirtualTime } from '../../virtual-env.ts'
+import {
+  createVirtualTime,
+  type VirtualEnv,
+  type VirtualTime,
+} from '../../../src/testing/virtual-time.ts'
 import { audit, eventTypes, watchForUnhandledRejections } from './audit.ts'
 import { shareDatabase, type SharedDatabase } from './shared-database.ts'
 import { createWire, type Wire } from './wire.ts'

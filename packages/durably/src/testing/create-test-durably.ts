@@ -1,0 +1,133 @@
+import type { Dialect } from 'kysely'
+import { parseDuration, type Duration } from '../core/duration.ts'
+import { ConflictError, NotFoundError } from '../core/error.ts'
+import type { Handles, RunOf, TriggerOptions } from '../core/handle.ts'
+import type { Instance, Jobs } from '../core/instance.ts'
+import type { JobDefinition, JobInput } from '../core/job.ts'
+import type { EngineOptions } from '../core/options.ts'
+import type { Step } from '../core/step.ts'
+import { isTerminal } from '../core/transitions.ts'
+import { assemble } from '../durably.ts'
+import { attendJob } from './attended-job.ts'
+import { connect, openStore } from './connection.ts'
+import { createOverrides, type StepOverride } from './overrides.ts'
+import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
+
+export interface TestDurablyOptions<TJobs extends Jobs = Jobs>
+  extends Pick<EngineOptions, 'maxConcurrentRuns' | 'labels' | 'codec' | 'retainRuns'> {
+  readonly jobs: TJobs
+  /** A Kysely dialect. Default: a store in memory, new for each instance. */
+  readonly dialect?: Dialect | undefined
+  /** When time begins. Default: 1 January 2030, 00:00 UTC. */
+  readonly startAt?: Date | undefined
+}
+
+/** An instance for tests, in a time of its own. */
+export interface TestDurably<TJobs extends Jobs = Jobs> {
+  /** The instance itself, working. What it does by itself later, such as delayed runs, needs `advance`. */
+  readonly durably: Instance<TJobs>
+  readonly jobs: Handles<TJobs>
+  /**
+   * Triggers the job and returns its run once that has ended, or waits for something; also a failed one.
+   * As much time passes as it takes. Throws `ValidationError` for a bad input, `NotFoundError` for a job that
+   * is not among `jobs`, and `ConflictError` when the run did neither within ten minutes.
+   */
+  run<J extends TJobs[keyof TJobs]>(
+    job: J,
+    input: JobInput<J>,
+    options?: TriggerOptions,
+  ): Promise<RunOf<J>>
+  /** Lets time pass, and happen what comes of it. Time stands still while a step does real work. */
+  advance(duration: Duration): Promise<void>
+  /** What time it is here. */
+  now(): Date
+  /** The steps of a run that ended, in the order in which they were first called. */
+  steps(runId: string): Promise<Step[]>
+  /** Replaces the outcome of a step, in all runs that execute it from now on. */
+  step(job: TJobs[keyof TJobs], name: string): StepOverride
+  /** Hands back what is not over. Needed only where a dialect holds a connection. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const START = new Date('2030-01-01T00:00:00Z')
+const RUN_LIMIT_MS = 600_000
+// Nobody else is on the database: there is nothing to poll for, and nobody to hold a lease against.
+const ALONE = { pollingInterval: '365d', heartbeatInterval: '1h', staleThreshold: '3h' } as const
+
+/**
+ * Creates a working instance for tests: the real engine over a store in memory, in a time that passes only when
+ * it is told to. Throws `ValidationError` that names the option that is wrong.
+ *
+ * @example
+ * const t = createTestDurably({ jobs: { importUsers: importUsersJob } })
+ * t.step(importUsersJob, 'download').returns([{ name: 'Ada' }])
+ * const run = await t.run(importUsersJob, { url: 'https://example.com/users.csv' })
+ * if (run.status !== 'completed') throw new Error(`${run.error}`)
+ */
+export function createTestDurably<const TJobs extends Jobs>(
+  options: TestDurablyOptions<TJobs>,
+): TestDurably<TJobs> {
+  const { jobs, dialect, startAt = START, ...settings } = options
+  const time = createVirtualTime(startAt.getTime())
+  const overrides = createOverrides()
+  const attended = new Map<JobDefinition, JobDefinition>()
+  const attendAll = (definitions: Jobs): Jobs =>
+    Object.fromEntries(
+      Object.entries(definitions).map(([key, job]) => {
+        const same = attended.get(job) ?? attendJob(job, { ...time, perform: overrides.perform })
+        attended.set(job, same)
+        return [key, same]
+      }),
+    )
+  const store = openStore(dialect, time)
+  const connection = connect({ store, time })
+  const engineOptions = { ...settings, ...ALONE, jobs: attendAll(jobs) }
+  const instance = assemble(connection.store, time.createEnv(), engineOptions)
+  instance.start()
+  const close = async (): Promise<void> => {
+    await time.until(instance.stop({ timeout: 0 }))
+    await time.until(instance.close())
+    await store.close()
+  }
+  return {
+    durably: {
+      ...(instance as Instance<TJobs>),
+      register: (more) => instance.register(attendAll(more)) as Handles<typeof more>,
+      close,
+      [Symbol.asyncDispose]: close,
+    },
+    jobs: instance.jobs as Handles<TJobs>,
+    run: (job, input, triggerOptions) => run(time, instance, job, input, triggerOptions),
+    advance: (duration) => time.advance(parseDuration(duration, 'duration')),
+    now: () => new Date(time.now()),
+    steps: (runId) => instance.getSteps(runId),
+    step: (job, name) => overrides.of(job.name, name),
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+async function run<J extends JobDefinition>(
+  time: VirtualTime,
+  instance: Instance<Jobs | null>,
+  job: J,
+  input: JobInput<J>,
+  options: TriggerOptions | undefined,
+): Promise<RunOf<J>> {
+  const handle = instance.getJob(job.name)
+  if (handle === undefined) {
+    throw new NotFoundError(`Job "${job.name}" is not known here: list it in jobs`)
+  }
+  const { id } = await time.until(handle.trigger(input, options))
+  const found: { run: RunOf<J> | null } = { run: null }
+  const hasEnded = async (): Promise<boolean> => {
+    found.run = await instance.getRun<RunOf<J>>(id)
+    return found.run === null || found.run.status === 'waiting' || isTerminal(found.run.status)
+  }
+  const ended = await time.pass(hasEnded, RUN_LIMIT_MS)
+  if (ended && found.run !== null) return found.run
+  throw new ConflictError(
+    `Run ${id} of job "${job.name}" did not end within ${RUN_LIMIT_MS} ms: a step does not settle, or it may not start yet`,
+  )
+}

@@ -1,0 +1,157 @@
+import { PGlite } from '@electric-sql/pglite'
+import BetterSqlite from 'better-sqlite3'
+import { PGliteDialect } from 'kysely'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { ConflictError, defineJob, NotFoundError, ValidationError } from '../../src/index.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
+import { createTestDurably } from '../../src/testing.ts'
+
+const called: string[] = []
+
+const greet = defineJob({
+  name: 'greet',
+  input: z.object({ name: z.string() }),
+  output: z.object({ text: z.string() }),
+  run: async (step, { name }) => {
+    const greeting = await step.run('load greeting', () => {
+      called.push('load greeting')
+      return 'Hello'
+    })
+    await step.run('send', (_signal, info) => void called.push(info.idempotencyKey))
+    return { text: `${greeting}, ${name}` }
+  },
+})
+
+const databases = {
+  memory: () => undefined,
+  SQLite: () => sqliteDialect({ database: new BetterSqlite(':memory:') }),
+  PGlite: () => new PGliteDialect({ pglite: new PGlite() }),
+}
+
+describe.each(Object.entries(databases))('on %s', (_name, dialect) => {
+  test('runs a job to its end, without any time passing', async () => {
+    await using t = createTestDurably({ jobs: { greet }, dialect: dialect() })
+    const run = await t.run(greet, { name: 'Ada' })
+    expect(run).toMatchObject({ status: 'completed', output: { text: 'Hello, Ada' } })
+    expect(run.output?.text).toBe('Hello, Ada')
+    expect(await t.steps(run.id)).toMatchObject([
+      { name: 'load greeting', output: 'Hello', attempts: 1 },
+      { name: 'send', status: 'completed' },
+    ])
+    expect(t.now()).toEqual(new Date('2030-01-01T00:00:00Z'))
+  })
+
+  test('hours pass at once, and what is due in them happens', async () => {
+    await using t = createTestDurably({ jobs: { greet }, dialect: dialect() })
+    const { id } = await t.jobs.greet.trigger({ name: 'Ada' }, { delay: '2h' })
+    await t.advance('1h')
+    expect(await t.durably.getRun(id)).toMatchObject({ status: 'pending' })
+    await t.advance('2h')
+    expect(await t.durably.getRun(id)).toMatchObject({
+      status: 'completed',
+      startedAt: expect.stringMatching(/^2030-01-01T02:00:00/) as string,
+    })
+    expect(t.now()).toEqual(new Date('2030-01-01T03:00:00Z'))
+  })
+})
+
+test('three days pass in no time', async () => {
+  const t = createTestDurably({ jobs: { greet }, startAt: new Date('2031-05-01T12:00:00Z') })
+  const { id } = await t.jobs.greet.trigger({ name: 'Ada' }, { delay: '3d' })
+  await t.advance('3d')
+  await t.advance('1s')
+  expect(await t.durably.getRun(id)).toMatchObject({ status: 'completed' })
+  expect(t.now()).toEqual(new Date('2031-05-04T12:00:01Z'))
+})
+
+describe('a step', () => {
+  test('returns what the test says, until it is restored', async () => {
+    const t = createTestDurably({ jobs: { greet } })
+    called.length = 0
+    t.step(greet, 'load greeting').returns('Bonjour')
+    expect(await t.run(greet, { name: 'Ada' })).toMatchObject({ output: { text: 'Bonjour, Ada' } })
+    expect(called).not.toContain('load greeting')
+    t.step(greet, 'load greeting').restore()
+    expect(await t.run(greet, { name: 'Ada' })).toMatchObject({ output: { text: 'Hello, Ada' } })
+  })
+
+  test('fails on its nth attempt, counted over retries of the run', async () => {
+    const t = createTestDurably({ jobs: { greet } })
+    t.step(greet, 'send').fails('smtp is down', { attempt: 1 })
+    t.step(greet, 'send').fails(new TypeError('bad address'), { attempt: 2 })
+    const run = await t.run(greet, { name: 'Ada' })
+    expect(run).toMatchObject({ status: 'failed', error: 'smtp is down' })
+    await t.durably.retry(run.id)
+    await t.advance(0)
+    expect(await t.durably.getRun(run.id)).toMatchObject({ errorDetail: { name: 'TypeError' } })
+    await t.durably.retry(run.id)
+    await t.advance(0)
+    expect(await t.durably.getRun(run.id)).toMatchObject({ status: 'completed' })
+    expect(await t.steps(run.id)).toMatchObject([{ attempts: 1 }, { name: 'send', attempts: 3 }])
+  })
+
+  test('fails whenever it is executed', async () => {
+    const t = createTestDurably({ jobs: { greet } })
+    t.step(greet, 'send').fails('smtp is down')
+    for (const name of ['Ada', 'Grace']) {
+      expect(await t.run(greet, { name })).toMatchObject({ error: 'smtp is down' })
+    }
+  })
+
+  test('may do real work meanwhile: time waits for it, and for code between steps', async () => {
+    const slow = defineJob({
+      name: 'slow',
+      input: z.null(),
+      run: async (step) => {
+        await realPause(30)
+        await step.run('slow', () => realPause(30))
+        return 'done'
+      },
+    })
+    const t = createTestDurably({ jobs: { slow } })
+    await t.jobs.slow.trigger(null)
+    await t.advance('1h')
+    const [run] = await t.jobs.slow.getRuns()
+    expect(run).toMatchObject({ output: 'done', completedAt: '2030-01-01T00:00:00.000Z' })
+  })
+
+  test('that never settles holds up neither time nor the test', async () => {
+    const hang = defineJob({
+      name: 'hang',
+      input: z.null(),
+      run: (step) => step.run('hang', () => new Promise<void>(() => {})),
+    })
+    const t = createTestDurably({ jobs: { hang } })
+    await expect(t.run(hang, null)).rejects.toThrow(ConflictError)
+    const [run] = await t.jobs.hang.getRuns()
+    await t.durably.cancel(run?.id ?? '')
+    await t.advance('1s')
+    expect(await t.jobs.hang.getRuns()).toMatchObject([{ status: 'cancelled' }])
+    await t.close()
+  })
+})
+
+test('says what it was given that it cannot use', async () => {
+  const t = createTestDurably({ jobs: { greet } })
+  await expect(t.run(greet, { name: 1 as unknown as string })).rejects.toThrow(ValidationError)
+  const other = { ...greet, name: 'other' } as unknown as typeof greet
+  await expect(t.run(other, { name: 'Ada' })).rejects.toThrow(NotFoundError)
+  expect(() => t.step(greet, 'send').fails('no', { attempt: 0 })).toThrow(ValidationError)
+  await expect(async () => t.advance('soon' as '1s')).rejects.toThrow(ValidationError)
+})
+
+test('a job may be registered later', async () => {
+  const t = createTestDurably({ jobs: {} })
+  const { greet: handle } = t.durably.register({ greet })
+  expect(t.durably.register({ greet }).greet).toBe(handle)
+  const { id } = await handle.trigger({ name: 'Ada' })
+  await t.advance(0)
+  expect(await handle.getRun(id)).toMatchObject({ output: { text: 'Hello, Ada' } })
+})
+
+function realPause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
+}
