@@ -165,6 +165,25 @@ onEveryBackend((open) => {
     expect(await durably.getRun(id)).toMatchObject({ status: 'pending', output: null })
   })
 
+  test('code that goes on after its run was handed back executes no step', async () => {
+    const world = await open()
+    const elsewhere = Promise.withResolvers<void>()
+    const executed: string[] = []
+    const { jobs, durably } = await world.work({
+      job: job(async (step) => {
+        await elsewhere.promise
+        await step.run('later', () => executed.push('later'))
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    await world.until(durably.stop({ timeout: 0 }))
+    elsewhere.resolve()
+    await world.settle()
+    expect(executed).toEqual([])
+    expect(await durably.getRun(id)).toMatchObject({ status: 'pending' })
+  })
+
   test('what was claimed while the worker stopped is handed back unstarted', async () => {
     const world = await open()
     let executions = 0

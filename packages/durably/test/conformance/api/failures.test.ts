@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { RunFailedError } from '../../../src/core/error.ts'
+import { readAll } from './read-all.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {
@@ -159,6 +160,28 @@ onEveryBackend((open) => {
       }),
     })
     expect(await jobs.job.triggerAndWait(null)).toMatchObject({ output: 'done' })
+  })
+
+  test('a step that ends as its run ends stands before that end in the journal, or not at all', async () => {
+    const world = await open()
+    const { jobs, durably } = await world.work({
+      job: job(async (step, hops) => {
+        const end = Promise.withResolvers<void>()
+        void step.run('late', () => end.promise)
+        await step.run('last', () => 1)
+        const endAfter = async (): Promise<void> => {
+          for (let i = 0; i < Number(hops); i++) await Promise.resolve()
+          end.resolve()
+        }
+        void endAfter()
+      }),
+    })
+    for (let hops = 0; hops < 25; hops++) {
+      const { id } = await jobs.job.triggerAndWait(hops)
+      await world.settle()
+      const events = await readAll(durably.subscribe(id))
+      expect(events.at(-1)?.type).toBe('run:complete')
+    }
   })
 
   test('steps that still run when the job fails are aborted and leave no trace', async () => {

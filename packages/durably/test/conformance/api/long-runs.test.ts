@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { readAll } from './read-all.ts'
 import { job, onEveryBackend } from './world.ts'
 
 // More than a page of any read, and than one commit takes.
@@ -22,10 +23,7 @@ onEveryBackend((open) => {
     expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: STEPS })
     expect(executions).toBe(STEPS)
     expect((await durably.getSteps(id)).map(({ name }) => name)).toEqual(names)
-    const sequences: number[] = []
-    for await (const { sequence, type } of durably.subscribe(id)) {
-      if (type !== 'run:progress') sequences.push(sequence)
-    }
+    const sequences = (await readAll(durably.subscribe(id))).map(({ sequence }) => sequence)
     expect(sequences).toEqual(Array.from({ length: STEPS + 4 }, (_, i) => i + 1))
   })
 

@@ -2,14 +2,9 @@ import { expect, test } from 'vitest'
 import { NotFoundError } from '../../../src/core/error.ts'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import { isFact } from './audit.ts'
+import { readAll } from './read-all.ts'
 import { hold, unreachable } from './wire.ts'
 import { job, onEveryBackend, type World } from './world.ts'
-
-async function all(stream: ReadableStream<DurablyEvent>): Promise<DurablyEvent[]> {
-  const events: DurablyEvent[] = []
-  for await (const event of stream) events.push(event)
-  return events
-}
 
 const factsOf = (events: readonly DurablyEvent[]): [string, number][] =>
   events.filter(isFact).map(({ type, sequence }) => [type, sequence])
@@ -52,7 +47,7 @@ onEveryBackend((open) => {
     const world = await open()
     const { jobs, durably } = await world.work({ twoSteps })
     const { id } = await jobs.twoSteps.triggerAndWait(null)
-    const events = await all(durably.subscribe(id))
+    const events = await readAll(durably.subscribe(id))
     expect(factsOf(events)).toEqual(story)
     expect(events.at(-1)).toMatchObject({ type: 'run:complete', output: 'done', runId: id })
   })
@@ -62,17 +57,17 @@ onEveryBackend((open) => {
     const { jobs, durably } = await world.work({ twoSteps })
     const { id } = await jobs.twoSteps.triggerAndWait(null)
     for (const after of [0, 3, 5]) {
-      const events = await all(durably.subscribe(id, { after }))
+      const events = await readAll(durably.subscribe(id, { after }))
       expect(factsOf(events)).toEqual(story.slice(after))
     }
-    expect(await all(durably.subscribe(id, { after: 6 }))).toEqual([])
-    expect(await all(durably.subscribe(id, { after: 1000 }))).toEqual([])
+    expect(await readAll(durably.subscribe(id, { after: 6 }))).toEqual([])
+    expect(await readAll(durably.subscribe(id, { after: 1000 }))).toEqual([])
   })
 
   test('a run is followed while it executes, with its ticks', async () => {
     const world = await open()
     const { durably, id, finish } = await startRun(world)
-    const following = all(durably.subscribe(id))
+    const following = readAll(durably.subscribe(id))
     await world.settle()
     finish()
     const events = await following
@@ -91,7 +86,7 @@ onEveryBackend((open) => {
     const world = await open()
     const { durably, jobs } = await world.work({ twoSteps })
     const { id } = await jobs.twoSteps.trigger(null)
-    const events = await all(durably.subscribe(id))
+    const events = await readAll(durably.subscribe(id))
     expect(factsOf(events)).toEqual(story)
     const starts = events.filter(({ type }) => type === 'step:start')
     expect(starts.length).toBeLessThanOrEqual(2)
@@ -101,7 +96,7 @@ onEveryBackend((open) => {
     const world = await open()
     const { id, finish } = await startRun(world)
     const { durably } = await world.join()
-    const following = all(durably.subscribe(id))
+    const following = readAll(durably.subscribe(id))
     await world.advance(2000)
     finish()
     const events = await world.until(following)
@@ -121,7 +116,7 @@ onEveryBackend((open) => {
     })
     const { id } = await jobs.job.trigger(null)
     const { durably } = await world.join()
-    const following = all(durably.subscribe(id))
+    const following = readAll(durably.subscribe(id))
     await world.advance(2000)
     finish.resolve()
     const events = await world.until(following)
@@ -138,16 +133,16 @@ onEveryBackend((open) => {
       }),
     })
     const { id } = await jobs.job.trigger(null)
-    const first = await all(durably.subscribe(id))
+    const first = await readAll(durably.subscribe(id))
     expect(factsOf(first).at(-1)).toEqual(['run:fail', 3])
     await durably.retry(id)
-    const second = await all(durably.subscribe(id, { after: 3 }))
+    const second = await readAll(durably.subscribe(id, { after: 3 }))
     expect(factsOf(second)).toEqual([
       ['run:retry', 4],
       ['run:start', 5],
       ['run:complete', 6],
     ])
-    expect(factsOf(await all(durably.subscribe(id)))).toHaveLength(6)
+    expect(factsOf(await readAll(durably.subscribe(id)))).toHaveLength(6)
   })
 
   test('a run that is deleted before its end was read ends with run:delete', async () => {
@@ -176,7 +171,7 @@ onEveryBackend((open) => {
   test('an unknown run errors with NotFoundError', async () => {
     const world = await open()
     const { durably } = await world.join()
-    const failure = all(durably.subscribe('nobody'))
+    const failure = readAll(durably.subscribe('nobody'))
     await expect(failure).rejects.toThrow(new NotFoundError('Run not found: nobody'))
   })
 
@@ -222,7 +217,7 @@ onEveryBackend((open) => {
     const { id } = await jobs.twoSteps.triggerAndWait(null)
     const reading = await world.join()
     reading.wire.intercept(unreachable('journal'))
-    const following = all(reading.durably.subscribe(id))
+    const following = readAll(reading.durably.subscribe(id))
     await world.advance(5000)
     const errors = reading.takeErrors()
     expect(new Set(errors.map(({ context }) => context))).toEqual(new Set([`following run ${id}`]))
