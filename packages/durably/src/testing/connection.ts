@@ -19,12 +19,14 @@ export interface ConnectionOptions {
   readonly onWrite?: (batch: Batch, side: 'before' | 'after') => void
 }
 
-/** A store in memory, or on the dialect's database, where leases go by virtual time. */
+/** A store in memory, or on the dialect's database, where leases go by virtual time. It is migrated once. */
 export function openStore(dialect: Dialect | undefined, time: VirtualTime): Store {
   if (dialect === undefined) return createMemoryStore()
   const env = createEnv()
   const clockOffset = (): number => time.now() - env.now()
-  return createSqlStore({ dialect, env, clockOffset }).store
+  const { store } = createSqlStore({ dialect, env, clockOffset })
+  let migrated: Promise<void> | null = null
+  return { ...store, migrate: () => (migrated ??= store.migrate()) }
 }
 
 type Ask = (...args: readonly unknown[]) => Promise<unknown>
@@ -33,14 +35,12 @@ const never = new Promise<never>(() => {})
 
 /** Nothing is asked of the store before its tables are there, and no time passes while it is at work. */
 export function connect({ store, time, onWrite = () => {} }: ConnectionOptions): Connection {
-  let migrated: Promise<void> | null = null
   let isCut = false
 
   async function pass(name: string, ask: Ask, args: readonly unknown[]): Promise<unknown> {
     if (name === 'write') onWrite(args[0] as Batch, 'before')
     if (isCut) return never
-    migrated ??= store.migrate()
-    const answer = await time.track(migrated.then(() => ask(...args)))
+    const answer = await time.track(store.migrate().then(() => ask(...args)))
     if (name === 'write' && !isCut) onWrite(args[0] as Batch, 'after')
     return isCut ? never : answer
   }

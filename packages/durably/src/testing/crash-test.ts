@@ -1,0 +1,94 @@
+import type { Dialect } from 'kysely'
+import type { Codec } from '../core/codec.ts'
+import { ConflictError, ValidationError } from '../core/error.ts'
+import type { JobDefinition, JobInput } from '../core/job.ts'
+import { isTerminal } from '../core/transitions.ts'
+import { createEnv } from '../env.ts'
+import type { Store } from '../store/store.ts'
+import { openStore } from './connection.ts'
+import type { CrashPlace } from './crash-place.ts'
+import { createReport, type CrashReport } from './crash-report.ts'
+import { runTrial, type Trial } from './crash-trial.ts'
+import { recordEffects, type Actor } from './effects.ts'
+import { createVirtualTime } from './virtual-time.ts'
+
+export interface CrashTestOptions<TEffects extends object = object> {
+  /** The object through which the job has its effects. For the time of the test, its functions are recorded. */
+  readonly effects?: TEffects | undefined
+  /** Effects that are the same effect when they are called with the same arguments, such as an upsert. */
+  readonly idempotent?: readonly (keyof TEffects & string)[] | undefined
+  /** Called before each run, for instance to empty fakes. */
+  readonly reset?: (() => unknown) | undefined
+  /** A Kysely dialect of a database for tests; the runs stay in it. Default: a new store in memory for each run. */
+  readonly dialect?: Dialect | undefined
+  readonly codec?: Codec | undefined
+}
+
+const START = Date.UTC(2030, 0, 1)
+
+/**
+ * Runs the job once for each place a crash can happen: before and after each write, and inside each step, before
+ * and after its effects. Each time the process dies there, another one takes the run over and finishes it. Tells
+ * whether the outputs agree and which effects ran more often than without a crash, from which line of the job.
+ *
+ * What it finds stands in the report. It throws `ValidationError` for an input that the job refuses or effects
+ * that cannot be recorded, and `ConflictError` for a job that does not end without a crash.
+ *
+ * @example
+ * const report = await crashTest(importUsersJob, { url: 'https://example.com/users.csv' }, { effects: api })
+ * if (!report.ok) throw new Error(report.toString())
+ */
+export async function crashTest<J extends JobDefinition, TEffects extends object = object>(
+  job: J | ((effects: TEffects) => J),
+  input: JobInput<J>,
+  options: CrashTestOptions<TEffects> = {},
+): Promise<CrashReport> {
+  const scope = createEnv().scope<Actor>()
+  if (scope === null) {
+    throw new ValidationError('crashTest needs AsyncLocalStorage, which this platform lacks')
+  }
+  const effects = options.effects ?? ({} as TEffects)
+  const { run, close } = prepareTrials(options)
+  const stopRecording = recordEffects(effects, scope)
+  try {
+    const definition = typeof job === 'function' ? job(effects) : job
+    const trialOf = (crashAt: CrashPlace | null): Promise<Trial> =>
+      run({ scope, job: definition, input, crashAt })
+    const dryRun = await trialOf(null)
+    if (!isTerminal(dryRun.status)) {
+      throw new ConflictError(
+        `Job "${definition.name}" does not end without a crash: a step does not settle`,
+      )
+    }
+    const control = await trialOf(null)
+    const trials: Trial[] = []
+    for (const place of dryRun.places) trials.push(await trialOf(place))
+    const idempotent = new Set<string>(options.idempotent)
+    return createReport({ jobName: definition.name, dryRun, control, trials, idempotent })
+  } finally {
+    stopRecording()
+    await close()
+  }
+}
+
+type Variables = Pick<Parameters<typeof runTrial>[0], 'scope' | 'job' | 'input' | 'crashAt'>
+
+/** One time for all trials; in memory, each has a store of its own. */
+function prepareTrials({
+  dialect,
+  codec,
+  reset,
+}: Pick<CrashTestOptions, 'dialect' | 'codec' | 'reset'>): {
+  readonly run: (variables: Variables) => Promise<Trial>
+  readonly close: () => Promise<void>
+} {
+  const time = createVirtualTime(START)
+  const shared: Store | null = dialect === undefined ? null : openStore(dialect, time)
+  return {
+    async run(variables) {
+      await reset?.()
+      return runTrial({ ...variables, time, codec, store: shared ?? openStore(undefined, time) })
+    },
+    close: async () => shared?.close(),
+  }
+}

@@ -1,0 +1,146 @@
+import type { Scope } from '../core/env.ts'
+import type { JobHandle } from '../core/handle.ts'
+import type { JobDefinition } from '../core/job.ts'
+import type { Codec } from '../core/codec.ts'
+import { isTerminal, type RunStatus } from '../core/transitions.ts'
+import { assemble } from '../durably.ts'
+import type { Store } from '../store/store.ts'
+import { attendJob, type StepExecution } from './attended-job.ts'
+import { connect } from './connection.ts'
+import { createPlaces, type CrashPlace } from './crash-place.ts'
+import type { Actor, EffectCall } from './effects.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export interface TrialOptions {
+  readonly time: VirtualTime
+  readonly store: Store
+  readonly codec: Codec | undefined
+  readonly scope: Scope<Actor>
+  readonly job: JobDefinition
+  readonly input: unknown
+  /** Where the first process dies; null: nowhere. */
+  readonly crashAt: CrashPlace | null
+}
+
+/** What came of one run of the job, and of its crash. */
+export interface Trial {
+  readonly crashAt: CrashPlace | null
+  /** Whether the run came to the place. */
+  readonly crashed: boolean
+  readonly status: RunStatus
+  /** Of the run, as JSON text: its output, or its error. The run's id in it is masked. */
+  readonly result: string
+  readonly calls: readonly EffectCall[]
+  /** Where the first process could have died, in the order in which it came there. */
+  readonly places: readonly CrashPlace[]
+}
+
+interface State extends TrialOptions {
+  readonly calls: EffectCall[]
+  readonly places: CrashPlace[]
+  crashed: boolean
+}
+
+interface Process {
+  readonly job: JobHandle
+  /** Begins to work. */
+  start(): void
+  kill(): void
+}
+
+const LEASE_MS = 30_000
+const LIMIT_MS = 600_000
+
+/** Runs the job once, lets its process die at the place, and has another process finish the run. */
+export async function runTrial(options: TrialOptions): Promise<Trial> {
+  const { time, store, crashAt } = options
+  const trial: State = { ...options, calls: [], places: [], crashed: false }
+  const client = createProcess(trial, () => {})
+  const { id } = await time.until(client.job.trigger(options.input))
+  const hasEnded = async (): Promise<boolean> =>
+    isTerminal((await store.run(id))?.status ?? 'pending')
+  const first = createProcess(trial, (place) => {
+    trial.places.push(place)
+    if (place !== crashAt) return
+    trial.crashed = true
+    first.kill()
+  })
+  first.start()
+  await time.pass(async () => trial.crashed || (await hasEnded()), LIMIT_MS)
+  first.kill()
+  if (trial.crashed) {
+    time.block(LEASE_MS + 1)
+    const second = createProcess(trial, () => {})
+    second.start()
+    await time.pass(hasEnded, LIMIT_MS)
+    second.kill()
+  }
+  client.kill()
+  return { ...trial, ...(await outcomeOf(trial, id)) }
+}
+
+async function outcomeOf(
+  { store, calls }: State,
+  id: string,
+): Promise<Pick<Trial, 'status' | 'result' | 'calls'>> {
+  const mask = (text: string): string => text.replaceAll(id, '<run id>')
+  const run = await store.run(id)
+  const error = run?.error ?? null
+  const result = error === null ? (run?.output?.text ?? '') : JSON.stringify(error.message)
+  return {
+    status: run?.status ?? 'pending',
+    result: mask(result),
+    calls: calls.map((call) => ({ ...call, args: mask(call.args) })),
+  }
+}
+
+function createProcess(trial: State, reach: (place: CrashPlace) => void): Process {
+  const { time, store, scope, job, codec } = trial
+  const env = time.createEnv()
+  const places = createPlaces()
+  const died = Promise.withResolvers<void>()
+  let alive = true
+  const connection = connect({
+    store,
+    time,
+    onWrite(batch, side) {
+      const place = places.ofWrite(batch, side)
+      if (alive && place !== null) reach(place)
+    },
+  })
+  const actAs = (step: StepExecution | null): Actor => ({
+    isAlive: () => alive,
+    step: step?.name ?? null,
+    idempotencyKey: step?.info.idempotencyKey ?? null,
+    record: (call) => void trial.calls.push(call),
+  })
+  const arrive = async (place: CrashPlace): Promise<void> => {
+    if (alive) reach(place)
+    if (!alive) await new Promise(() => {})
+  }
+  const attended = attendJob(job, {
+    attend: (work) => time.attend(Promise.race([work, died.promise])),
+    async perform(step) {
+      await arrive(places.ofStep(step.name, 'before'))
+      const work = scope.run(actAs(step), step.execute)
+      await work.catch(() => {})
+      await arrive(places.ofStep(step.name, 'after'))
+      return work
+    },
+  })
+  const observed: JobDefinition = {
+    ...attended,
+    run: (step, payload) => scope.run(actAs(null), () => attended.run(step, payload)),
+  }
+  const instance = assemble(connection.store, env, { codec, staleThreshold: LEASE_MS })
+  return {
+    job: instance.register({ observed }).observed,
+    start: instance.start,
+    kill() {
+      alive = false
+      connection.cut()
+      env.kill()
+      died.resolve()
+    },
+  }
+}

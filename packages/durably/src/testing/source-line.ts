@@ -1,0 +1,19 @@
+const FRAME = /((?:file:\/\/|[A-Za-z]:[\\/]|\/)[^()]*?:\d+):\d+\)?$/
+
+/** `file:line` of who called into this folder's code; null where the platform does not tell. */
+export function sourceLine(): string | null {
+  const frames = (new Error('where').stack ?? '').split('\n').map(placeOf)
+  return frames.find((place) => place !== null && !isOurs(place)) ?? null
+}
+
+function placeOf(frame: string): string | null {
+  const place = FRAME.exec(frame.trimEnd())?.[1]
+  return place === undefined ? null : decodeURI(place.replace(/^file:\/\//, ''))
+}
+
+const sources = decodeURI(new URL('..', import.meta.url).pathname)
+
+/** The engine calls a step's function; what the user passed to it directly has no line of its own. */
+function isOurs(place: string): boolean {
+  return place.startsWith(sources)
+}

@@ -1,0 +1,222 @@
+import BetterSqlite from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { ConflictError, defineJob, ValidationError, type StepContext } from '../../src/index.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
+import { crashTest } from '../../src/testing.ts'
+
+const api = {
+  charge: async (_orderId: string, _key?: string) => {},
+  sendMail: async (_to: string) => {},
+}
+
+const input = z.object({ orderId: z.string() })
+
+function job<T>(run: (step: StepContext, payload: { orderId: string }) => Promise<T>) {
+  return defineJob({ name: 'checkout', input, run })
+}
+
+const order = { orderId: 'o-1' }
+
+describe('an effect outside of any step', () => {
+  const checkout = job(async (step, { orderId }) => {
+    await step.run('reserve', () => 'reserved')
+    await api.charge(orderId)
+    await step.run('mail', (_signal, info) => api.sendMail(info.idempotencyKey))
+    return 'sold'
+  })
+
+  test.each([
+    ['memory', () => undefined],
+    ['SQLite', () => sqliteDialect({ database: new BetterSqlite(':memory:') })],
+  ])('that runs twice is an error with its line, on %s', async (_name, dialect) => {
+    const report = await crashTest(checkout, order, { effects: api, dialect: dialect() })
+    expect(report.ok).toBe(false)
+    expect(report.outputsAgree).toBe(true)
+    expect(report.errors).toEqual([expect.stringContaining('charge("o-1") ran twice')])
+    expect(report.warnings).toEqual([])
+    expect(report.effects).toMatchObject([
+      { effect: 'charge', step: null, times: 1, timesWithCrash: 2, verdict: 'runs again' },
+      { effect: 'sendMail', step: 'mail', verdict: 'same effect' },
+    ])
+    expect(report.effects[0]?.source).toMatch(/crash-test\.test\.ts:24$/)
+    expect(report.effects[0]?.crashes).toContain('inside step "mail", before its effects')
+    expect(report.toString()).toContain('crash-test.test.ts:24')
+  })
+
+  test('dies with its process in each place', async () => {
+    const report = await crashTest(checkout, order)
+    expect(report.ok).toBe(true)
+    expect(report.places.map(({ place }) => place)).toEqual([
+      'before storing the start of the run',
+      'after storing the start of the run',
+      'inside step "reserve", before its effects',
+      'inside step "reserve", after its effects',
+      'before storing the result of step "reserve"',
+      'after storing the result of step "reserve"',
+      'inside step "mail", before its effects',
+      'inside step "mail", after its effects',
+      'before storing the result of step "mail"',
+      'after storing the result of step "mail"',
+      'before storing the output of the run',
+      'after storing the output of the run',
+    ])
+  })
+
+  test('that runs at the very end is found too', async () => {
+    const report = await crashTest(
+      job(async () => api.charge('o-1')),
+      order,
+      { effects: api },
+    )
+    expect(report.effects).toMatchObject([
+      { verdict: 'runs again', crashes: ['before storing the output of the run'] },
+    ])
+  })
+
+  test('that a crash leaves out is an error', async () => {
+    const lazy = job(async (step, { orderId }) => {
+      await step.run('reserve', () => {})
+      const first = step.attempt === 1
+      await step.run('charge', async () => (first ? api.charge(orderId) : undefined))
+    })
+    const report = await crashTest(lazy, order, { effects: api })
+    expect(report).toMatchObject({ ok: false, effects: [{ verdict: 'missing' }] })
+    expect(report.errors).toEqual([expect.stringContaining('charge("o-1") did not run')])
+  })
+})
+
+describe('an effect in a step', () => {
+  const charge = job(async (step, { orderId }) => {
+    await step.run('charge', () => api.charge(orderId))
+  })
+
+  test('may run twice, which is a warning', async () => {
+    const report = await crashTest(charge, order, { effects: api })
+    expect(report.ok).toBe(true)
+    expect(report.warnings).toEqual([expect.stringContaining('charge("o-1") ran twice')])
+    expect(report.effects).toMatchObject([
+      {
+        step: 'charge',
+        verdict: 'may run twice',
+        crashes: [
+          'inside step "charge", after its effects',
+          'before storing the result of step "charge"',
+        ],
+      },
+    ])
+  })
+
+  test('that carries the key of its step is one effect', async () => {
+    const keyed = job(async (step, { orderId }) => {
+      await step.run('charge', (_signal, info) => api.charge(orderId, info.idempotencyKey))
+    })
+    const report = await crashTest(keyed, order, { effects: api })
+    expect(report).toMatchObject({ ok: true, warnings: [] })
+    expect(report.effects).toMatchObject([{ timesWithCrash: 2, verdict: 'same effect' }])
+  })
+
+  test('that is declared idempotent is one effect, with the same arguments', async () => {
+    const options = { effects: api, idempotent: ['charge'] as const }
+    expect(await crashTest(charge, order, options)).toMatchObject({ ok: true, warnings: [] })
+    let n = 0
+    const random = job((step) => step.run('charge', () => api.charge(`o-${n++}`)))
+    expect((await crashTest(random, order, options)).warnings).toHaveLength(1)
+  })
+
+  test('that another effect of the same step follows may run twice on its own', async () => {
+    const both = job(async (step) => {
+      await Promise.all([
+        step.run('a', () => api.charge('a')),
+        step.run('b', async () => {
+          await api.charge('b')
+          await api.sendMail('b')
+        }),
+      ])
+    })
+    const report = await crashTest(both, order, { effects: api })
+    expect(report.ok).toBe(true)
+    expect(report.effects.map(({ call, step }) => [call, step])).toEqual([
+      ['charge("a")', 'a'],
+      ['charge("b")', 'b'],
+      ['sendMail("b")', 'b'],
+    ])
+  })
+})
+
+describe('the outcome', () => {
+  test('that differs after a crash is an error', async () => {
+    const counts = job(async (step) => {
+      await step.run('a', () => {})
+      return { attempt: step.attempt }
+    })
+    const report = await crashTest(counts, order)
+    expect(report).toMatchObject({ ok: false, outputsAgree: false })
+    expect(report.errors[0]).toContain('{"attempt":2} instead of completed {"attempt":1}')
+  })
+
+  test('that differs because a step happened twice is a part of the warning', async () => {
+    let receipts = 0
+    const till = { charge: async () => ++receipts }
+    const sell = job((step) => step.run('charge', () => till.charge()))
+    const reset = () => {
+      receipts = 0
+    }
+    const report = await crashTest(sell, order, { effects: till, reset })
+    expect(report).toMatchObject({ ok: true, outputsAgree: false })
+    expect(report.warnings.length).toBeGreaterThan(1)
+    const unsteady = await crashTest(sell, order, { effects: till })
+    expect(unsteady.warnings).toContainEqual(expect.stringContaining('cannot be compared'))
+  })
+
+  test('may be a failure, and hold the id of the run', async () => {
+    const fails = job(async (step) => {
+      await step.run('a', () => {
+        throw new Error(`not today, ${step.runId}`)
+      })
+    })
+    const report = await crashTest(fails, order)
+    expect(report.ok).toBe(true)
+    expect(report.places.every(({ status }) => status === 'failed')).toBe(true)
+    expect(report.places).toContainEqual(
+      expect.objectContaining({ place: 'before storing the failure of step "a"' }),
+    )
+  })
+
+  test('has to come without a crash', async () => {
+    const hang = job((step) => step.run('hang', () => new Promise(() => {})))
+    await expect(crashTest(hang, order)).rejects.toThrow(ConflictError)
+  })
+})
+
+describe('effects', () => {
+  class Till {
+    readonly #charged: string[] = []
+    charge(orderId: string): number {
+      return this.#charged.push(orderId)
+    }
+  }
+
+  test('may be methods, of which a job is made; they are real, and as before afterwards', async () => {
+    const till = new Till()
+    const before = Object.getOwnPropertyNames(till)
+    const make = ({ charge }: Till) =>
+      job(async (step, { orderId }) => {
+        charge.call(till, orderId)
+        await step.run('mail', () => {})
+      })
+    const report = await crashTest(make, order, { effects: till })
+    expect(report.effects).toMatchObject([{ effect: 'charge', verdict: 'runs again' }])
+    expect(Object.getOwnPropertyNames(till)).toEqual(before)
+    expect(till.charge('after')).toBeGreaterThan(report.places.length)
+  })
+
+  test('that cannot be replaced are refused', async () => {
+    const frozen = Object.freeze({ ...api })
+    const nothing = job(async () => {})
+    await expect(crashTest(nothing, order, { effects: frozen })).rejects.toThrow(ValidationError)
+    await expect(crashTest(nothing, { orderId: 1 as unknown as string })).rejects.toThrow(
+      ValidationError,
+    )
+  })
+})
