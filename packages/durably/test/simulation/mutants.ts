@@ -22,11 +22,9 @@ export const mutants: readonly Mutant[] = [
     replace: "return isLegal('release', record.status)",
   }),
   mutant('the fence is off in completion', {
-    file: 'store/sql/commit.ts',
-    find: `\${sql.unsearched('r.status')} \${allowedFrom('complete')}
-    returning id`,
-    replace: `b.generation >= 0
-    returning id`,
+    file: 'store/memory/commit.ts',
+    find: 'if (!isHeld(row, lease)) return',
+    replace: 'if (!isHeld(row, lease) && request.transition === undefined) return',
   }),
   mutant('the fence is off in renewal', {
     file: 'store/sql/workers.ts',
@@ -108,18 +106,14 @@ export const mutants: readonly Mutant[] = [
     replace: 'recorded = []',
   }),
   mutant('a claimed run that nobody holds', {
-    file: 'engine/lease-keeper.ts',
-    find: 'if (keeper.strangers.has(name)) await handBack(keeper, lease)',
-    replace: '',
+    file: 'engine/execution.ts',
+    find: '  void live(life, job).then(() => options.onFinishing(execution))',
+    replace:
+      '  if (claim.run.generation === 2) return execution\n  void live(life, job).then(() => options.onFinishing(execution))',
   }),
   mutant("a claim does not renew its worker's row", {
     file: 'store/sql/write.ts',
     find: 'if (batch.claim !== null) {',
-    replace: 'if (batch.claim !== null && now % 1 > 0.9) {',
-  }),
-  mutant('a run that was handed back is started all the same', {
-    file: 'engine/lease-keeper.ts',
-    find: 'keeper.handedBack.delete(nameOf(lease))',
-    replace: 'keeper.handedBack.delete(nameOf(lease)) && false',
+    replace: 'if (batch.claim !== null && batch.claim.limit < 0) {',
   }),
 ]
