@@ -1,5 +1,6 @@
 import { parse, stringify, unflatten } from 'devalue'
 import { restoreError, describeError, SerializationError, type ErrorDetail } from './error.ts'
+import { show } from './show.ts'
 
 /** How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere. */
 export interface Codec {
@@ -34,7 +35,9 @@ export function encode(value: unknown, codec: Codec, what: string): Encoded | Pr
   if (value === undefined) return nothing
   try {
     if (inspect(value, what, new Set()) === 'json') {
-      return { format: 'json', text: JSON.stringify(value) }
+      const text: unknown = JSON.stringify(value)
+      // A value that is another one each time it is looked at may be nothing now.
+      if (typeof text === 'string') return { format: 'json', text }
     }
     return { format: 'rich', text: stringify(value, reducers) }
   } catch (error) {
@@ -61,7 +64,8 @@ export function decode(encoded: Encoded, codec: Codec): unknown {
 export function decodeParsed(parsed: unknown, format: Format, codec: Codec): unknown {
   if (format === 'json') return parsed
   if (format === 'rich') return unflatten(parsed as number | unknown[], revivers)
-  return codec.decode(parsed as string)
+  if (format === 'codec' && typeof parsed === 'string') return codec.decode(parsed)
+  throw new TypeError(`Nothing is stored as ${show(format)}`)
 }
 
 function asSerializationError(error: unknown, what: string): SerializationError {
@@ -102,15 +106,26 @@ function inspectObject(value: object, path: string, above: Set<object>): Format 
 
 function inspectParts(value: object, path: string, above: Set<object>): Format {
   if (Array.isArray(value)) {
-    let format: Format = 'json'
-    for (let i = 0; i < value.length; i++) {
-      if (!(i in value) || inspect(value[i], `${path}[${i}]`, above) === 'rich') format = 'rich'
-    }
-    return format
+    return inspectItems(value, path, above)
   }
   if (isCarried(value)) return inspectCarried(value, path, above)
   if (hasToJson(value)) return inspect(value.toJSON(), path, above)
   return inspectPlain(value, path, above)
+}
+
+function inspectItems(items: readonly unknown[], path: string, above: Set<object>): Format {
+  let format: Format = 'json'
+  for (let i = 0; i < items.length; i++) {
+    // Of an array with holes only what is there: it may be as long as it likes.
+    if (!(i in items)) return inspectSparse(items, path, above)
+    if (inspect(items[i], `${path}[${i}]`, above) === 'rich') format = 'rich'
+  }
+  return format
+}
+
+function inspectSparse(items: readonly unknown[], path: string, above: Set<object>): Format {
+  for (const [key, item] of Object.entries(items)) inspect(item, `${path}[${key}]`, above)
+  return 'rich'
 }
 
 function inspectPlain(value: object, path: string, above: Set<object>): Format {
@@ -130,7 +145,7 @@ function inspectCarried(value: object, path: string, above: Set<object>): Format
   if (value instanceof Map) {
     for (const [key, part] of value) {
       inspect(key, `${path} (a key)`, above)
-      inspect(part, `${path}.get(${String(key)})`, above)
+      inspect(part, `${path}.get(${typeof key === 'string' ? key : show(key)})`, above)
     }
   }
   if (value instanceof Set) {

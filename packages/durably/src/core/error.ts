@@ -127,6 +127,12 @@ export interface ErrorDetail {
   readonly step?: string
 }
 
+/** Whether it is what is stored of an error. */
+export function isErrorDetail(value: unknown): value is ErrorDetail {
+  const { name, message } = (value ?? {}) as Partial<ErrorDetail>
+  return typeof name === 'string' && typeof message === 'string'
+}
+
 // A chain of causes can be a circle.
 const MAX_CAUSES = 8
 
@@ -136,9 +142,9 @@ export function describeError(thrown: unknown, step?: string): ErrorDetail {
 }
 
 function describe(thrown: unknown, causesLeft: number): ErrorDetail {
-  if (!(thrown instanceof Error)) return { name: 'Error', message: textOf(thrown) }
   try {
-    return describeParts(thrown, causesLeft)
+    if (thrown instanceof Error) return describeParts(thrown, causesLeft)
+    return { name: 'Error', message: textOf(thrown) }
   } catch {
     return { name: 'Error', message: 'An error was thrown that cannot be read' }
   }

@@ -1,7 +1,22 @@
-import { decodeParsed, decode, type Codec, type Format } from './codec.ts'
-import type { ErrorDetail } from './error.ts'
-import type { Entry, EntryDataByKind, EntryKind, LogLevel } from './journal.ts'
-import { toIso, type Labels, type Progress, type RunRecord } from './run.ts'
+import type { Codec } from './codec.ts'
+import { ValidationError, type ErrorDetail } from './error.ts'
+import {
+  dataOf,
+  valueIn,
+  type Entry,
+  type EntryDataByKind,
+  type EntryKind,
+  type LogLevel,
+} from './journal.ts'
+import {
+  decodeOutput,
+  decodePayload,
+  toIso,
+  type Labels,
+  type Progress,
+  type RunRecord,
+} from './run.ts'
+import { show } from './show.ts'
 
 interface OfRun {
   /** ISO string. */
@@ -79,8 +94,10 @@ export type EventHandler<E extends EventType> = (event: DurablyEvent<E>) => void
 /** What an event needs to know of the run it speaks of. */
 export type EventRun = Pick<RunRecord, 'id' | 'jobName' | 'labels' | 'payload' | 'output'>
 
-/** What a journal entry is announced as. Throws when the entry's text is not what was written. */
+/** What a journal entry is announced as. Throws an error that names the entry or the run that cannot be read. */
 export function toEvent(entry: Entry, run: EventRun, codec: Codec): DurablyEvent {
+  // Also for kinds whose event says no more than that.
+  dataOf(entry, entry.kind)
   const of: OfRun = {
     timestamp: toIso(entry.at),
     sequence: entry.seq,
@@ -97,48 +114,48 @@ const eventOfKind: Record<EntryKind, Build> = {
   'run:trigger': (of, _entry, run, codec) => ({
     type: 'run:trigger',
     ...of,
-    payload: decode(run.payload, codec),
+    payload: decodePayload(run, codec),
   }),
   'run:coalesced': (of) => ({ type: 'run:coalesced', ...of }),
   'run:start': (of, entry, run, codec) => ({
     type: 'run:start',
     ...of,
-    payload: decode(run.payload, codec),
-    attempt: dataOf<'run:start'>(entry).attempt,
+    payload: decodePayload(run, codec),
+    attempt: dataOf(entry, 'run:start').attempt,
   }),
   'run:release': (of, entry) => ({
     type: 'run:release',
     ...of,
-    reason: dataOf<'run:release'>(entry).reason,
+    reason: dataOf(entry, 'run:release').reason,
   }),
   'run:complete': (of, entry, run, codec) => ({
     type: 'run:complete',
     ...of,
-    output: run.output === null ? null : (decode(run.output, codec) ?? null),
-    duration: dataOf<'run:complete'>(entry).duration,
+    output: decodeOutput(run, codec) ?? null,
+    duration: dataOf(entry, 'run:complete').duration,
   }),
   'run:fail': (of, entry) => {
-    const { error, duration } = dataOf<'run:fail'>(entry)
+    const { error, duration } = dataOf(entry, 'run:fail')
     const failedStepName = error.step ?? null
     return { type: 'run:fail', ...of, ...errorFields(error), failedStepName, duration }
   },
   'run:cancel': (of, entry) => ({
     type: 'run:cancel',
     ...of,
-    reason: dataOf<'run:cancel'>(entry).reason,
+    reason: dataOf(entry, 'run:cancel').reason,
   }),
   'run:retry': (of, entry) => ({
     type: 'run:retry',
     ...of,
-    attempt: dataOf<'run:retry'>(entry).attempt,
+    attempt: dataOf(entry, 'run:retry').attempt,
   }),
   'step:complete': (of, entry, _run, codec) => {
-    const { index, duration, output, format } = dataOf<'step:complete'>(entry)
-    const value = valueOf(output, format, codec)
+    const { index, duration, output, format } = dataOf(entry, 'step:complete')
+    const value = valueIn(entry, output, format, codec)
     return { type: 'step:complete', ...of, ...stepFields(entry, index), output: value, duration }
   },
   'step:fail': (of, entry) => {
-    const { index, duration, error } = dataOf<'step:fail'>(entry)
+    const { index, duration, error } = dataOf(entry, 'step:fail')
     return {
       type: 'step:fail',
       ...of,
@@ -148,8 +165,8 @@ const eventOfKind: Record<EntryKind, Build> = {
     }
   },
   'log:write': (of, entry, _run, codec) => {
-    const { level, message, data, format } = dataOf<'log:write'>(entry)
-    const value = valueOf(data, format, codec)
+    const { level, message, data, format } = dataOf(entry, 'log:write')
+    const value = valueIn(entry, data, format, codec)
     return { type: 'log:write', ...of, stepName: entry.name, level, message, data: value }
   },
 }
@@ -162,10 +179,16 @@ function errorFields(errorDetail: ErrorDetail): { error: string; errorDetail: Er
   return { error: errorDetail.message, errorDetail }
 }
 
-function dataOf<K extends EntryKind>(entry: Entry): EntryDataByKind[K] {
-  return JSON.parse(entry.data) as EntryDataByKind[K]
-}
+const types: readonly string[] = [
+  ...Object.keys(eventOfKind),
+  'run:delete',
+  'run:progress',
+  'step:start',
+  'worker:error',
+]
 
-function valueOf(stored: unknown, format: Format | undefined, codec: Codec): unknown {
-  return decodeParsed(stored, format ?? 'json', codec)
+/** Throws `ValidationError` unless there are such events. */
+export function requireEventType(type: unknown): asserts type is EventType {
+  if (typeof type === 'string' && types.includes(type)) return
+  throw new ValidationError(`event must be one of ${types.join(', ')}; got ${show(type)}`)
 }

@@ -1,5 +1,6 @@
-import type { Encoded, Format } from './codec.ts'
-import type { ErrorDetail } from './error.ts'
+import { decodeParsed, type Codec, type Encoded, type Format } from './codec.ts'
+import { isErrorDetail, type ErrorDetail } from './error.ts'
+import { unreadable } from './unreadable.ts'
 
 export type LogLevel = 'info' | 'warn' | 'error'
 
@@ -71,4 +72,76 @@ export function logData(level: LogLevel, message: string, data: Encoded | null):
 
 function valueText(key: string, { format, text }: Encoded): string {
   return format === 'json' ? `"${key}":${text}` : `"${key}":${text},"format":"${format}"`
+}
+
+/** What the entry says. Throws an error that names it when it is not what was written. */
+export function dataOf<K extends EntryKind>(entry: Entry, _kind: K): EntryDataByKind[K] {
+  try {
+    requireKind(entry)
+    const data: unknown = JSON.parse(entry.data)
+    requireShape(entry, data)
+    return data as EntryDataByKind[K]
+  } catch (cause) {
+    throw unreadable(nameOf(entry), cause)
+  }
+}
+
+/** A value of the app that the entry holds. Throws an error that names the entry when it cannot be read. */
+export function valueIn(
+  entry: Entry,
+  value: unknown,
+  format: Format | undefined,
+  codec: Codec,
+): unknown {
+  try {
+    return decodeParsed(value, format ?? 'json', codec)
+  } catch (cause) {
+    throw unreadable(nameOf(entry), cause)
+  }
+}
+
+/** Throws an error that names the entry, unless there are such entries. */
+export function requireKind(entry: Entry): void {
+  if (!Object.hasOwn(shapes, entry.kind)) throw unreadable(nameOf(entry))
+}
+
+function nameOf({ seq, kind, name, runId }: Entry): string {
+  const what = name === null ? kind : `${kind} "${name}"`
+  return `entry ${seq} (${what}) of the journal of run ${runId}`
+}
+
+function requireShape({ kind, name, at }: Entry, data: unknown): void {
+  if (Number.isNaN(new Date(at).getTime())) throw new TypeError('It has no time')
+  if (kind.startsWith('step:') && name === null) throw new TypeError('It names no step')
+  const parts = (data ?? {}) as Readonly<Record<string, unknown>>
+  const wrong = shapes[kind].find((part) => !isPart[part](parts[part]))
+  if (wrong !== undefined) throw new TypeError(`It has no ${wrong}`)
+}
+
+type Part = 'index' | 'duration' | 'attempt' | 'error' | 'reason' | 'level' | 'message'
+
+const isText = (value: unknown): boolean => typeof value === 'string'
+
+const isPart: Readonly<Record<Part, (value: unknown) => boolean>> = {
+  index: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+  duration: Number.isFinite,
+  attempt: Number.isSafeInteger,
+  error: isErrorDetail,
+  reason: isText,
+  level: isText,
+  message: isText,
+}
+
+const shapes: Readonly<Record<EntryKind, readonly Part[]>> = {
+  'run:trigger': [],
+  'run:coalesced': [],
+  'run:start': ['attempt'],
+  'run:release': ['reason'],
+  'run:complete': ['duration'],
+  'run:fail': ['duration', 'error'],
+  'run:cancel': ['reason'],
+  'run:retry': ['attempt'],
+  'step:complete': ['index', 'duration'],
+  'step:fail': ['index', 'duration', 'error'],
+  'log:write': ['level', 'message'],
 }

@@ -1,7 +1,7 @@
-import type { Encoded } from './codec.ts'
-import { decode, type Codec } from './codec.ts'
+import { decode, type Codec, type Encoded } from './codec.ts'
 import type { ErrorDetail } from './error.ts'
 import type { RunStatus } from './transitions.ts'
+import { unreadable } from './unreadable.ts'
 
 /** Names and values that the app gives a run, to find it by. */
 export type Labels = Readonly<Record<string, string>>
@@ -81,15 +81,43 @@ export interface RunRecord {
   readonly completedAt: number | null
 }
 
-/** The run that people see, of the record that the store keeps. */
+/** The payload. Throws an error that names the run when it cannot be read. */
+export function decodePayload(
+  { id, payload }: Pick<RunRecord, 'id' | 'payload'>,
+  codec: Codec,
+): unknown {
+  return decodePart(payload, codec, `the payload of run ${id}`)
+}
+
+/** The output, undefined for none. Throws an error that names the run when it cannot be read. */
+export function decodeOutput(
+  { id, output }: Pick<RunRecord, 'id' | 'output'>,
+  codec: Codec,
+): unknown {
+  return output === null ? undefined : decodePart(output, codec, `the output of run ${id}`)
+}
+
+function decodePart(encoded: Encoded, codec: Codec, what: string): unknown {
+  try {
+    return decode(encoded, codec)
+  } catch (cause) {
+    throw unreadable(what, cause)
+  }
+}
+
+/** The run that people see, of the record that the store keeps. Throws an error that names it if it cannot be read. */
 export function toRun(record: RunRecord, codec: Codec): Run {
-  const { error, output } = record
+  const { error } = record
+  const iso = (time: number): string => {
+    if (Number.isNaN(new Date(time).getTime())) throw unreadable(`the times of run ${record.id}`)
+    return toIso(time)
+  }
   return {
     id: record.id,
     jobName: record.jobName,
-    payload: decode(record.payload, codec),
+    payload: decodePayload(record, codec),
     status: record.status,
-    output: output === null ? null : (decode(output, codec) ?? null),
+    output: decodeOutput(record, codec) ?? null,
     error: error?.message ?? null,
     errorDetail: error,
     progress: record.progress,
@@ -100,10 +128,10 @@ export function toRun(record: RunRecord, codec: Codec): Run {
     attempt: record.attempt,
     parentRunId: record.parentRunId,
     waitingFor: record.waitingFor,
-    createdAt: toIso(record.createdAt),
-    updatedAt: toIso(record.updatedAt),
-    startedAt: record.startedAt === null ? null : toIso(record.startedAt),
-    completedAt: record.completedAt === null ? null : toIso(record.completedAt),
+    createdAt: iso(record.createdAt),
+    updatedAt: iso(record.updatedAt),
+    startedAt: record.startedAt === null ? null : iso(record.startedAt),
+    completedAt: record.completedAt === null ? null : iso(record.completedAt),
   }
 }
 

@@ -1,5 +1,5 @@
-import { decodeParsed, type Codec } from './codec.ts'
-import type { Entry, EntryDataByKind, LogLevel } from './journal.ts'
+import type { Codec } from './codec.ts'
+import { dataOf, valueIn, type Entry, type LogLevel } from './journal.ts'
 import { toIso } from './run.ts'
 
 /** A step of a run, as its journal has it. */
@@ -46,13 +46,13 @@ export function stepsOf(entries: readonly Entry[], codec: Codec): Step[] {
 }
 
 function completed(entry: Entry, name: string, attempts: number, codec: Codec): Step {
-  const data = JSON.parse(entry.data) as EntryDataByKind['step:complete']
-  const output = decodeParsed(data.output, data.format ?? 'json', codec)
+  const data = dataOf(entry, 'step:complete')
+  const output = valueIn(entry, data.output, data.format, codec)
   return { ...common(entry, name, attempts, data), status: 'completed', output, error: null }
 }
 
 function failed(entry: Entry, name: string, attempts: number): Step {
-  const data = JSON.parse(entry.data) as EntryDataByKind['step:fail']
+  const data = dataOf(entry, 'step:fail')
   const { message } = data.error
   return { ...common(entry, name, attempts, data), status: 'failed', output: null, error: message }
 }
@@ -69,13 +69,13 @@ function common(
 /** The log line that an entry is, or null. */
 export function toLog(entry: Entry, codec: Codec): Log | null {
   if (entry.kind !== 'log:write') return null
-  const { level, message, data, format } = JSON.parse(entry.data) as EntryDataByKind['log:write']
+  const { level, message, data, format } = dataOf(entry, 'log:write')
   return {
     sequence: entry.seq,
     stepName: entry.name,
     level,
     message,
-    data: decodeParsed(data, format ?? 'json', codec) ?? null,
+    data: valueIn(entry, data, format, codec) ?? null,
     timestamp: toIso(entry.at),
   }
 }

@@ -1,10 +1,10 @@
-import { decode, encode, type Codec, type Encoded } from '../core/codec.ts'
+import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { pause, type Env, type Scope } from '../core/env.ts'
 import { CancelledError, describeError, LeaseLostError } from '../core/error.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import { parseWith, type JobDefinition } from '../core/job.ts'
 import { entryData, type EntryDataByKind } from '../core/journal.ts'
-import type { RunRecord } from '../core/run.ts'
+import { decodePayload, type RunRecord } from '../core/run.ts'
 import { transitions } from '../core/transitions.ts'
 import type { Claim, JournalPage, Lease, Store, Transition } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
@@ -95,7 +95,7 @@ async function live(life: Life, job: JobDefinition): Promise<void> {
   let end: End
   try {
     const history = await readHistory(life)
-    const payload = readPayload(life.run, life.codec)
+    const payload = decodePayload(life.run, life.codec)
     const { context } = prepare(life, history)
     const returned = life.ended ? undefined : await job.run(context, payload)
     end = { output: await encodeOutput(job, returned, life.codec) }
@@ -133,14 +133,6 @@ async function readHistory(life: Life): Promise<HistoryReader> {
     more = entries.length === PAGE_SIZE
   }
   return history
-}
-
-function readPayload(run: RunRecord, codec: Codec): unknown {
-  try {
-    return decode(run.payload, codec)
-  } catch (cause) {
-    throw new Error(`Cannot read the payload of run ${run.id}`, { cause })
-  }
 }
 
 function prepare(life: Life, history: HistoryReader): Steps {

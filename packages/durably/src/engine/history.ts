@@ -1,5 +1,5 @@
 import type { ErrorDetail } from '../core/error.ts'
-import type { Entry, EntryDataByKind } from '../core/journal.ts'
+import { dataOf, requireKind, type Entry, type EntryDataByKind } from '../core/journal.ts'
 import type { Deliveries } from './deliveries.ts'
 
 /** The outcome of a step as the journal has it. */
@@ -112,22 +112,19 @@ function nameNew(names: Map<string, Named>, name: string, index: number): Named 
 }
 
 function readOutcome(entry: Entry): Recorded | null {
-  const { kind, name } = entry
-  if (name === null) return null
-  if (kind === 'step:complete') {
-    const data = read<'step:complete'>(entry)
-    return { name, index: data.index, outcome: { ok: true, data }, position: 0, next: null }
-  }
-  if (kind !== 'step:fail') return null
-  const { index, error } = read<'step:fail'>(entry)
-  return { name, index, outcome: { ok: false, error }, position: 0, next: null }
-}
-
-function read<K extends 'step:complete' | 'step:fail'>(entry: Entry): EntryDataByKind[K] {
-  try {
-    return JSON.parse(entry.data) as EntryDataByKind[K]
-  } catch (cause) {
-    const what = `entry ${entry.seq} (${entry.kind} "${entry.name}") of the journal of run ${entry.runId}`
-    throw new Error(`Cannot read ${what}: it is not what was written`, { cause })
+  const { name, kind } = entry
+  const place = { name: name ?? '', position: 0, next: null }
+  switch (kind) {
+    case 'step:complete': {
+      const data = dataOf(entry, kind)
+      return { ...place, index: data.index, outcome: { ok: true, data } }
+    }
+    case 'step:fail': {
+      const { index, error } = dataOf(entry, kind)
+      return { ...place, index, outcome: { ok: false, error } }
+    }
+    default:
+      requireKind(entry)
+      return null
   }
 }

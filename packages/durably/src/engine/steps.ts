@@ -12,6 +12,7 @@ import type { DurablyEvent } from '../core/event.ts'
 import { requireText, type StepContext, type StepInfo } from '../core/job.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
+import { unreadable } from '../core/unreadable.ts'
 import type { History, Outcome } from './history.ts'
 import { createRunLog, type RunLog } from './run-log.ts'
 import type { Deliveries } from './deliveries.ts'
@@ -164,8 +165,8 @@ function replay(steps: State, call: Call, outcome: Outcome): void {
   try {
     complete(steps, call, decodeParsed(output, format ?? 'json', steps.codec))
   } catch (cause) {
-    const what = `the stored output of step "${call.name}" of run ${steps.run.id}`
-    fail(steps, call, describeError(new Error(`Cannot read ${what}`, { cause }), call.name))
+    const error = unreadable(`the output of step "${call.name}" of run ${steps.run.id}`, cause)
+    fail(steps, call, describeError(error, call.name))
   }
 }
 

@@ -83,11 +83,21 @@ async function pull(
       continue
     }
     if (sub.cancelled) return
-    const events = page === null ? deleted(sub) : eventsOf(sub, page)
+    const events = page === null ? deleted(sub) : readPage(sub, page)
     if (page?.entries.length === PAGE_SIZE) sub.changed = true
     for (const event of events) controller.enqueue(event)
     if (page === null || (!sub.changed && isOver(page))) return close(sub, controller)
     if (events.length > 0) return
+  }
+}
+
+/** An entry that cannot be read ends the stream with an error that names it: whoever goes on would miss it. */
+function readPage(sub: State, page: Parameters<typeof eventsOf>[1]): DurablyEvent[] {
+  try {
+    return eventsOf(sub, page)
+  } catch (error) {
+    sub.unwatch()
+    throw error
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Encoded, Format } from '../../core/codec.ts'
-import type { ErrorDetail } from '../../core/error.ts'
+import { isErrorDetail, type ErrorDetail } from '../../core/error.ts'
 import type { Labels, Progress, RunRecord, Wait } from '../../core/run.ts'
 import type { RunStatus } from '../../core/transitions.ts'
+import { unreadable } from '../../core/unreadable.ts'
 import type { Row } from './database.ts'
 import type { Tables } from './tables.ts'
 
@@ -10,7 +11,10 @@ export function runColumns({ journal }: Tables): string {
   return `r.*, (select e.at from ${journal} e where e.run_id = r.id order by e.seq desc limit 1) as last_at`
 }
 
-/** The record in a row of `runColumns`, or of a statement that wrote the run just now and returns `*`. */
+/**
+ * The record in a row of `runColumns`, or of a statement that wrote the run just now and returns `*`. A database can
+ * be changed by anyone: what cannot be read counts as not there, so that one run never stops a worker.
+ */
 export function toRunRecord(row: Row): RunRecord {
   return {
     id: row.id as string,
@@ -18,18 +22,18 @@ export function toRunRecord(row: Row): RunRecord {
     status: row.status as RunStatus,
     payload: { format: row.payload_format as Format, text: row.payload as string },
     output: toEncoded(row.output, row.output_format),
-    error: toJson<ErrorDetail>(row.error),
-    progress: toJson<Progress>(row.progress),
+    error: toError(row),
+    progress: readJson(row.progress, isProgress),
     idempotencyKey: row.idempotency_key as string | null,
     concurrencyKey: row.concurrency_key as string | null,
-    labels: JSON.parse(row.labels as string) as Labels,
+    labels: readJson(row.labels, isLabels) ?? {},
     priority: Number(row.priority),
     attempt: Number(row.attempt),
     generation: Number(row.generation),
     crashes: Number(row.crashes),
     executing: row.executing as string | null,
     parentRunId: row.parent_run_id as string | null,
-    waitingFor: toJson<Wait[]>(row.waiting_for),
+    waitingFor: readJson(row.waiting_for, isWaits),
     dueAt: Number(row.due_at),
     expireAt: toNumber(row.expire_at),
     createdAt: Number(row.created_at),
@@ -43,8 +47,36 @@ function toEncoded(text: unknown, format: unknown): Encoded | null {
   return text === null ? null : { format: format as Format, text: text as string }
 }
 
-function toJson<T>(text: unknown): T | null {
-  return text === null ? null : (JSON.parse(text as string) as T)
+function toError({ id, error }: Row): ErrorDetail | null {
+  if (error === null) return null
+  const { name, message } = unreadable(`the error of run ${String(id)}`)
+  return readJson(error, isErrorDetail) ?? { name, message }
+}
+
+function readJson<T>(text: unknown, is: (value: unknown) => value is T): T | null {
+  if (typeof text !== 'string') return null
+  try {
+    const value: unknown = JSON.parse(text)
+    return is(value) ? value : null
+  } catch {
+    return null
+  }
+}
+
+function isProgress(value: unknown): value is Progress {
+  return typeof (value as Partial<Progress> | null)?.current === 'number'
+}
+
+function isLabels(value: unknown): value is Labels {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((label) => typeof label === 'string')
+  )
+}
+
+function isWaits(value: unknown): value is Wait[] {
+  return Array.isArray(value)
 }
 
 /** A number column: some drivers give 64-bit integers as strings. */
