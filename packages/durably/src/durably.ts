@@ -4,7 +4,9 @@ import type { Env } from './core/env.ts'
 import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
+import { requireObject } from './core/require-object.ts'
 import type { Labels } from './core/run.ts'
+import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEngine } from './engine/engine.ts'
 import { createLocalClient } from './engine/local-client.ts'
@@ -53,6 +55,7 @@ export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV
   options: DurablyOptions<Jobs, TLabels>,
 ): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
+  requireObject(options, 'options')
   const { dialect, synchronous, tablePrefix } = options
   requireSynchronous(synchronous)
   const env = createEnv()
@@ -69,7 +72,7 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
 
 function requireSynchronous(value: unknown): void {
   if (value === undefined || value === 'full' || value === 'normal') return
-  throw new ValidationError(`synchronous must be 'full' or 'normal'; got ${JSON.stringify(value)}`)
+  throw new ValidationError(`synchronous must be 'full' or 'normal'; got ${show(value)}`)
 }
 
 /** An instance over any store, in any environment. */

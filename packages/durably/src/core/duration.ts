@@ -1,4 +1,5 @@
 import { ValidationError } from './error.ts'
+import { show } from './show.ts'
 
 /** Milliseconds, or a whole number and a unit: `'500ms'`, `'10s'`, `'5m'` (minutes), `'12h'`, `'30d'`. */
 export type Duration =
@@ -27,8 +28,4 @@ function parseText(text: string): number | undefined {
   const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
   if (digits === undefined || unit === undefined) return undefined
   return Number(digits) * (unitMs[unit] ?? Number.NaN)
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : String(value)
 }

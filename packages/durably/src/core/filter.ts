@@ -1,5 +1,7 @@
 import { ValidationError } from './error.ts'
 import { requireText } from './job.ts'
+import { requireObject } from './require-object.ts'
+import { show } from './show.ts'
 import { runStatuses, type RunStatus } from './transitions.ts'
 
 /** Throws `ValidationError` unless it is a whole number in the range. */
@@ -8,7 +10,7 @@ export function requireInteger(value: unknown, what: string, min: number, max: n
     return value
   }
   throw new ValidationError(
-    `${what} must be a whole number from ${min} to ${max}; got ${String(value)}`,
+    `${what} must be a whole number from ${min} to ${max}; got ${show(value)}`,
   )
 }
 
@@ -17,24 +19,19 @@ export function readStatuses(status: unknown): RunStatus[] {
   const list: unknown[] = Array.isArray(status) ? status : [status]
   for (const one of list) {
     if (runStatuses.includes(one as RunStatus)) continue
-    throw new ValidationError(
-      `status must be one of ${runStatuses.join(', ')}; got ${JSON.stringify(one)}`,
-    )
+    throw new ValidationError(`status must be one of ${runStatuses.join(', ')}; got ${show(one)}`)
   }
   return [...new Set(list as RunStatus[])]
 }
 
 /** Throws `ValidationError`, which begins with `at`, unless it is a record of strings the database can keep. */
 export function readLabels(labels: unknown, at = ''): Record<string, string> {
-  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
-    throw new ValidationError(`${at}labels must be an object of strings`)
-  }
-  const read: Record<string, string> = {}
-  for (const [name, value] of Object.entries(labels)) {
-    if (value === undefined) continue
+  requireObject(labels, `${at}labels`, 'an object of strings')
+  const given = Object.entries(labels).filter(([, value]) => value !== undefined)
+  for (const [name, value] of given) {
     requireText(name, `${at}label name`)
     requireText(value, `${at}label "${name}"`)
-    read[name] = value
   }
-  return read
+  // An assignment would lose a label called `__proto__`.
+  return Object.fromEntries(given)
 }

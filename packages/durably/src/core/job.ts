@@ -1,6 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ValidationError, type Issue } from './error.ts'
 import type { LogLevel } from './journal.ts'
+import { requireObject } from './require-object.ts'
+import { show } from './show.ts'
 
 /** Writes lines to the run's log. They become durable with the next step, or shortly after. */
 export type StepLog = {
@@ -90,14 +92,26 @@ export function defineJob<
     payload: StandardSchemaV1.InferOutput<TInput>,
   ) => Promise<TOutput> | TOutput
 }): JobDefinition<TName, TInput, TOutput> {
-  const { name, input, output, run } = definition
+  requireObject(definition, 'job definition')
+  requireParts(definition)
+  return Object.freeze({ ...definition })
+}
+
+/** Throws `ValidationError`, which begins with `what`, unless `value` has the parts of a job. */
+export function requireJob(value: unknown, what: string): asserts value is JobDefinition {
+  const { name, run } = (value ?? {}) as Partial<JobDefinition>
+  if (typeof name !== 'string' || typeof run !== 'function') {
+    throw new ValidationError(`${what} is not a job; make it with defineJob`)
+  }
+  requireParts(value as JobDefinition)
+}
+
+function requireParts({ name, input, output, run }: JobDefinition): void {
   requireText(name, 'job name')
   requireSchema(input, `input of job "${name}"`)
   if (output !== undefined) requireSchema(output, `output of job "${name}"`)
-  if (typeof run !== 'function') {
-    throw new ValidationError(`run of job "${name}" must be a function; got ${typeof run}`)
-  }
-  return Object.freeze({ ...definition })
+  if (typeof run === 'function') return
+  throw new ValidationError(`run of job "${name}" must be a function; got ${typeof run}`)
 }
 
 /** Throws `ValidationError` unless `value` is text the database can keep as a name or a key. */
@@ -108,12 +122,12 @@ export function requireText(value: unknown, what: string): asserts value is stri
   if (value === '') throw new ValidationError(`${what} must not be empty`)
   if (value.length > MAX_NAME) {
     throw new ValidationError(
-      `${what} must be at most ${MAX_NAME} characters; got ${value.length}: "${value.slice(0, 40)}…"`,
+      `${what} must be at most ${MAX_NAME} characters; got ${value.length}: ${show(value)}`,
     )
   }
   if (value.includes('\0') || !value.isWellFormed()) {
     throw new ValidationError(
-      `${what} must not contain NUL or half a surrogate pair; got ${JSON.stringify(value)}`,
+      `${what} must not contain NUL or half a surrogate pair; got ${show(value)}`,
     )
   }
 }

@@ -4,6 +4,7 @@ import { parseDuration, type Duration } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireSchema, type JobDefinition } from './job.ts'
+import { show } from './show.ts'
 import type { Wakeups } from './wakeups.ts'
 
 /** Settings of an instance that do not depend on its database. */
@@ -70,7 +71,8 @@ export function readOptions(options: EngineOptions): Settings {
   }
 }
 
-function requireFunctions(value: unknown, option: string, names: readonly string[]): void {
+/** Throws `ValidationError` unless `value` has functions of these names. */
+export function requireFunctions(value: unknown, option: string, names: readonly string[]): void {
   const functions = (value ?? {}) as Readonly<Record<string, unknown>>
   if (names.every((name) => typeof functions[name] === 'function')) return
   throw new ValidationError(`${option} must have the functions ${names.join(' and ')}`)
@@ -79,5 +81,5 @@ function requireFunctions(value: unknown, option: string, names: readonly string
 function readPeriod(value: unknown, name: string): number {
   const ms = parseDuration(value, name)
   if (ms >= 1) return ms
-  throw new ValidationError(`${name} must be at least 1 ms; got ${String(value)}`)
+  throw new ValidationError(`${name} must be at least 1 ms; got ${show(value)}`)
 }

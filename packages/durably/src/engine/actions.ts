@@ -1,8 +1,11 @@
+import type { Codec } from '../core/codec.ts'
 import type { Env } from '../core/env.ts'
 import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { BulkFilter, RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/job.ts'
-import type { Labels, RunRecord } from '../core/run.ts'
+import { requireObject } from '../core/require-object.ts'
+import { decodePayload, type Labels, type RunRecord } from '../core/run.ts'
+import { show } from '../core/show.ts'
 import { activeStatuses, isLegal, terminalStatuses, type RunStatus } from '../core/transitions.ts'
 import type { Enqueued, Fact, NewRun, RunQuery, Store } from '../store/store.ts'
 import { readFilter } from './reads.ts'
@@ -25,6 +28,7 @@ export interface ActionsOptions {
   readonly store: Store
   readonly worker: Worker
   readonly env: Env
+  readonly codec: Codec
   readonly enqueue: (runs: readonly NewRun[]) => Promise<readonly Enqueued[]>
   readonly announce: (facts: readonly Fact[]) => void
   /** The run and its journal, which ended at this position, are gone. */
@@ -99,12 +103,14 @@ async function attempt(
 
 /** The same stored payload, labels and key as a new run. */
 async function retrigger(
-  { store, env, enqueue }: ActionsOptions,
+  { store, env, codec, enqueue }: ActionsOptions,
   runId: string,
 ): Promise<RunRecord> {
   requireText(runId, 'run id')
   const run = await store.run(runId)
   if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
+  // What nobody can read would only fail once more.
+  decodePayload(run, codec)
   const { jobName, payload, concurrencyKey, labels, priority } = run
   const [enqueued] = await enqueue([
     {
@@ -170,9 +176,11 @@ async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Pr
   }
 }
 
-function readBulk({ before, ...filter }: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
+function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
+  requireObject(bulk, 'filter')
+  const { before, ...filter } = bulk
   if (before !== undefined && !(before instanceof Date && !Number.isNaN(before.getTime()))) {
-    throw new ValidationError(`before must be a valid Date; got ${String(before)}`)
+    throw new ValidationError(`before must be a valid Date; got ${show(before)}`)
   }
   return readFilter({ status: statuses, ...filter } satisfies RunFilter)
 }

@@ -1,5 +1,4 @@
 import type { Codec } from '../core/codec.ts'
-import { decode } from '../core/codec.ts'
 import { parseDuration } from '../core/duration.ts'
 import type {
   Disposition,
@@ -8,7 +7,8 @@ import type {
   TriggerOptions,
 } from '../core/handle.ts'
 import type { JobDefinition } from '../core/job.ts'
-import { toRun, type Run, type RunRecord } from '../core/run.ts'
+import { requireObject } from '../core/require-object.ts'
+import { decodeOutput, toRun, type Run, type RunRecord } from '../core/run.ts'
 import type { Enqueued, NewRun } from '../store/store.ts'
 import type { Reads } from './reads.ts'
 import type { RunFactory } from './trigger.ts'
@@ -45,16 +45,21 @@ export function createHandle(job: JobDefinition, options: HandlesOptions): JobHa
       const run = await reads.getRun(runId)
       return run?.jobName === name ? run : null
     },
-    getRuns: (filter = {}) => reads.getRuns({ ...filter, jobName: name }),
+    async getRuns(filter = {}) {
+      requireObject(filter, 'filter')
+      return reads.getRuns({ ...filter, jobName: name })
+    },
   }
 }
 
 async function triggerAndWait(
   job: JobDefinition,
   input: unknown,
-  { timeout, ...triggerOptions }: TriggerAndWaitOptions,
+  options: TriggerAndWaitOptions,
   { runs, codec, enqueue, wait }: HandlesOptions,
 ): Promise<{ id: string; output: unknown; disposition: Disposition }> {
+  requireObject(options, 'options')
+  const { timeout, ...triggerOptions } = options
   const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
   const [enqueued] = await enqueue([
     await runs.one(job, input, triggerOptions satisfies TriggerOptions),
@@ -62,7 +67,7 @@ async function triggerAndWait(
   const { id, disposition } = toAnswer(enqueued, codec)
   const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
   const run = await wait(id, { timeoutMs, timeoutMessage })
-  return { id, output: run.output === null ? undefined : decode(run.output, codec), disposition }
+  return { id, output: decodeOutput(run, codec), disposition }
 }
 
 function toAnswer(

@@ -3,7 +3,8 @@ import { requireInteger, readLabels } from '../core/filter.ts'
 import type { Handles } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
 import { parseWith, requireText } from '../core/job.ts'
-import type { Settings } from '../core/options.ts'
+import { requireFunctions, type Settings } from '../core/options.ts'
+import { requireObject } from '../core/require-object.ts'
 import { toIso, toRun, type RunRecord } from '../core/run.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import { isEnding } from '../core/transitions.ts'
@@ -44,9 +45,16 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     getJob: (name) => registry.handle(name),
     on: bus.on,
     onError: bus.onError,
-    subscribe: (runId, { after = 0 } = {}) => subscribe(engine, bus, runId, after),
-    async waitForRun(runId, { timeout, signal } = {}) {
+    subscribe(runId, options = {}) {
+      requireObject(options, 'options')
+      return subscribe(engine, bus, runId, options.after ?? 0)
+    },
+    async waitForRun(runId, options = {}) {
+      requireObject(options, 'options')
+      const { timeout, signal } = options
+      if (signal !== undefined) requireFunctions(signal, 'signal', signalFunctions)
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+      requireText(runId, 'run id')
       const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
       const how = { timeoutMs, timeoutMessage, ...(signal === undefined ? {} : { signal }) }
       return toRun(await wait(runId, how), codec)
@@ -55,15 +63,18 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
   }
 }
 
+const signalFunctions = ['addEventListener', 'removeEventListener', 'throwIfAborted']
+
 function labelParser({ labels: schema }: Settings): RunFactoryOptions['parseLabels'] {
   return async (labels, at) =>
     schema === null ? labels : readLabels(await parseWith(schema, labels, `${at}Invalid labels`))
 }
 
 function createRunActions(engine: Engine, bus: Bus): Actions {
-  const { env, elsewhere } = engine
+  const { env, elsewhere, settings } = engine
   return createActions({
     ...engine,
+    codec: settings.codec,
     onDeleted({ id, jobName, labels }, lastSeq) {
       const timestamp = toIso(env.now())
       const sequence = lastSeq + 1
@@ -87,11 +98,16 @@ function createLifecycle(
     },
     migrate,
     start,
-    stop: async ({ timeout } = {}) =>
-      engine.stop(timeout === undefined ? null : parseDuration(timeout, 'timeout')),
+    async stop(options = {}) {
+      requireObject(options, 'options')
+      const { timeout } = options
+      await engine.stop(timeout === undefined ? null : parseDuration(timeout, 'timeout'))
+    },
     close,
     [Symbol.asyncDispose]: close,
-    async processUntilIdle({ maxRuns, maxTime } = {}) {
+    async processUntilIdle(options = {}) {
+      requireObject(options, 'options')
+      const { maxRuns, maxTime } = options
       const most = maxRuns === undefined ? Number.POSITIVE_INFINITY : readCount(maxRuns)
       const maxMs = maxTime === undefined ? null : parseDuration(maxTime, 'maxTime')
       return { executed: await worker.processUntilIdle(most, maxMs) }

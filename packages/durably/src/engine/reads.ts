@@ -4,6 +4,7 @@ import { readLabels, readStatuses, requireInteger } from '../core/filter.ts'
 import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/job.ts'
 import type { Entry } from '../core/journal.ts'
+import { requireObject } from '../core/require-object.ts'
 import { toRun, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
@@ -41,7 +42,9 @@ export function createReads(store: Store, codec: Codec): Reads {
       for await (const page of journalOf(store, runId, 0)) entries.push(...page)
       return stepsOf(entries, codec)
     },
-    async getLogs(runId, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) {
+    async getLogs(runId, page = {}) {
+      requireObject(page, 'page')
+      const { after = 0, limit = Number.MAX_SAFE_INTEGER } = page
       requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
       requireInteger(limit, 'limit', 0, Number.MAX_SAFE_INTEGER)
       const logs: Log[] = []
@@ -75,6 +78,7 @@ const knownFilters = ['jobName', 'status', 'labels', 'limit', 'offset', 'cursor'
 
 /** The query that a filter asks for. Throws `ValidationError` that names what is wrong with it. */
 export function readFilter(filter: RunFilter): RunQuery {
+  requireObject(filter, 'filter')
   const unknown = Object.keys(filter).find((key) => !knownFilters.includes(key))
   if (unknown !== undefined) {
     throw new ValidationError(

@@ -1,6 +1,7 @@
 import { ValidationError } from '../core/error.ts'
 import type { JobHandle } from '../core/handle.ts'
-import type { JobDefinition } from '../core/job.ts'
+import { requireJob, type JobDefinition } from '../core/job.ts'
+import { requireObject } from '../core/require-object.ts'
 
 /** The handles of the jobs this process knows. */
 export interface Registry {
@@ -19,11 +20,10 @@ export function createRegistry(
   const handles: Record<string, JobHandle> = {}
 
   function check(definitions: Readonly<Record<string, JobDefinition>>): void {
+    requireObject(definitions, 'jobs')
     const named = new Map(jobs)
     for (const [key, job] of Object.entries(definitions)) {
-      if (typeof job?.name !== 'string' || typeof job.run !== 'function') {
-        throw new ValidationError(`register: "${key}" is not a job; make it with defineJob`)
-      }
+      requireJob(job, `register: "${key}"`)
       if ((named.get(job.name) ?? job) !== job) {
         throw new ValidationError(
           `Job "${job.name}" is already registered with a different definition`,
@@ -35,13 +35,16 @@ export function createRegistry(
 
   function register(definitions: Readonly<Record<string, JobDefinition>>) {
     check(definitions)
-    const registered: Record<string, JobHandle> = {}
-    for (const [key, job] of Object.entries(definitions)) {
-      const handle = byName.get(job.name) ?? createHandle(job)
-      jobs.set(job.name, job)
-      byName.set(job.name, handle)
-      registered[key] = handles[key] = handle
-    }
+    const registered = Object.fromEntries(
+      Object.entries(definitions).map(([key, job]) => {
+        const handle = byName.get(job.name) ?? createHandle(job)
+        jobs.set(job.name, job)
+        byName.set(job.name, handle)
+        return [key, handle]
+      }),
+    )
+    // An assignment would lose a key called `__proto__`.
+    Object.defineProperties(handles, Object.getOwnPropertyDescriptors(registered))
     return registered
   }
 

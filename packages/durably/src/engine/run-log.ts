@@ -2,6 +2,7 @@ import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { describeError } from '../core/error.ts'
 import type { StepLog } from '../core/job.ts'
 import { logData, type LogLevel } from '../core/journal.ts'
+import { show } from '../core/show.ts'
 import type { Outbox } from './outbox.ts'
 
 /** The log of one execution. A line that cannot be stored as it is never harms the job that wrote it. */
@@ -23,7 +24,7 @@ export function createRunLog({ outbox, codec, currentStep }: RunLogOptions): Run
   const encoding = new Set<Promise<void>>()
 
   function write(level: LogLevel, step: string | null, message: unknown, data: unknown): void {
-    const text = String(message)
+    const text = textOf(message)
     const add = (encoded: Encoded | null): void => {
       outbox.log(step, logData(level, text, encoded))
     }
@@ -45,6 +46,14 @@ export function createRunLog({ outbox, codec, currentStep }: RunLogOptions): Run
     async stored() {
       await Promise.all(encoding)
     },
+  }
+}
+
+function textOf(message: unknown): string {
+  try {
+    return String(message)
+  } catch {
+    return show(message)
   }
 }
 

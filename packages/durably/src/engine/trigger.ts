@@ -5,7 +5,9 @@ import { ValidationError } from '../core/error.ts'
 import { readLabels, requireInteger } from '../core/filter.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import { parseWith, requireText, type JobDefinition } from '../core/job.ts'
+import { requireObject } from '../core/require-object.ts'
 import type { Labels } from '../core/run.ts'
+import { show } from '../core/show.ts'
 import type { NewRun } from '../store/store.ts'
 
 /** Makes the runs that triggers ask for. Everything is checked before anything is written. */
@@ -101,6 +103,7 @@ async function newRun(
 }
 
 function checkOptions(options: TriggerOptions, at: string): void {
+  requireObject(options, `${at}options`)
   const unknown = Object.keys(options).find((key) => !knownOptions.some((known) => known === key))
   if (unknown !== undefined) {
     throw new ValidationError(
@@ -110,7 +113,7 @@ function checkOptions(options: TriggerOptions, at: string): void {
   const { coalesce, concurrencyKey } = options
   if (coalesce === undefined) return
   if (coalesce !== 'skip') {
-    throw new ValidationError(`${at}coalesce must be 'skip'; got ${JSON.stringify(coalesce)}`)
+    throw new ValidationError(`${at}coalesce must be 'skip'; got ${show(coalesce)}`)
   }
   if (concurrencyKey === undefined) {
     throw new ValidationError(
@@ -126,5 +129,5 @@ function readDueAt({ delay, runAt }: TriggerOptions, now: number, at: string): n
   if (delay !== undefined) return now + parseDuration(delay, `${at}delay`)
   if (runAt === undefined) return null
   if (runAt instanceof Date && !Number.isNaN(runAt.getTime())) return runAt.getTime()
-  throw new ValidationError(`${at}runAt must be a valid Date; got ${String(runAt)}`)
+  throw new ValidationError(`${at}runAt must be a valid Date; got ${show(runAt)}`)
 }

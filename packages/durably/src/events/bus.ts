@@ -1,5 +1,7 @@
 import type { Codec } from '../core/codec.ts'
+import { ValidationError } from '../core/error.ts'
 import {
+  requireEventType,
   toEvent,
   type DurablyEvent,
   type EventHandler,
@@ -7,6 +9,7 @@ import {
   type EventType,
 } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
+import { show } from '../core/show.ts'
 
 /** Someone who follows one run. */
 export interface Watcher {
@@ -61,10 +64,15 @@ export function createBus(codec: Codec): Bus {
   return {
     // Wrapped, so that the same function added twice counts twice, and each is taken back on its own.
     on: (type, handler) => {
+      requireEventType(type)
+      requireHandler(handler)
       const own: Handler = (event) => (handler as Handler)(event)
       return addTo(setOf(handlers, type), own)
     },
-    onError: (handler) => addTo(errorHandlers, (error: unknown) => handler(error)),
+    onError: (handler) => {
+      requireHandler(handler)
+      return addTo(errorHandlers, (error: unknown) => handler(error))
+    },
     fact(entry, run) {
       if ((handlers.get(entry.kind)?.size ?? 0) > 0) {
         try {
@@ -95,6 +103,11 @@ export function createBus(codec: Codec): Bus {
       }
     },
   }
+}
+
+function requireHandler(handler: unknown): void {
+  if (typeof handler === 'function') return
+  throw new ValidationError(`handler must be a function; got ${show(handler)}`)
 }
 
 function setOf<K, V>(map: Map<K, Set<V>>, key: K): Set<V> {

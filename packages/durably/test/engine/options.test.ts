@@ -47,7 +47,7 @@ const bad: [option: string, options: object, message: RegExp][] = [
   ['jobs', { jobs: { noop: { name: 'noop' } } }, /"noop" is not a job; make it with defineJob$/],
   ['jobs', { jobs: { noop, other } }, /^Job "noop" is already registered with a different/],
   ['wakeups', { wakeups: {} }, /^wakeups must have the functions listen and notify$/],
-  ['synchronous', { synchronous: 'off' }, /^synchronous must be 'full' or 'normal'; got "off"$/],
+  ['synchronous', { synchronous: 'off' }, /^synchronous must be 'full' or 'normal'; got 'off'$/],
   ['tablePrefix', { tablePrefix: 'a b' }, /^tablePrefix must be .*; got 'a b'$/],
   ['tablePrefix', { tablePrefix: '' }, /^tablePrefix must be .*; got ''$/],
 ]

@@ -10,14 +10,20 @@ const NO_LIMIT = 2 ** 31
 
 export function createRuns(sql: Sql, database: Database) {
   return async (query: RunQuery): Promise<RunRecord[]> => {
-    const { limit = NO_LIMIT, offset = 0 } = query
+    const { offset = 0 } = query
+    const limit = Math.min(query.limit ?? NO_LIMIT, NO_LIMIT)
     const { ids, params } = searchIds(sql, query)
     const statement = sql.read(`
       select ${runColumns(sql.tables)} from ${sql.tables.runs} r
       where r.id in (
         select u.id from (${ids}) as u order by u.id desc limit $limit::int8 offset $offset::int8)
       order by r.id desc`)
-    const values = { ...params, limit, offset, reach: limit + offset }
+    const values = {
+      ...params,
+      limit,
+      offset,
+      reach: Math.min(limit + offset, Number.MAX_SAFE_INTEGER),
+    }
     return (await database.rows(statement, values)).map(toRunRecord)
   }
 }

@@ -1,4 +1,5 @@
 import { ValidationError } from '../../core/error.ts'
+import { show } from '../../core/show.ts'
 
 const names = ['meta', 'runs', 'journal', 'workers', 'keys', 'jobs', 'labels'] as const
 const views = ['steps', 'logs'] as const
@@ -14,10 +15,10 @@ const MAX_PREFIX = 40
 export const tableNames: readonly TableName[] = [...names, ...views]
 
 /** Throws `ValidationError` when names cannot start with `prefix`. */
-export function nameTables(prefix: string): Tables {
-  if (!/^[A-Za-z_]\w*$/.test(prefix) || prefix.length > MAX_PREFIX) {
+export function nameTables(prefix: unknown): Tables {
+  if (typeof prefix !== 'string' || !/^[A-Za-z_]\w*$/.test(prefix) || prefix.length > MAX_PREFIX) {
     throw new ValidationError(
-      `tablePrefix must be a letter or underscore, then letters, digits and underscores, at most ${MAX_PREFIX} in all; got '${prefix}'`,
+      `tablePrefix must be a letter or underscore, then letters, digits and underscores, at most ${MAX_PREFIX} in all; got ${show(prefix)}`,
     )
   }
   const quoted = tableNames.map((name) => [name, `"${prefix}${name}"`])

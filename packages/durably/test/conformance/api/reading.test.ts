@@ -78,7 +78,7 @@ onEveryBackend((open) => {
 
   const bad: [name: string, filter: object, message: RegExp][] = [
     ['an unknown filter', { state: 'pending' }, /^unknown filter "state"; the filters are jobName/],
-    ['an unknown status', { status: 'done' }, /^status must be one of .*; got "done"$/],
+    ['an unknown status', { status: 'done' }, /^status must be one of .*; got 'done'$/],
     [
       'an unknown status in a list',
       { status: ['pending', 5] },

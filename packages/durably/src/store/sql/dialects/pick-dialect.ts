@@ -15,7 +15,7 @@ export interface DialectOptions {
 /** By what the adapter says of the database; names of classes do not survive a bundler. */
 export function pickDialect(options: DialectOptions): SqlDialect {
   // Without TypeScript it may be anything.
-  const adapter = (options.dialect as Partial<Dialect> | undefined)?.createAdapter?.()
+  const adapter = isDialect(options.dialect) ? options.dialect.createAdapter() : undefined
   if (adapter?.supportsReturning !== true) {
     throw new ValidationError(
       'dialect must be a Kysely dialect for SQLite (better-sqlite3, node:sqlite, libSQL, SQLocal) or PostgreSQL (pg, postgres.js, PGlite)',
@@ -24,4 +24,11 @@ export function pickDialect(options: DialectOptions): SqlDialect {
   return adapter.supportsTransactionalDdl === true
     ? createPostgresDialect(options)
     : createSqliteDialect(options)
+}
+
+function isDialect(value: unknown): value is Dialect {
+  const parts = (value ?? {}) as Readonly<Record<string, unknown>>
+  return ['createAdapter', 'createDriver', 'createIntrospector', 'createQueryCompiler'].every(
+    (name) => typeof parts[name] === 'function',
+  )
 }

@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import { SqliteDialect } from 'kysely'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { DurablyError } from '../../src/core/error.ts'
+import { defineJob } from '../../src/core/job.ts'
+import { createDurably } from '../../src/durably.ts'
+import { attempt, hostile } from './hostile.ts'
+
+/** A database that may not be touched. */
+const dialect = new SqliteDialect({
+  database: () => Promise.reject(new Error('createDurably did I/O')),
+})
+
+const optionNames = [
+  'dialect',
+  'pollingInterval',
+  'heartbeatInterval',
+  'staleThreshold',
+  'maxConcurrentRuns',
+  'jobs',
+  'labels',
+  'retainRuns',
+  'maxCrashes',
+  'wakeups',
+  'codec',
+  'synchronous',
+  'tablePrefix',
+]
+
+test.each(optionNames)('createDurably takes %s, or refuses it by name', async (name) => {
+  await fc.assert(
+    fc.asyncProperty(hostile(), async (value) => {
+      const answer = await attempt(() => createDurably({ dialect, [name]: value }))
+      if (answer instanceof DurablyError)
+        expect(answer.message).toMatch(new RegExp(`${name}|^register`, 'i'))
+    }),
+    { numRuns: 300 },
+  )
+})
+
+const definition = { name: 'job', input: z.unknown(), output: z.unknown(), run: () => null }
+
+test.each(Object.keys(definition))('defineJob takes %s, or refuses it by name', async (name) => {
+  await fc.assert(
+    fc.asyncProperty(hostile(), async (value) => {
+      const answer = await attempt(() => defineJob({ ...definition, [name]: value }))
+      if (answer instanceof DurablyError)
+        expect(answer.message).toMatch(new RegExp(`^(${name}|job)`))
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test.each([
+  ['createDurably', (value: unknown) => createDurably(value as never)],
+  ['defineJob', (value: unknown) => defineJob(value as never)],
+])('%s refuses whatever has no options', async (_, call) => {
+  await fc.assert(
+    fc.asyncProperty(hostile(), async (value) => {
+      expect(await attempt(() => call(value))).toBeInstanceOf(Error)
+    }),
+    { numRuns: 300 },
+  )
+})
