@@ -6,15 +6,25 @@ export function createEnv(): Env {
   const ids = new V7Generator()
   return {
     now: () => Date.now(),
-    after(ms, fn) {
-      const timer = setTimeout(fn, ms)
-      return () => clearTimeout(timer)
-    },
+    after,
     turn: createTurn(),
     random: () => Math.random(),
     scope: createScope,
     id: () => ids.generateOrResetWithTs(Date.now()).toString(),
   }
+}
+
+// A timer that is to take longer fires at once.
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+function after(ms: number, fn: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>
+  const arm = (left: number): void => {
+    const rest = left - LONGEST_TIMER_MS
+    timer = rest > 0 ? setTimeout(() => arm(rest), LONGEST_TIMER_MS) : setTimeout(fn, left)
+  }
+  arm(ms)
+  return () => clearTimeout(timer)
 }
 
 /** `setImmediate` where it exists; a browser's timers are clamped to 4 ms, its message channel is not. */
