@@ -5,7 +5,7 @@ import type { Env } from '../core/env.ts'
  * races and parallel calls settle on replay as they did the first time. Recorded outcomes are laid out first
  * and wait to be asked for; outcomes of this execution follow as they are committed.
  *
- * One outcome a turn, the first time and on replay: all that the code makes of it comes before the next one,
+ * One outcome at a time, the first time and on replay: what the code makes of it comes before the next one,
  * whether they were stored together or not, and in whatever order they are asked for.
  */
 export interface Deliveries {
@@ -16,39 +16,65 @@ export interface Deliveries {
   push(deliver: () => void): void
 }
 
-export function createDeliveries(env: Env): Deliveries {
-  const asked = new Map<number, () => void>()
-  let laidOut = 0
+/**
+ * How many reactions, one of the other, an outcome may have before code that asks for the very next one gets it.
+ * A turn of the event loop would wait for all of them, at twice the price of a replay.
+ */
+const REACTIONS = 12
+
+interface State {
+  readonly env: Env
+  readonly asked: Map<number, () => void>
+  laidOut: number
   /** The position after the last one that was handed out. */
-  let next = 0
+  next: number
   /** No position before this one is asked for. */
-  let first = 0
-  let isServing = false
+  first: number
+  isServing: boolean
+}
 
-  /** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
-  function ask(position: number, deliver: () => void): void {
-    asked.set(position, deliver)
-    first = Math.min(first, position)
-    if (isServing) return
-    isServing = true
-    if (position <= next) serve()
-    else env.turn(serve)
+export function createDeliveries(env: Env): Deliveries {
+  const line: State = {
+    env,
+    asked: new Map(),
+    laidOut: 0,
+    next: 0,
+    first: 0,
+    isServing: false,
   }
-
-  function serve(): void {
-    isServing = asked.size > 0
-    if (!isServing) return
-    while (!asked.has(first)) first++
-    const deliver = asked.get(first)
-    asked.delete(first)
-    next = Math.max(next, first + 1)
-    deliver?.()
-    env.turn(serve)
-  }
-
   return {
-    expect: () => laidOut++,
-    ask,
-    push: (deliver) => ask(laidOut++, deliver),
+    expect: () => line.laidOut++,
+    ask: (position, deliver) => ask(line, position, deliver),
+    push: (deliver) => ask(line, line.laidOut++, deliver),
   }
+}
+
+/** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
+function ask(line: State, position: number, deliver: () => void): void {
+  line.asked.set(position, deliver)
+  line.first = Math.min(line.first, position)
+  if (line.isServing) return
+  line.isServing = true
+  if (position <= line.next) serve(line)
+  else line.env.turn(() => serve(line))
+}
+
+function serve(line: State): void {
+  const { asked } = line
+  line.isServing = asked.size > 0
+  if (!line.isServing) return
+  while (!asked.has(line.first)) line.first++
+  const deliver = asked.get(line.first)
+  asked.delete(line.first)
+  line.next = Math.max(line.next, line.first + 1)
+  deliver?.()
+  if (asked.size > 0) line.env.turn(() => serve(line))
+  else afterReactions(line, REACTIONS)
+}
+
+function afterReactions(line: State, left: number): void {
+  if (left > 0) queueMicrotask(() => afterReactions(line, left - 1))
+  // Others were asked for meanwhile, out of their turn: whose turn it is may come within this one.
+  else if (line.asked.size > 0 && !line.asked.has(line.next)) line.env.turn(() => serve(line))
+  else serve(line)
 }
