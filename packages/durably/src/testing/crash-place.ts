@@ -5,8 +5,8 @@ export type CrashPlace = string
 
 /** Names the places that an execution comes to: the second time it comes to one, it is another one. */
 export interface Places {
-  /** Null: nothing of the run is in the batch. */
-  ofWrite(batch: Batch, side: 'before' | 'after'): CrashPlace | null
+  /** One for each thing that is written: what shares a write is chance. */
+  ofWrite(batch: Batch, side: 'before' | 'after'): CrashPlace[]
   ofStep(step: string, side: 'before' | 'after'): CrashPlace
 }
 
@@ -19,11 +19,11 @@ export function createPlaces(): Places {
   }
   return {
     ofWrite(batch, side) {
-      const what = whatIsWritten(batch)
-      if (what !== null) return visit(`${side} storing ${what}`)
+      const places = whatIsWritten(batch).map((what) => visit(`${side} storing ${what}`))
       const start = `${side} storing the start of the run`
       // Later claims find nothing.
-      return batch.claim === null || visits.has(start) ? null : visit(start)
+      if (places.length > 0 || batch.claim === null || visits.has(start)) return places
+      return [visit(start)]
     },
     ofStep: (step, side) => visit(`inside step "${step}", ${side} its effects`),
   }
@@ -36,13 +36,12 @@ const written = {
   'run:fail': 'the failure of the run',
 } as const
 
-function whatIsWritten({ commits }: Batch): string | null {
-  const texts = commits
+function whatIsWritten({ commits }: Batch): string[] {
+  return commits
     .flatMap(({ entries }) => entries)
     .flatMap(({ kind, name }) => {
       if (!(kind in written)) return []
       const what = written[kind as keyof typeof written]
       return [name === null ? what : `${what} "${name}"`]
     })
-  return texts.length === 0 ? null : texts.join(' and ')
 }

@@ -1,5 +1,6 @@
 import type { RunStatus } from '../core/transitions.ts'
 import type { CrashPlace } from './crash-place.ts'
+import { describeAll, describeErrors, describeWarnings } from './describe-report.ts'
 import type { Trial } from './crash-trial.ts'
 import type { EffectCall } from './effects.ts'
 
@@ -42,8 +43,9 @@ export interface EffectReport {
 export interface PlaceReport {
   readonly place: CrashPlace
   readonly status: RunStatus
-  /** As JSON text: the output, or the error's message. */
-  readonly result: string
+  readonly output: unknown
+  readonly error: string | null
+  /** With a run without a crash. */
   readonly agrees: boolean
 }
 
@@ -65,22 +67,16 @@ export function createReport(options: ReportOptions): CrashReport {
   )
   const isSteady = control.status === dryRun.status && control.result === dryRun.result
   const places = trials.map((trial) => judgePlace(trial, dryRun, isSteady))
-  const messages = [
-    ...effects.flatMap(describeEffect),
-    ...(isSteady ? [] : [describeUnsteady(dryRun, control)]),
-    ...places.flatMap((place) => describePlace(place, dryRun, effects)),
-  ]
-  const texts = (severity: Message['severity']): string[] =>
-    messages.filter((message) => message.severity === severity).map(({ text }) => text)
-  const errors = texts('error')
-  const warnings = texts('warning')
-  const kept = effects.filter(({ verdict }) => verdict === 'once' || verdict === 'same effect')
-  const lines = [
-    `crashTest of job "${jobName}": crashes ${places.length}, errors ${errors.length}, warnings ${warnings.length}`,
-    ...errors.map((text) => `ERROR ${text}`),
-    ...warnings.map((text) => `WARNING ${text}`),
-    ...kept.map((effect) => `ok ${describeKept(effect)}`),
-  ]
+  const findings = {
+    jobName,
+    effects,
+    places,
+    expected: dryRun,
+    other: isSteady ? null : control,
+    unreached: options.trials.length - trials.length,
+  }
+  const errors = describeErrors(findings)
+  const warnings = describeWarnings(findings)
   return {
     ok: errors.length === 0,
     errors,
@@ -88,13 +84,8 @@ export function createReport(options: ReportOptions): CrashReport {
     outputsAgree: places.every(({ agrees }) => agrees),
     effects,
     places,
-    toString: () => lines.join('\n'),
+    toString: () => describeAll(findings),
   }
-}
-
-interface Message {
-  readonly severity: 'error' | 'warning'
-  readonly text: string
 }
 
 function siteOf({ effect, step, source }: EffectCall): string {
@@ -119,19 +110,23 @@ function judge(
   const { effect, args, step, source } = site
   const callsIn = ({ calls }: Trial): EffectCall[] =>
     calls.filter((call) => siteOf(call) === siteOf(site))
+  const isOne = (call: EffectCall): boolean => call.keyed || idempotent.has(effect)
   /** Calls that whoever receives them takes for one count once. */
   const effectsIn = (trial: Trial): number =>
-    new Set(callsIn(trial).map((call, i) => (call.keyed || idempotent.has(effect) ? call.args : i)))
-      .size
-  // What happens only after a crash has not happened twice.
-  const expected = Math.max(1, effectsIn(dryRun))
-  const repeated = trials.filter((trial) => effectsIn(trial) > expected)
-  const missing = trials.filter((trial) => effectsIn(trial) < effectsIn(dryRun))
+    new Set(callsIn(trial).map((call, i) => (isOne(call) ? call.args : i))).size
+  const before = effectsIn(dryRun)
+  /** What is called from here only after a crash was called from elsewhere already. */
+  const repeatsOthers = (trial: Trial): boolean =>
+    before === 0 && callsIn(trial).some((call) => !isOne(call) && sameIn(trial, call) > 1)
+  const repeated = trials.filter(
+    (trial) => effectsIn(trial) > Math.max(1, before) || repeatsOthers(trial),
+  )
+  const missing = trials.filter((trial) => effectsIn(trial) < before)
   const calledMore = trials.some((trial) => callsIn(trial).length > callsIn(dryRun).length)
   const verdict = (): EffectReport['verdict'] => {
     if (repeated.length > 0) return step === null ? 'runs again' : 'may run twice'
     if (missing.length > 0) return 'missing'
-    return calledMore && callsIn(dryRun).length > 0 ? 'same effect' : 'once'
+    return calledMore && before > 0 ? 'same effect' : 'once'
   }
   return {
     effect,
@@ -145,83 +140,12 @@ function judge(
   }
 }
 
+function sameIn({ calls }: Trial, { effect, args }: EffectCall): number {
+  return calls.filter((call) => call.effect === effect && call.args === args).length
+}
+
 function judgePlace(trial: Trial, dryRun: Trial, isSteady: boolean): PlaceReport {
-  const { crashAt, status, result } = trial
+  const { crashAt, status, output, error, result } = trial
   const agrees = status === dryRun.status && (!isSteady || result === dryRun.result)
-  return { place: crashAt ?? '', status, result, agrees }
-}
-
-function describeEffect(report: EffectReport): Message[] {
-  const { effect, call, crashes } = report
-  const [severity, advice] = judgements[report.verdict] ?? []
-  if (severity === undefined || advice === undefined) return []
-  const often = `${call} ran ${count(report.timesWithCrash)} instead of ${count(report.times)}`
-  const what = report.verdict === 'missing' ? `${call} did not run` : often
-  const seen = `Seen after a crash ${listOf(crashes)}.`
-  const text = [`${what}, ${whereOf(report)}`, advice(effect), seen].join('\n  ')
-  return [{ severity, text }]
-}
-
-const judgements: Partial<
-  Record<EffectReport['verdict'], [Message['severity'], (effect: string) => string]>
-> = {
-  'runs again': [
-    'error',
-    () => 'Code between steps runs again after a crash: put the call into a step.',
-  ],
-  missing: ['error', () => 'Without a crash it does.'],
-  'may run twice': [
-    'warning',
-    (effect) =>
-      `A step runs again if its process dies before its result is stored: pass info.idempotencyKey to the call, or list '${effect}' under idempotent if repeating it does no harm.`,
-  ],
-}
-
-function describePlace(
-  { agrees, place, status, result }: PlaceReport,
-  dryRun: Trial,
-  effects: readonly EffectReport[],
-): Message[] {
-  if (agrees) return []
-  // A second charge has a second receipt.
-  const isKnown = effects.some(
-    ({ verdict, crashes }) => verdict === 'may run twice' && crashes.includes(place),
-  )
-  const text = `The run ended as ${status} ${result} instead of ${dryRun.status} ${dryRun.result}\n  Seen after a crash ${place}.`
-  return [{ severity: isKnown && status === dryRun.status ? 'warning' : 'error', text }]
-}
-
-function describeUnsteady(dryRun: Trial, control: Trial): Message {
-  const [one, other] = [dryRun, control].map(({ status, result }) => `${status} ${result}`)
-  const advice =
-    'Let reset give each run the same world, and keep time and chance out of the output.'
-  const text = `Outputs cannot be compared: two runs without a crash ended as ${one} and as ${other}\n  ${advice}`
-  return { severity: 'warning', text }
-}
-
-function describeKept(report: EffectReport): string {
-  const { call, timesWithCrash, verdict } = report
-  const often =
-    verdict === 'once'
-      ? 'ran no more often than without a crash'
-      : `ran ${count(timesWithCrash)}, as one effect`
-  return `${call} ${often}, ${whereOf(report)}`
-}
-
-const SHOWN_PLACES = 3
-
-function listOf(places: readonly CrashPlace[]): string {
-  const shown = places.slice(0, SHOWN_PLACES).join('; ')
-  const more = places.length - SHOWN_PLACES
-  return more > 0 ? `${shown}; and at ${more} more places` : shown
-}
-
-function whereOf({ step, source }: EffectReport): string {
-  const where = step === null ? 'outside of any step' : `in step "${step}"`
-  return source === null ? where : `${where}, at ${source}`
-}
-
-function count(times: number): string {
-  if (times <= 2) return ['never', 'once', 'twice'][times] ?? ''
-  return `${times} times`
+  return { place: crashAt ?? '', status, output, error, agrees }
 }

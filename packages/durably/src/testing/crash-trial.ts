@@ -1,7 +1,9 @@
+import { richCodec, type Codec } from '../core/codec.ts'
 import type { Scope } from '../core/env.ts'
+import { NotFoundError } from '../core/error.ts'
 import type { JobHandle } from '../core/handle.ts'
 import type { JobDefinition } from '../core/job.ts'
-import type { Codec } from '../core/codec.ts'
+import { toRun } from '../core/run.ts'
 import { isTerminal, type RunStatus } from '../core/transitions.ts'
 import { assemble } from '../durably.ts'
 import type { Store } from '../store/store.ts'
@@ -28,7 +30,9 @@ export interface Trial {
   /** Whether the run came to the place. */
   readonly crashed: boolean
   readonly status: RunStatus
-  /** Of the run, as JSON text: its output, or its error. The run's id in it is masked. */
+  readonly output: unknown
+  readonly error: string | null
+  /** Output and error as text, to compare: the run's id in it is masked. */
   readonly result: string
   readonly calls: readonly EffectCall[]
   /** Where the first process could have died, in the order in which it came there. */
@@ -80,16 +84,19 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
 }
 
 async function outcomeOf(
-  { store, calls }: State,
+  { store, codec = richCodec, calls }: State,
   id: string,
-): Promise<Pick<Trial, 'status' | 'result' | 'calls'>> {
+): Promise<Pick<Trial, 'status' | 'output' | 'error' | 'result' | 'calls'>> {
   const mask = (text: string): string => text.replaceAll(id, '<run id>')
-  const run = await store.run(id)
-  const error = run?.error ?? null
-  const result = error === null ? (run?.output?.text ?? '') : JSON.stringify(error.message)
+  const record = await store.run(id)
+  if (record === null) throw new NotFoundError(`Run ${id} was deleted while it was tested`)
+  const { status, output, error } = toRun(record, codec)
   return {
-    status: run?.status ?? 'pending',
-    result: mask(result),
+    status,
+    output,
+    error,
+    // Another codec may give another text each time.
+    result: mask(error ?? (await richCodec.encode(output))),
     calls: calls.map((call) => ({ ...call, args: mask(call.args) })),
   }
 }
@@ -104,8 +111,7 @@ function createProcess(trial: State, reach: (place: CrashPlace) => void): Proces
     store,
     time,
     onWrite(batch, side) {
-      const place = places.ofWrite(batch, side)
-      if (alive && place !== null) reach(place)
+      for (const place of places.ofWrite(batch, side)) if (alive) reach(place)
     },
   })
   const actAs = (step: StepExecution | null): Actor => ({

@@ -1,6 +1,7 @@
 import type { Scope } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { sourceLine } from './source-line.ts'
+import { valueText } from './value-text.ts'
 
 /** A call of an effect by a job. */
 export interface EffectCall {
@@ -68,17 +69,9 @@ function record(name: string, effect: Effect, scope: Scope<Actor>): Effect {
     // Its process is dead: what it still does is not done.
     if (!actor.isAlive()) return new Promise(() => {})
     const { step, idempotencyKey } = actor
-    const text = args.map(textOf).join(', ')
+    const text = args.map(valueText).join(', ')
     const keyed = idempotencyKey !== null && text.includes(JSON.stringify(idempotencyKey))
     actor.record({ effect: name, args: text, step, source: sourceLine(), keyed })
     return effect.apply(this, args)
-  }
-}
-
-function textOf(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value)
-  } catch {
-    return String(value)
   }
 }

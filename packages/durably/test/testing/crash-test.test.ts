@@ -63,6 +63,22 @@ describe('an effect outside of any step', () => {
     ])
   })
 
+  test('that is repeated from another line is found, one that only follows a crash is none', async () => {
+    const careful = job(async (step, { orderId }) => {
+      await step.run('charge', (_signal, info) => api.charge(orderId, info.idempotencyKey))
+      await step.run('check', () => api.charge(orderId))
+      if (step.attempt > 1) await api.charge(orderId)
+      if (step.attempt > 1) await api.sendMail('an operator')
+    })
+    const { effects } = await crashTest(careful, order, { effects: api })
+    expect(effects.map(({ verdict }) => verdict)).toEqual([
+      'same effect',
+      'may run twice',
+      'runs again',
+      'once',
+    ])
+  })
+
   test('that runs at the very end is found too', async () => {
     const report = await crashTest(
       job(async () => api.charge('o-1')),
@@ -82,7 +98,9 @@ describe('an effect outside of any step', () => {
     })
     const report = await crashTest(lazy, order, { effects: api })
     expect(report).toMatchObject({ ok: false, effects: [{ verdict: 'missing' }] })
-    expect(report.errors).toEqual([expect.stringContaining('charge("o-1") did not run')])
+    expect(report.errors).toEqual([
+      expect.stringContaining('charge("o-1") ran less often than once'),
+    ])
   })
 })
 
@@ -187,6 +205,37 @@ describe('the outcome', () => {
     const hang = job((step) => step.run('hang', () => new Promise(() => {})))
     await expect(crashTest(hang, order)).rejects.toThrow(ConflictError)
   })
+})
+
+test('a loop is told of in one sentence, and crashed in at each turn', async () => {
+  const loop = job(async (step) => {
+    for (let i = 0; i < 5; i++) await step.run(`charge ${i}`, () => api.charge(`o-${i}`))
+  })
+  const report = await crashTest(loop, order, { effects: api })
+  expect(report.effects).toHaveLength(5)
+  expect(report.warnings).toEqual([expect.stringContaining('4 more like it from there')])
+  expect(report.places).toHaveLength(24)
+})
+
+test('what shares a write by chance is found again', async () => {
+  const race = job(async (step) => {
+    await Promise.race([
+      step.run('slow', () => new Promise((resolve) => void setTimeout(resolve, 5))),
+      step.run('fast', () => {}),
+    ])
+    await step.run('next', () => {})
+  })
+  const report = await crashTest(race, order)
+  expect(report).toMatchObject({ ok: true, outputsAgree: true })
+  const names = report.places.map(({ place }) => place)
+  expect(names).toContain('before storing the result of step "fast"')
+})
+
+test('a job that takes another way each time is said to be tested in part', async () => {
+  let runs = 0
+  const wandering = job((step) => step.run(`step ${Math.floor(runs++ / 2)}`, () => {}))
+  const { warnings } = await crashTest(wandering, order)
+  expect(warnings).toContainEqual(expect.stringContaining('Untested crash places'))
 })
 
 describe('effects', () => {
