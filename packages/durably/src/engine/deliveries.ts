@@ -20,7 +20,9 @@ export interface Deliveries {
  * How many reactions, one of the other, an outcome may have before code that asks for the very next one gets it.
  * A turn of the event loop would wait for all of them, at twice the price of a replay.
  */
-const REACTIONS = 12
+const REACTIONS = 6
+
+const nothing = Promise.resolve()
 
 interface State {
   readonly env: Env
@@ -73,7 +75,7 @@ function serve(line: State): void {
 }
 
 function afterReactions(line: State, left: number): void {
-  if (left > 0) queueMicrotask(() => afterReactions(line, left - 1))
+  if (left > 0) void nothing.then(() => afterReactions(line, left - 1))
   // Others were asked for meanwhile, out of their turn: whose turn it is may come within this one.
   else if (line.asked.size > 0 && !line.asked.has(line.next)) line.env.turn(() => serve(line))
   else serve(line)
