@@ -1,4 +1,6 @@
-const FRAME = /((?:file:\/\/|[A-Za-z]:[\\/]|\/)[^()]*?:\d+):\d+\)?$/
+// Not what the platform itself is made of, such as node:internal/….
+const FRAME = /[\s(@]((?:file:\/\/|[A-Za-z]:[\\/]|\/)[^()]*?:\d+):\d+\)?$/
+const FILE = 'file://'
 
 /** `file:line` of who called into this folder's code; null where the platform does not tell. */
 export function sourceLine(): string | null {
@@ -7,8 +9,8 @@ export function sourceLine(): string | null {
 }
 
 function placeOf(frame: string): string | null {
-  const place = FRAME.exec(frame.trimEnd())?.[1]
-  return place === undefined ? null : decodeURI(place.replace(/^file:\/\//, ''))
+  const place = FRAME.exec(` ${frame.trimEnd()}`)?.[1] ?? null
+  return place?.startsWith(FILE) ? decodeURI(place.slice(FILE.length)) : place
 }
 
 const sources = decodeURI(new URL('..', import.meta.url).pathname)

@@ -134,6 +134,12 @@ describe('an effect in a step', () => {
     expect(report.effects).toMatchObject([{ timesWithCrash: 2, verdict: 'same effect' }])
   })
 
+  test('that is the function of the step has no line of its own', async () => {
+    const direct = job((step) => step.run('charge', api.charge as () => Promise<void>))
+    const { effects } = await crashTest(direct, order, { effects: api })
+    expect(effects).toMatchObject([{ effect: 'charge', step: 'charge', source: null }])
+  })
+
   test('that is declared idempotent is one effect, with the same arguments', async () => {
     const options = { effects: api, idempotent: ['charge'] as const }
     expect(await crashTest(charge, order, options)).toMatchObject({ ok: true, warnings: [] })
