@@ -17,8 +17,8 @@ export interface Deliveries {
 }
 
 /**
- * How many reactions, one of the other, an outcome may have before code that asks for the very next one gets it.
- * A turn of the event loop would wait for all of them, at twice the price of a replay.
+ * On replay, how many reactions, each to the one before, an outcome may have before code that asks for the very
+ * next one gets it. A turn of the event loop would wait for all of them, at twice the price of a long replay.
  */
 const REACTIONS = 6
 
@@ -28,6 +28,8 @@ interface State {
   readonly env: Env
   readonly asked: Map<number, () => void>
   laidOut: number
+  /** Positions before this one were recorded by an earlier execution. */
+  recorded: number
   /** The position after the last one that was handed out. */
   next: number
   /** No position before this one is asked for. */
@@ -40,12 +42,16 @@ export function createDeliveries(env: Env): Deliveries {
     env,
     asked: new Map(),
     laidOut: 0,
+    recorded: 0,
     next: 0,
     first: 0,
     isServing: false,
   }
   return {
-    expect: () => line.laidOut++,
+    expect() {
+      line.recorded = line.laidOut + 1
+      return line.laidOut++
+    },
     ask: (position, deliver) => ask(line, position, deliver),
     push: (deliver) => ask(line, line.laidOut++, deliver),
   }
@@ -69,14 +75,21 @@ function serve(line: State): void {
   const deliver = asked.get(line.first)
   asked.delete(line.first)
   line.next = Math.max(line.next, line.first + 1)
+  // Before what follows from it, and after all that was asked for along with it.
+  void nothing.then(() => serveNext(line))
   deliver?.()
-  if (asked.size > 0) line.env.turn(() => serve(line))
+}
+
+function serveNext(line: State): void {
+  if (line.asked.size > 0) line.env.turn(() => serve(line))
   else afterReactions(line, REACTIONS)
 }
 
+/** Who asks first for the very next outcome, as a reaction to the last one, has gone on in step with it. */
 function afterReactions(line: State, left: number): void {
+  const { asked, next, recorded } = line
+  const isNextAsked = asked.has(next) && next < recorded
   if (left > 0) void nothing.then(() => afterReactions(line, left - 1))
-  // Others were asked for meanwhile, out of their turn: whose turn it is may come within this one.
-  else if (line.asked.size > 0 && !line.asked.has(line.next)) line.env.turn(() => serve(line))
-  else serve(line)
+  else if (asked.size === 0 || isNextAsked) serve(line)
+  else line.env.turn(() => serve(line))
 }

@@ -87,13 +87,13 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('a caught failure is executed again on replay', {
     file: 'engine/history.ts',
-    find: "  if (kind !== 'step:fail') return null\n",
-    replace: '  if (kind !== null) return null\n',
+    find: "case 'step:fail': {",
+    replace: "case 'step:fail': {\n      if (name !== null) return null",
   }),
   mutant('outcomes are delivered in the order of the calls', {
     file: 'engine/deliveries.ts',
-    find: 'if (asked.position <= next && ahead.length === 0) return deliver(asked)',
-    replace: 'if (asked.position >= 0) return deliver(asked)',
+    find: '  line.asked.set(position, deliver)\n',
+    replace: '  if (position >= 0) return deliver()\n  line.asked.set(position, deliver)\n',
   }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
