@@ -1,49 +1,80 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import type { KillPoint } from './kill-points.ts'
 import type { Place } from './places.ts'
 
 /** Worker processes on one database. */
 export interface Crew {
   /** Kills a worker with SIGKILL and starts another in its place. */
   killOne(random: () => number): Promise<void>
+  /** Workers that ended themselves; each had another started in its place. */
+  kills(): number
   /** What workers said went wrong. */
   readonly errors: string[]
   dismiss(): Promise<void>
 }
 
-export async function startCrew(size: number, place: Place, effectsFile: string): Promise<Crew> {
+/** `nextPoint` tells each worker where to end itself; without it they live until they are killed. */
+export async function startCrew(
+  size: number,
+  place: Place,
+  effectsFile: string,
+  nextPoint: () => KillPoint | null = () => null,
+): Promise<Crew> {
   const errors: string[] = []
-  const workers = await Promise.all(
-    Array.from({ length: size }, () => startWorker(place, effectsFile, errors)),
-  )
+  let kills = 0
+  let isDismissed = false
+  const start = async (at: number): Promise<void> => {
+    const point = nextPoint()
+    const worker = startWorker(place, effectsFile, errors, point)
+    workers[at] = worker
+    if (point !== null) {
+      worker.once('exit', () => {
+        if (isDismissed) return
+        kills++
+        void start(at)
+      })
+    }
+    await ready(worker)
+  }
+  const workers: ChildProcess[] = []
+  await Promise.all(Array.from({ length: size }, (_, at) => start(at)))
   return {
     errors,
+    kills: () => kills,
     async killOne(random) {
       const at = Math.floor(random() * workers.length)
       await kill(workers[at])
-      workers[at] = await startWorker(place, effectsFile, errors)
+      await start(at)
     },
     async dismiss() {
+      isDismissed = true
       await Promise.all(workers.map(kill))
     },
   }
 }
 
-async function startWorker(
+function startWorker(
   { driver, at }: Place,
   effectsFile: string,
   errors: string[],
-): Promise<ChildProcess> {
-  const worker = fork(new URL('worker-process.ts', import.meta.url), [driver, at, effectsFile])
+  point: KillPoint | null,
+): ChildProcess {
+  const script = new URL('worker-process.ts', import.meta.url)
+  const worker = fork(script, [driver, at, effectsFile, JSON.stringify(point)])
   worker.on('message', (message) => {
     if (message !== 'ready') errors.push(JSON.stringify(message))
   })
-  await once(worker, 'message')
   return worker
 }
 
+/** Resolves once it works, or ended before it did. */
+async function ready(worker: ChildProcess): Promise<void> {
+  await Promise.race([once(worker, 'message'), once(worker, 'exit')])
+}
+
 async function kill(worker: ChildProcess | undefined): Promise<void> {
-  if (worker === undefined || worker.exitCode !== null) return
+  if (worker === undefined || worker.exitCode !== null || worker.signalCode !== null) return
   const exit = once(worker, 'exit')
   worker.kill('SIGKILL')
   await exit

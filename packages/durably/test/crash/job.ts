@@ -6,7 +6,7 @@ import { record } from './effects.ts'
 export const STEPS = 6
 
 /** A job whose every effect is recorded outside the database: steps in a row, the last two side by side. */
-export function createRecordedJob(effectsFile: string) {
+export function createRecordedJob(effectsFile: string, onExecute = (): void => {}) {
   const worker = String(process.pid)
   return defineJob({
     name: 'recorded',
@@ -16,6 +16,7 @@ export function createRecordedJob(effectsFile: string) {
       const recorded = async (name: string): Promise<void> => {
         await step.run(name, async () => {
           record(effectsFile, { kind: 'execute', run, step: name, worker })
+          onExecute()
           await sleep(Math.random() * 4)
           return name
         })

@@ -8,6 +8,8 @@ import BetterSqlite from 'better-sqlite3'
 import { type Dialect, PostgresDialect, SqliteDialect } from 'kysely'
 import pg from 'pg'
 import { sqliteDialect } from '../../src/sqlite.ts'
+import type { Tap } from './kill-points.ts'
+import { tapLibsql, tapPool, tapSqlite } from './tapped.ts'
 
 /** A driver by the name that a child process can be told. */
 export type Driver = 'better-sqlite3' | 'drop-in' | 'libsql' | 'libsql-bundled' | 'postgres'
@@ -37,24 +39,27 @@ async function createSchema(): Promise<Place> {
   return { driver: 'postgres', at: schema, remove: () => query(`drop schema ${schema} cascade`) }
 }
 
+const nothing: Tap = { before: () => {}, after: () => {} }
+
 /** The dialect as a process of its own makes it. */
-export function dialectAt({ driver, at }: Pick<Place, 'driver' | 'at'>): Dialect {
+export function dialectAt({ driver, at }: Pick<Place, 'driver' | 'at'>, tap = nothing): Dialect {
   switch (driver) {
     case 'better-sqlite3':
-      return new SqliteDialect({ database: new BetterSqlite(at) })
+      return new SqliteDialect({ database: tapSqlite(new BetterSqlite(at), tap) })
     case 'drop-in':
       return sqliteDialect({ database: new BetterSqlite(at) })
     case 'libsql':
       return new LibsqlDialect({
-        client: createClient({ url: `file:${at}` }),
+        client: tapLibsql(createClient({ url: `file:${at}` }), tap),
       } as unknown as LibsqlDialectConfig)
     case 'libsql-bundled':
       return new LibsqlDialect({ url: `file:${at}` })
     case 'postgres': {
       const options = `-c search_path=${at}`
-      return new PostgresDialect({
-        pool: new pg.Pool({ connectionString: postgresUrl(), options, max: 4 }),
-      })
+      const pool = new pg.Pool({ connectionString: postgresUrl(), options, max: 4 })
+      // A server that stops ends its idle connections.
+      pool.on('error', () => {})
+      return new PostgresDialect({ pool: tapPool(pool, tap) })
     }
   }
 }
