@@ -24,6 +24,8 @@ import pg from 'pg'
 export interface PostgresServer {
   /** Connects as a superuser; every test file makes its own database. */
   url: string
+  /** Ends it without letting anyone finish, as a crash would, and starts it again at the same address. */
+  restart(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -138,32 +140,56 @@ async function launch(
 ): Promise<PostgresServer> {
   for (let tried = 1; ; tried++) {
     const port = await freePort()
-    const settings = {
-      listen_addresses: '127.0.0.1',
-      unix_socket_directories: '',
-      max_connections: MAX_CONNECTIONS,
-    }
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    const log = openSync(join(folder, LOG_FILE), 'w')
-    const child = spawn(postgres, ['-D', data, '-p', String(port), ...flags], {
-      ...identity,
-      cwd: folder,
-      stdio: ['ignore', log, log],
-    })
-    closeSync(log)
-    // A script that forgets to stop it must still be able to end.
-    child.unref()
+    const start = () => run(postgres, folder, data, identity, port)
+    const child = start()
     const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+    const log = join(folder, LOG_FILE)
     try {
-      await answers(url, child, join(folder, LOG_FILE))
+      await answers(url, child, log)
     } catch (error) {
       await end(child)
       // Somebody may have taken the port between our look and PostgreSQL's.
       if (tried < START_ATTEMPTS) continue
       throw error
     }
-    return { url, stop: stopper(child, folder) }
+    let server = stoppable(child, folder)
+    return {
+      url,
+      stop: () => server.stop(),
+      async restart() {
+        await end(server.child, 'SIGQUIT')
+        server.forget()
+        const next = start()
+        server = stoppable(next, folder)
+        await answers(url, next, log)
+      },
+    }
   }
+}
+
+function run(
+  postgres: string,
+  folder: string,
+  data: string,
+  identity: Identity,
+  port: number,
+): ChildProcess {
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: MAX_CONNECTIONS,
+  }
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const log = openSync(join(folder, LOG_FILE), 'w')
+  const child = spawn(postgres, ['-D', data, '-p', String(port), ...flags], {
+    ...identity,
+    cwd: folder,
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  // A script that forgets to stop it must still be able to end.
+  child.unref()
+  return child
 }
 
 function freePort(): Promise<number> {
@@ -198,22 +224,27 @@ async function answers(url: string, child: ChildProcess, log: string): Promise<v
   throw new Error(`no answer within ${START_DEADLINE_MS} ms`)
 }
 
-function stopper(child: ChildProcess, folder: string): () => Promise<void> {
+function stoppable(child: ChildProcess, folder: string) {
   // The last resort, when the process ends without stop().
   const abandon = (): void => discard(folder, child.pid)
   process.once('exit', abandon)
-  return async () => {
-    process.off('exit', abandon)
-    await end(child)
-    discard(folder, undefined)
+  const forget = (): void => void process.off('exit', abandon)
+  return {
+    child,
+    forget,
+    async stop() {
+      forget()
+      await end(child)
+      discard(folder, undefined)
+    },
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
   if (child.pid === undefined || hasEnded(child)) return
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   child.ref()
-  child.kill('SIGINT')
+  child.kill(signal)
   const killer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS)
   await ended
   clearTimeout(killer)
