@@ -110,13 +110,18 @@ function nameOf({ seq, kind, name, runId }: Entry): string {
   return `entry ${seq} (${what}) of the journal of run ${runId}`
 }
 
+/** Called for each entry of a replay: it makes nothing that is thrown away. */
 function requireShape({ kind, name, at }: Entry, data: unknown): void {
-  if (Number.isNaN(new Date(at).getTime())) throw new TypeError('It has no time')
-  if (kind.startsWith('step:') && name === null) throw new TypeError('It names no step')
+  if (!(Math.abs(at) <= MAX_TIME)) throw new TypeError('It has no time')
+  if (name === null && kind.startsWith('step:')) throw new TypeError('It names no step')
   const parts = (data ?? {}) as Readonly<Record<string, unknown>>
-  const wrong = shapes[kind].find((part) => !isPart[part](parts[part]))
-  if (wrong !== undefined) throw new TypeError(`It has no ${wrong}`)
+  for (const part of shapes[kind]) {
+    if (!isPart[part](parts[part])) throw new TypeError(`It has no ${part}`)
+  }
 }
+
+// What a Date can hold.
+const MAX_TIME = 8.64e15
 
 type Part = 'index' | 'duration' | 'attempt' | 'error' | 'reason' | 'level' | 'message'
 
