@@ -12,10 +12,11 @@ const MUTANT_SEEDS = 2000
 /** Simulates `count` seeds from `first` on, on all cores. */
 export async function simulateSeeds(first: number, count: number): Promise<Report> {
   const processes = Math.min(availableParallelism(), count)
+  const share = Math.ceil(count / processes)
   const reports = await Promise.all(
     Array.from({ length: processes }, (_, i) => {
-      const share = Math.ceil((count - i) / processes)
-      return inProcess({ first: first + i, count: share, step: processes }, null)
+      const from = i * share
+      return inProcess({ first: first + from, count: Math.min(share, count - from) }, null)
     }),
   )
   const hits = new Map<string, number>()
@@ -28,7 +29,7 @@ export async function simulateSeeds(first: number, count: number): Promise<Repor
 
 /** The seed that notices what the mutant breaks; null when none does. */
 export async function hunt({ name }: Mutant, first: number): Promise<number | null> {
-  const { failedSeed } = await inProcess({ first, count: MUTANT_SEEDS, step: 1 }, name)
+  const { failedSeed } = await inProcess({ first, count: MUTANT_SEEDS }, name)
   return failedSeed
 }
 
