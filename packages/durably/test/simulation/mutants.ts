@@ -80,11 +80,15 @@ export const mutants: readonly Mutant[] = [
     find: '    lastSeq: entry.seq,',
     replace: '    lastSeq: entry.seq - (run.attempt > 1 ? 1 : 0),',
   }),
-  mutant('a wake-up is lost and there is no poll', {
-    file: 'engine/session.ts',
-    find: ': pollMs\n',
-    replace: ': 1e9\n',
-  }),
+  mutant(
+    'a wake-up is lost and there is no poll',
+    { file: 'engine/session.ts', find: ': pollMs\n', replace: ': 1e9\n' },
+    {
+      file: 'engine/notifier.ts',
+      find: 'await wakeups.notify(JSON.stringify({ from: id, runs } satisfies Message))',
+      replace: 'await Promise.resolve(runs)',
+    },
+  ),
   mutant('a caught failure is executed again on replay', {
     file: 'engine/history.ts',
     find: "case 'step:fail': {",

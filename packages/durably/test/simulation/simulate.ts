@@ -188,11 +188,13 @@ async function endInPeace(world: World, plan: Plan, broken: () => boolean): Prom
   const done = (): boolean =>
     broken() || [...ledger.accounts.values()].every((run) => run.deleted || isTerminal(run.status))
   const end = timeline.now() + PEACE_MS
-  do {
+  // Where nothing is left to happen, time stands still: the passes are bounded too.
+  for (let passes = PEACE_MS / AFTERMATH_MS; passes > 0; passes--) {
     await timeline.run(done, end)
     // What frozen processes and late answers still bring about.
     await timeline.run(broken, timeline.now() + AFTERMATH_MS)
-  } while (!done() && timeline.now() < end)
+    if (done()) return
+  }
 }
 
 /** Runs that were promised and are gone, or that nobody brings to an end; journals with gaps. */
