@@ -86,6 +86,30 @@ export function dataOf<K extends EntryKind>(entry: Entry, _kind: K): EntryDataBy
   }
 }
 
+/** The same of many, of any kind: taken apart together, which costs less. */
+export function allDataOf(entries: readonly Entry[]): readonly unknown[] {
+  const all = parseTogether(entries)
+  if (all === null) return entries.map((entry) => dataOf(entry, entry.kind))
+  for (const [i, entry] of entries.entries()) {
+    try {
+      requireShape(entry, all[i])
+    } catch (cause) {
+      throw unreadable(nameOf(entry), cause)
+    }
+  }
+  return all
+}
+
+/** Null when one of them is not JSON, or not one value: then each has to be looked at. */
+function parseTogether(entries: readonly Entry[]): readonly unknown[] | null {
+  try {
+    const all: unknown = JSON.parse(`[${entries.map(({ data }) => data).join()}]`)
+    return Array.isArray(all) && all.length === entries.length ? all : null
+  } catch {
+    return null
+  }
+}
+
 /** A value of the app that the entry holds. Throws an error that names the entry when it cannot be read. */
 export function valueIn(
   entry: Entry,

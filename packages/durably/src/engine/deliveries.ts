@@ -24,9 +24,13 @@ const REACTIONS = 6
 
 const nothing = Promise.resolve()
 
+type Deliver = () => void
+
 interface State {
   readonly env: Env
-  readonly asked: Map<number, () => void>
+  /** By position: those who asked, once they did. */
+  readonly asked: (Deliver | undefined)[]
+  waiting: number
   laidOut: number
   /** Positions before this one were recorded by an earlier execution. */
   recorded: number
@@ -35,17 +39,23 @@ interface State {
   /** No position before this one is asked for. */
   first: number
   isServing: boolean
+  reactionsLeft: number
+  /** Bound once: each outcome has a few of these calls. */
+  readonly react: () => void
 }
 
 export function createDeliveries(env: Env): Deliveries {
   const line: State = {
     env,
-    asked: new Map(),
+    asked: [],
+    waiting: 0,
     laidOut: 0,
     recorded: 0,
     next: 0,
     first: 0,
     isServing: false,
+    reactionsLeft: 0,
+    react: () => afterReaction(line),
   }
   return {
     expect() {
@@ -58,8 +68,9 @@ export function createDeliveries(env: Env): Deliveries {
 }
 
 /** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
-function ask(line: State, position: number, deliver: () => void): void {
-  line.asked.set(position, deliver)
+function ask(line: State, position: number, deliver: Deliver): void {
+  line.asked[position] = deliver
+  line.waiting++
   line.first = Math.min(line.first, position)
   if (line.isServing) return
   line.isServing = true
@@ -69,27 +80,29 @@ function ask(line: State, position: number, deliver: () => void): void {
 
 function serve(line: State): void {
   const { asked } = line
-  line.isServing = asked.size > 0
+  line.isServing = line.waiting > 0
   if (!line.isServing) return
-  while (!asked.has(line.first)) line.first++
-  const deliver = asked.get(line.first)
-  asked.delete(line.first)
+  while (asked[line.first] === undefined) line.first++
+  const deliver = asked[line.first]
+  asked[line.first] = undefined
+  line.waiting--
   line.next = Math.max(line.next, line.first + 1)
+  line.reactionsLeft = REACTIONS
   // Before what follows from it, and after all that was asked for along with it.
-  void nothing.then(() => serveNext(line))
+  void nothing.then(line.react)
   deliver?.()
 }
 
-function serveNext(line: State): void {
-  if (line.asked.size > 0) line.env.turn(() => serve(line))
-  else afterReactions(line, REACTIONS)
-}
-
-/** Who asks first for the very next outcome, as a reaction to the last one, has gone on in step with it. */
-function afterReactions(line: State, left: number): void {
-  const { asked, next, recorded } = line
-  const isNextAsked = asked.has(next) && next < recorded
-  if (left > 0) void nothing.then(() => afterReactions(line, left - 1))
-  else if (asked.size === 0 || isNextAsked) serve(line)
+/**
+ * Who asks first for the very next outcome, as a reaction to the last one, has gone on in step with it. When nothing
+ * recorded is left, what comes later is committed later, in another turn.
+ */
+function afterReaction(line: State): void {
+  const { asked, next, recorded, waiting } = line
+  const isFirst = line.reactionsLeft === REACTIONS
+  if (isFirst && waiting > 0) return line.env.turn(() => serve(line))
+  if (next >= recorded) return serve(line)
+  if (line.reactionsLeft-- > 0) return void nothing.then(line.react)
+  if (waiting === 0 || asked[next] !== undefined) serve(line)
   else line.env.turn(() => serve(line))
 }

@@ -9,6 +9,7 @@ import type { Wakeups } from '../core/wakeups.ts'
 import type { Enqueued, Fact, NewRun, Store } from '../store/store.ts'
 import { createElsewhere, type Elsewhere } from './elsewhere.ts'
 import { createJanitor, type Janitor } from './janitor.ts'
+import type { OnTick } from './steps.ts'
 import { createWorker, type Worker } from './worker.ts'
 import { createWriter } from './writer.ts'
 
@@ -16,6 +17,7 @@ import { createWriter } from './writer.ts'
 interface Audience {
   fact(entry: Entry, run: EventRun): void
   event(event: DurablyEvent): void
+  tick: OnTick
   changedElsewhere(runId: string | null): void
 }
 
@@ -78,7 +80,7 @@ export function createEngine(parts: EngineParts): Engine {
     env,
     jobs,
     scope: env.scope(),
-    onTick: audience.event,
+    onTick: audience.tick,
     onFacts: announce,
     onError: report,
   })

@@ -1,7 +1,6 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { pause, type Env, type Scope } from '../core/env.ts'
 import { CancelledError, describeError, LeaseLostError } from '../core/error.ts'
-import type { DurablyEvent } from '../core/event.ts'
 import { parseWith, type JobDefinition } from '../core/job.ts'
 import { entryData, type EntryDataByKind } from '../core/journal.ts'
 import { decodePayload, type RunRecord } from '../core/run.ts'
@@ -11,7 +10,7 @@ import { createBackoff } from './backoff.ts'
 import { createDeliveries } from './deliveries.ts'
 import { createHistoryReader, type HistoryReader } from './history.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
-import { createSteps, type Steps, type StepScope } from './steps.ts'
+import { createSteps, type OnTick, type Steps, type StepScope } from './steps.ts'
 import type { Writer } from './writer.ts'
 
 /** One execution of a run, from its claim until it ended or the run is another's. */
@@ -35,7 +34,7 @@ export interface ExecutionOptions {
   readonly codec: Codec
   readonly scope: Scope<StepScope> | null
   readonly maxCrashes: number
-  readonly onTick: (tick: DurablyEvent) => void
+  readonly onTick: OnTick
   /** The job's function is done, and the last write about to leave: the slot is free. */
   readonly onFinishing: (execution: Execution) => void
   readonly onError: (error: unknown, context: string, run?: RunRecord) => void

@@ -1,5 +1,5 @@
 import type { ErrorDetail } from '../core/error.ts'
-import { dataOf, requireKind, type Entry, type EntryDataByKind } from '../core/journal.ts'
+import { allDataOf, requireKind, type Entry, type EntryDataByKind } from '../core/journal.ts'
 import type { Deliveries } from './deliveries.ts'
 
 /** The outcome of a step as the journal has it. */
@@ -48,11 +48,14 @@ export function createHistoryReader(): HistoryReader {
   let recorded: Recorded[] = []
   return {
     add(entries) {
+      const data = allDataOf(entries.filter(isOutcome))
+      let next = 0
       for (const entry of entries) {
+        requireKind(entry)
         // A retry of the run forgets failures, and keeps what was completed.
         if (entry.kind === 'run:retry') recorded = recorded.filter(({ outcome }) => outcome.ok)
-        const read = readOutcome(entry)
-        if (read === null) continue
+        if (!isOutcome(entry)) continue
+        const read = toRecorded(entry, data[next++])
         const named = names.get(read.name) ?? nameNew(names, read.name, read.index)
         if (!read.outcome.ok) named.failures++
         recorded.push(read)
@@ -111,20 +114,20 @@ function nameNew(names: Map<string, Named>, name: string, index: number): Named 
   return named
 }
 
-function readOutcome(entry: Entry): Recorded | null {
-  const { name, kind } = entry
-  const place = { name: name ?? '', position: 0, next: null }
-  switch (kind) {
-    case 'step:complete': {
-      const data = dataOf(entry, kind)
-      return { ...place, index: data.index, outcome: { ok: true, data } }
-    }
-    case 'step:fail': {
-      const { index, error } = dataOf(entry, kind)
-      return { ...place, index, outcome: { ok: false, error } }
-    }
-    default:
-      requireKind(entry)
-      return null
-  }
+function isOutcome({ kind }: Entry): boolean {
+  return kind === 'step:complete' || kind === 'step:fail'
+}
+
+function toRecorded({ name, kind }: Entry, data: unknown): Recorded {
+  const place = name ?? ''
+  if (kind === 'step:complete') return completed(place, data as EntryDataByKind[typeof kind])
+  return failed(place, data as EntryDataByKind['step:fail'])
+}
+
+function completed(name: string, data: EntryDataByKind['step:complete']): Recorded {
+  return { name, index: data.index, outcome: { ok: true, data }, position: 0, next: null }
+}
+
+function failed(name: string, { index, error }: EntryDataByKind['step:fail']): Recorded {
+  return { name, index, outcome: { ok: false, error }, position: 0, next: null }
 }

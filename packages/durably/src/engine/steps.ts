@@ -8,7 +8,7 @@ import {
   ValidationError,
   type ErrorDetail,
 } from '../core/error.ts'
-import type { DurablyEvent } from '../core/event.ts'
+import type { DurablyEvent, EventType } from '../core/event.ts'
 import { requireText, type StepContext, type StepInfo } from '../core/job.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
@@ -24,6 +24,9 @@ export interface StepScope {
   readonly name: string
 }
 
+/** Says what stands in no journal; `make` is called if someone listens. */
+export type OnTick = (type: EventType, runId: string, make: () => DurablyEvent) => void
+
 export interface StepsOptions {
   readonly run: RunRecord
   readonly history: History
@@ -35,7 +38,7 @@ export interface StepsOptions {
   readonly scope: Scope<StepScope> | null
   /** Steps are noted in the run before they execute: should the worker die once more, the run names its step. */
   readonly noteSteps: boolean
-  readonly onTick: (tick: DurablyEvent) => void
+  readonly onTick: OnTick
 }
 
 /** The steps of one execution of a run. */
@@ -101,7 +104,8 @@ export function createSteps(options: StepsOptions): Steps {
       progress(current, total, message) {
         const progress = readProgress(current, total, message)
         outbox.progress(progress)
-        steps.onTick({ type: 'run:progress', ...tickFields(steps), progress })
+        const type = 'run:progress'
+        steps.onTick(type, run.id, () => ({ type, ...tickFields(steps), progress }))
       },
     },
     cancel: (error) => cancel(steps, error),
@@ -175,7 +179,9 @@ async function perform(steps: State, call: Call, index: number): Promise<void> {
   const { name } = call
   if (steps.noteSteps) await outbox.note(name)
   if (steps.suspended || steps.cancelled !== null) return
-  steps.onTick({ type: 'step:start', ...tickFields(steps), stepName: name, stepIndex: index })
+  const type = 'step:start'
+  const place = { stepName: name, stepIndex: index }
+  steps.onTick(type, steps.run.id, () => ({ type, ...tickFields(steps), ...place }))
   const startedAt = env.now()
   const failed = (thrown: unknown): void => {
     history.failed(name)

@@ -16,12 +16,17 @@ export interface WatcherOptions {
 
 // Reading the number costs some microseconds. Timers are not exact: 1 ms is what makes others' runs start within 3.
 const BUSY_MS = 1
+// Who commits all the time has no time for others' runs, and looking takes some of it away.
+const OCCUPIED_MS = 5
+const OCCUPIED_CHANGES = 4
 const IDLE_MS = 50
 const BUSY_FOR_MS = 2000
 
 export function createWatcher({ version, env, onChange }: WatcherOptions): Watcher {
   let holders = 0
   let touchedAt = Number.NEGATIVE_INFINITY
+  /** What happened here since the last look. */
+  let changes = 0
   let watching = false
   let nap: { readonly end: () => void } | null = null
 
@@ -38,7 +43,7 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
       // Released while it read: a nap now would keep the process up for nobody.
       if (holders === 0) break
       await new Promise<void>((resolve) => {
-        const cancel = env.after(isBusy() ? BUSY_MS : IDLE_MS, resolve)
+        const cancel = env.after(nextMs(), resolve)
         nap = {
           end() {
             cancel()
@@ -48,6 +53,13 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
       })
     }
     watching = false
+  }
+
+  function nextMs(): number {
+    if (!isBusy()) return IDLE_MS
+    const isOccupied = changes >= OCCUPIED_CHANGES
+    changes = 0
+    return isOccupied ? OCCUPIED_MS : BUSY_MS
   }
 
   function isBusy(): boolean {
@@ -70,6 +82,7 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
     },
     touch() {
       const wasIdle = !isBusy()
+      changes++
       touchedAt = env.now()
       if (wasIdle) nap?.end()
     },

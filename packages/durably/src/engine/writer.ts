@@ -152,19 +152,24 @@ async function send(q: Queue, sending: Sending): Promise<void> {
 
 /** What is true now, in the order in which it was written. */
 function factsOf(sending: Sending, commits: readonly Commit[], written: Written): Fact[] {
-  const committed = commits.flatMap((commit, i) => {
-    const run = sending.sources[i]?.what.run
-    return run === undefined || written.commits[i] !== 'committed' ? [] : factsOfCommit(commit, run)
+  const facts: Fact[] = []
+  sending.sources.forEach(({ what: { run } }, i) => {
+    const commit = commits[i]
+    if (commit !== undefined && written.commits[i] === 'committed') addFacts(facts, commit, run)
   })
-  const enqueued = written.runs.flatMap(({ run, entry }) =>
-    entry === null ? [] : [{ run, entry }],
-  )
-  return [...committed, ...enqueued, ...written.claimed]
+  for (const { run, entry } of written.runs) {
+    if (entry !== null) facts.push({ run, entry })
+  }
+  facts.push(...written.claimed)
+  return facts
 }
 
-function factsOfCommit({ lease, entries, transition }: Commit, record: RunRecord): Fact[] {
+function addFacts(facts: Fact[], { lease, entries, transition }: Commit, record: RunRecord): void {
   const run = transition?.name === 'complete' ? { ...record, output: transition.output } : record
-  return entries.map((entry) => ({ run, entry: { ...entry, ...lease } }))
+  const { runId, generation } = lease
+  for (const { seq, kind, name, at, data } of entries) {
+    facts.push({ run, entry: { runId, seq, generation, kind, name, at, data } })
+  }
 }
 
 /** Refused: each is sent alone. No answer: sent again later, by when it may have been done already. */

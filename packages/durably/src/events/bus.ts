@@ -28,6 +28,8 @@ export interface Bus {
   fact(entry: Entry, run: EventRun): void
   /** Announces what stands in no journal. */
   event(event: DurablyEvent): void
+  /** The same of a run that executes here, made only if someone listens. */
+  tick(type: EventType, runId: string, make: () => DurablyEvent): void
   /** Another process may have changed this run; null: any run. */
   changedElsewhere(runId: string | null): void
   watch(runId: string, watcher: Watcher): () => void
@@ -36,45 +38,28 @@ export interface Bus {
 type Handler = (event: never) => void | Promise<void>
 
 export function createBus(codec: Codec): Bus {
-  const handlers = new Map<EventType, Set<Handler>>()
-  const errorHandlers = new Set<(error: unknown) => void>()
+  const { on, onError, deliver, hears, failed } = createListeners()
   const watchers = new Map<string, Set<Watcher>>()
 
-  function failed(error: unknown): void {
-    for (const handler of errorHandlers) {
-      try {
-        handler(error)
-      } catch {
-        // Whoever is told of errors has nobody to tell of their own.
-      }
+  function watching(runId: string): readonly Watcher[] {
+    const all = watchers.get(runId)
+    return all === undefined ? nobody : [...all]
+  }
+
+  function event(happened: DurablyEvent): void {
+    deliver(happened)
+    if (happened.runId === null) return
+    for (const watcher of watching(happened.runId)) {
+      if (happened.type === 'run:delete') watcher.onChange(happened.type)
+      else watcher.onTick?.(happened)
     }
   }
 
-  function deliver(event: DurablyEvent): void {
-    for (const handler of handlers.get(event.type) ?? []) {
-      try {
-        Promise.resolve(handler(event as never)).catch(failed)
-      } catch (error) {
-        failed(error)
-      }
-    }
-  }
-
-  const watching = (runId: string): Watcher[] => [...(watchers.get(runId) ?? [])]
   return {
-    // Wrapped, so that the same function added twice counts twice, and each is taken back on its own.
-    on: (type, handler) => {
-      requireEventType(type)
-      requireHandler(handler)
-      const own: Handler = (event) => (handler as Handler)(event)
-      return addTo(setOf(handlers, type), own)
-    },
-    onError: (handler) => {
-      requireHandler(handler)
-      return addTo(errorHandlers, (error: unknown) => handler(error))
-    },
+    on,
+    onError,
     fact(entry, run) {
-      if ((handlers.get(entry.kind)?.size ?? 0) > 0) {
+      if (hears(entry.kind)) {
         try {
           deliver(toEvent(entry, run, codec))
         } catch (error) {
@@ -83,13 +68,10 @@ export function createBus(codec: Codec): Bus {
       }
       for (const watcher of watching(run.id)) watcher.onChange(entry.kind)
     },
-    event(event) {
-      deliver(event)
-      if (event.runId === null) return
-      for (const watcher of watching(event.runId)) {
-        if (event.type === 'run:delete') watcher.onChange(event.type)
-        else watcher.onTick?.(event)
-      }
+    event,
+    tick(type, runId, make) {
+      const isFollowed = watching(runId).some(({ onTick }) => onTick !== undefined)
+      if (isFollowed || hears(type)) event(make())
     },
     changedElsewhere(runId) {
       const runIds = runId === null ? [...watchers.keys()] : [runId]
@@ -104,6 +86,55 @@ export function createBus(codec: Codec): Bus {
     },
   }
 }
+
+interface Listeners extends Pick<Bus, 'on' | 'onError'> {
+  deliver(event: DurablyEvent): void
+  hears(type: EventType): boolean
+  failed(error: unknown): void
+}
+
+/** Who listens to a type of event, and who is told when that goes wrong. */
+function createListeners(): Listeners {
+  const handlers = new Map<EventType, Set<Handler>>()
+  const errorHandlers = new Set<(error: unknown) => void>()
+
+  function failed(error: unknown): void {
+    for (const handler of errorHandlers) {
+      try {
+        handler(error)
+      } catch {
+        // Whoever is told of errors has nobody to tell of their own.
+      }
+    }
+  }
+
+  return {
+    // Wrapped, so that the same function added twice counts twice, and each is taken back on its own.
+    on: (type, handler) => {
+      requireEventType(type)
+      requireHandler(handler)
+      const own: Handler = (event) => (handler as Handler)(event)
+      return addTo(setOf(handlers, type), own)
+    },
+    onError: (handler) => {
+      requireHandler(handler)
+      return addTo(errorHandlers, (error: unknown) => handler(error))
+    },
+    deliver(event) {
+      for (const handler of handlers.get(event.type) ?? []) {
+        try {
+          Promise.resolve(handler(event as never)).catch(failed)
+        } catch (error) {
+          failed(error)
+        }
+      }
+    },
+    hears: (type) => (handlers.get(type)?.size ?? 0) > 0,
+    failed,
+  }
+}
+
+const nobody: readonly Watcher[] = []
 
 function requireHandler(handler: unknown): void {
   if (typeof handler === 'function') return

@@ -32,6 +32,17 @@ test('a change is heard within 50 ms, and the next one within 2', async () => {
   letGo()
 })
 
+test('who commits all the time looks less often', async () => {
+  const { time, watcher, reads } = setUp()
+  const letGo = watcher.hold()
+  for (let ms = 0; ms < 100; ms++) {
+    for (let i = 0; i < 5; i++) watcher.touch()
+    await time.advance(1)
+  }
+  expect(reads()).toBeLessThan(30)
+  letGo()
+})
+
 test('it is quiet again two seconds after the last change', async () => {
   const { time, watcher, reads } = setUp()
   const letGo = watcher.hold()

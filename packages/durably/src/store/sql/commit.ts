@@ -3,13 +3,14 @@ import type { Answer, Commit, Transition } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Row, Session } from './database.ts'
 import { toBoolean } from './run-row.ts'
+import { createRowsStatement } from './rows-statement.ts'
 import type { Sql } from './sql.ts'
 
 /** Commits in one statement each, or all in one: an entry of a run goes in if and only if its lease holds. */
 export interface CommitSteps {
-  /** Whether the commits are entries alone, so that one statement writes them. */
-  isPlain(commits: readonly Commit[]): boolean
-  /** One statement; in a transaction or by itself. */
+  /** Whether the commits are entries alone, and so few that one statement writes them. */
+  isOneStatement(commits: readonly Commit[]): boolean
+  /** In a transaction, or one statement by itself. */
   append(session: Session, commits: readonly Commit[]): Promise<Answer[]>
   /** What else the commits change, after `append`. Tells whose transition it made. */
   change(session: Session, commits: readonly Commit[], now: number): Promise<ReadonlySet<string>>
@@ -22,10 +23,13 @@ export function createCommit(sql: Sql): CommitSteps {
   const settle = createSettle(sql)
 
   return {
-    isPlain: (commits) => commits.every(isPlain),
+    isOneStatement: (commits) => {
+      const entries = commits.reduce((sum, commit) => sum + commit.entries.length, 0)
+      return entries <= append.limit && commits.every(isPlain)
+    },
     append: async (session, commits) => {
       if (commits.length === 0) return []
-      const written = await append(session, commits)
+      const written = await append.all(session, commits)
       return written ? commits.map(() => 'committed') : settle(session, commits)
     },
     change: async (session, commits, now) => {
@@ -52,10 +56,10 @@ function createAppend(sql: Sql) {
     where r.id = $runId::text and r.generation = $generation::int8 and ${holds}
     ${sql.forShare}
     on conflict (run_id, seq) do nothing`)
-  const many = sql.write(`
-    ${insert}
-    select r.id, b.seq, r.generation, b.kind, b.name, b.at, b.data
-    from ${sql.rows('b', '$entries', {
+  const many = createRowsStatement(
+    sql,
+    'b',
+    {
       run_id: 'text',
       generation: 'int8',
       seq: 'int8',
@@ -63,26 +67,46 @@ function createAppend(sql: Sql) {
       name: 'text',
       at: 'int8',
       data: 'text',
-    })}
+    },
+    (rows) => `
+    ${insert}
+    select r.id, b.seq, r.generation, b.kind, b.name, b.at, b.data
+    from ${rows}
     join ${runs} r on r.id = b.run_id and r.generation = b.generation and ${holds}
     where true order by r.id, b.seq
     ${sql.forShare}
-    on conflict (run_id, seq) do nothing`)
+    on conflict (run_id, seq) do nothing`,
+  )
 
-  return async (session: Session, commits: readonly Commit[]): Promise<boolean> => {
-    const [first] = commits
-    if (first !== undefined && commits.length === 1 && first.entries.length === 1) {
-      return (await session.change(one, { ...first.lease, ...first.entries[0] })) === 1
-    }
-    const entries = commits.flatMap(({ lease, entries }) =>
-      entries.map((entry) => ({ run_id: lease.runId, generation: lease.generation, ...entry })),
+  async function appendMany(session: Session, commits: readonly Commit[]): Promise<boolean> {
+    const rows = commits.flatMap(({ lease: { runId, generation }, entries }) =>
+      entries.map(({ seq, kind, name, at, data }) => [
+        runId,
+        generation,
+        seq,
+        kind,
+        name,
+        at,
+        data,
+      ]),
     )
-    // Without entries there is no fence to pass: the runs are asked.
-    if (commits.some((commit) => commit.entries.length === 0)) {
-      if (entries.length > 0) await session.change(many, { entries: JSON.stringify(entries) })
-      return false
+    let written = 0
+    for (const [statement, params] of many.over(rows)) {
+      written += await session.change(statement, params)
     }
-    return (await session.change(many, { entries: JSON.stringify(entries) })) === entries.length
+    // Without entries there is no fence to pass: the runs are asked.
+    return written === rows.length && commits.every(({ entries }) => entries.length > 0)
+  }
+
+  return {
+    limit: many.limit,
+    all: async (session: Session, commits: readonly Commit[]): Promise<boolean> => {
+      const [first] = commits
+      if (first === undefined || commits.length > 1 || first.entries.length !== 1) {
+        return appendMany(session, commits)
+      }
+      return (await session.change(one, { ...first.lease, ...first.entries[0] })) === 1
+    },
   }
 }
 

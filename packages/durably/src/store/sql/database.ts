@@ -1,4 +1,11 @@
-import { CompiledQuery, SelectQueryNode, type Kysely } from 'kysely'
+import {
+  CompiledQuery,
+  RawNode,
+  SelectQueryNode,
+  type DatabaseConnection,
+  type Driver,
+  type QueryId,
+} from 'kysely'
 import { pause, type Env } from '../../core/env.ts'
 import { RejectedWriteError } from '../store.ts'
 import type { SqlDialect } from './sql-dialect.ts'
@@ -24,55 +31,89 @@ const ATTEMPT_PAUSE_MS = 10
 
 /** `clockOffset` is added to the database's clock where leases go by that. */
 export function createDatabase(
-  db: Kysely<unknown>,
+  driver: Driver,
   dialect: SqlDialect,
   env: Env,
   clockOffset: (now: number) => number,
 ): Database {
-  async function attempt<T>(work: () => Promise<T>): Promise<T> {
+  async function attempt<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts++) {
       try {
-        return await work()
+        return await connected(driver, work)
       } catch (error) {
         if (!dialect.isConflict(error) || attempts === MAX_ATTEMPTS) throw translate(error, dialect)
       }
       await pause(env, env.random() * ATTEMPT_PAUSE_MS * attempts)
     }
   }
-  const single = createSession(db)
   return {
-    rows: (statement, params) => attempt(() => single.rows(statement, params)),
-    change: (statement, params) => attempt(() => single.change(statement, params)),
+    rows: (statement, params) => attempt((connection) => rows(connection, statement, params)),
+    change: (statement, params) => attempt((connection) => change(connection, statement, params)),
     transaction: (work) =>
-      attempt(() => {
-        const { isolationLevel } = dialect.transaction
-        const builder = db.transaction()
-        const transaction = isolationLevel ? builder.setIsolationLevel(isolationLevel) : builder
-        return transaction.execute((trx) => work(createSession(trx)))
-      }),
+      attempt((connection) => transact(driver, connection, dialect.transaction, work)),
     leaseTime: (now) => ({ leaseNow: dialect.isShared() ? null : now, skew: clockOffset(now) }),
   }
 }
 
-function createSession(executor: Kysely<unknown>): Session {
-  return {
-    rows: async (statement, params) => {
-      const { rows } = await executor.executeQuery(query(statement, params))
-      return rows as Row[]
-    },
-    change: async (statement, params) => {
-      const { numAffectedRows } = await executor.executeQuery(query(statement, params))
-      return Number(numAffectedRows ?? 0)
-    },
+async function connected<T>(
+  driver: Driver,
+  work: (connection: DatabaseConnection) => Promise<T>,
+): Promise<T> {
+  const connection = await driver.acquireConnection()
+  try {
+    return await work(connection)
+  } finally {
+    await driver.releaseConnection(connection)
   }
 }
 
-// Drivers tell by the node whether a query needs the write lock.
+async function transact<T>(
+  driver: Driver,
+  connection: DatabaseConnection,
+  settings: SqlDialect['transaction'],
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  await driver.beginTransaction(connection, settings)
+  try {
+    const result = await work({
+      rows: (statement, params) => rows(connection, statement, params),
+      change: (statement, params) => change(connection, statement, params),
+    })
+    await driver.commitTransaction(connection)
+    return result
+  } catch (error) {
+    // Some errors end the transaction by themselves; the one that led here says more than this one would.
+    await driver.rollbackTransaction(connection).catch(() => {})
+    throw error
+  }
+}
+
+async function rows(
+  connection: DatabaseConnection,
+  statement: Statement,
+  params: Params,
+): Promise<readonly Row[]> {
+  const result = await connection.executeQuery<Row>(query(statement, params))
+  return result.rows
+}
+
+async function change(
+  connection: DatabaseConnection,
+  statement: Statement,
+  params: Params,
+): Promise<number> {
+  const { numAffectedRows } = await connection.executeQuery(query(statement, params))
+  return Number(numAffectedRows ?? 0)
+}
+
+// Drivers tell by the node whether a query needs the write lock, and look at nothing else of it.
 const readNode = SelectQueryNode.create()
+const writeNode = RawNode.createWithSql('')
+const queryId: QueryId = CompiledQuery.raw('').queryId
 
 function query(statement: Statement, params: Params): CompiledQuery {
-  const raw = CompiledQuery.raw(statement.sql, bind(statement, params))
-  return statement.readsOnly ? { ...raw, query: readNode } : raw
+  const node = statement.readsOnly ? readNode : writeNode
+  return { sql: statement.sql, parameters: bind(statement, params), query: node, queryId }
 }
 
 function translate(error: unknown, dialect: SqlDialect): unknown {

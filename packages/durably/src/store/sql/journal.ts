@@ -35,9 +35,9 @@ export function createAppend(sql: Sql): Append {
   }
 }
 
-export function toEntry(row: Row): Entry {
+export function toEntry(runId: string, row: Row): Entry {
   return {
-    runId: row.run_id as string,
+    runId,
     seq: Number(row.seq),
     generation: Number(row.generation),
     kind: row.kind as EntryKind,

@@ -10,7 +10,8 @@ export function createRead(sql: Sql, database: Database) {
   const selectRun = sql.read(`
     select ${runColumns(sql.tables)} from ${runs} r where r.id = $id::text`)
   const selectEntries = sql.read(`
-    select * from ${journal} e where e.run_id = $runId::text and e.seq > $after::int8
+    select e.seq, e.generation, e.kind, e.name, e.at, e.data from ${journal} e
+    where e.run_id = $runId::text and e.seq > $after::int8
     order by e.seq limit $limit::int8`)
 
   async function run(id: string): Promise<RunRecord | null> {
@@ -25,7 +26,7 @@ export function createRead(sql: Sql, database: Database) {
       const record = await run(runId)
       if (record === null) return null
       const rows = await database.rows(selectEntries, { runId, after, limit })
-      return { run: record, entries: rows.map(toEntry) }
+      return { run: record, entries: rows.map((row) => toEntry(runId, row)) }
     },
   }
 }

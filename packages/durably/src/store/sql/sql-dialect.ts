@@ -1,7 +1,7 @@
 import type { Dialect, TransactionSettings } from 'kysely'
 import type { ParameterStyle } from './statement.ts'
 
-type ColumnType = 'text' | 'int8' | 'bool'
+export type ColumnType = 'text' | 'int8' | 'bool'
 
 /** What one database says differently from another. The statements are written once, over this. */
 export interface SqlDialect extends ParameterStyle {
@@ -36,6 +36,8 @@ export interface SqlDialect extends ParameterStyle {
 
   /** The objects of the JSON array `parameter` as rows called `name`. */
   rows(name: string, parameter: string, columns: Readonly<Record<string, ColumnType>>): string
+  /** In which sizes, ascending, many rows are sent as values of their own; empty where `rows` costs less. */
+  readonly rowSizes: readonly number[]
   /** The strings of the JSON array `parameter` as rows called `name`, with one column `value`. */
   texts(name: string, parameter: string): string
   /** `outer`, joined with the rows of `table`, called `p` in `search` and `name` outside, that `search` finds for each. */

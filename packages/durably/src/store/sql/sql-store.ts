@@ -21,6 +21,7 @@ import { createRead } from './read.ts'
 import { createReclaim } from './reclaim.ts'
 import { createRenew } from './renew.ts'
 import { createRuns } from './runs.ts'
+import { createSharedDriver } from './shared-driver.ts'
 import { createSql, type Sql } from './sql.ts'
 import { createVersion } from './version.ts'
 import { createWorkers } from './workers.ts'
@@ -48,9 +49,10 @@ export function createSqlStore(options: SqlStoreOptions): SqlStore {
   const { tablePrefix = 'durably_', synchronous = 'full' } = options
   const dialect = pickDialect({ dialect: options.dialect, env, tablePrefix, synchronous })
   const sql = createSql(dialect, tablePrefix)
-  const db = new Kysely<unknown>({ dialect: dialect.kysely })
-  const database = createDatabase(db, dialect, env, clockOffset)
-  return { store: createStore(sql, database, () => db.destroy()), db }
+  const driver = createSharedDriver(dialect.kysely)
+  const db = new Kysely<unknown>({ dialect: { ...dialect.kysely, createDriver: () => driver } })
+  const database = createDatabase(driver, dialect, env, clockOffset)
+  return { store: createStore(sql, database, () => driver.destroy()), db }
 }
 
 function createStore(sql: Sql, database: Database, close: () => Promise<void>): Store {

@@ -6,7 +6,8 @@ export interface Statement {
   readonly readsOnly: boolean
 }
 
-export type Params = Readonly<Record<string, unknown>>
+/** By name, or all of them in order. */
+export type Params = Readonly<Record<string, unknown>> | readonly unknown[]
 
 /** How a database writes its parameters. */
 export interface ParameterStyle {
@@ -30,6 +31,11 @@ export function compile(text: string, readsOnly: boolean, style: ParameterStyle)
 }
 
 /** The values of a statement's parameters, in order. */
-export function bind(statement: Statement, params: Params): unknown[] {
-  return statement.parameters.map((name) => params[name])
+export function bind({ parameters }: Statement, params: Params): readonly unknown[] {
+  return isInOrder(params) ? params : parameters.map((name) => params[name])
+}
+
+// Array.isArray does not narrow readonly arrays.
+function isInOrder(params: Params): params is readonly unknown[] {
+  return Array.isArray(params)
 }

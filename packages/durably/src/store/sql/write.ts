@@ -43,7 +43,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
 
   return async (batch, now) => {
     const { commits, runs } = batch
-    if (runs.length === 0 && batch.claim === null && commit.isPlain(commits)) {
+    if (runs.length === 0 && batch.claim === null && commit.isOneStatement(commits)) {
       return { commits: await commit.append(database, commits), runs: [], claimed: [] }
     }
     if (commits.length === 0 && batch.claim === null && runs.every(takesLocks)) {

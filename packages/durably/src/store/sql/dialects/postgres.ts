@@ -43,6 +43,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
         name,
       )
     },
+    rowSizes: [],
     texts: (name, parameter) =>
       few(`json_array_elements_text((${parameter}::text)::json) as f(value)`, 'value', name),
     searchEach: (outer, name, table, search) =>

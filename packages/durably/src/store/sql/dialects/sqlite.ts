@@ -1,6 +1,5 @@
 import type { Dialect, Driver } from 'kysely'
 import type { SqlDialect } from '../sql-dialect.ts'
-import { createLazyDriver } from './lazy-driver.ts'
 import { clientOf } from './libsql-client.ts'
 import { createHeldDriver } from './libsql-driver.ts'
 import { createSqliteDriver, type SqliteDriverOptions } from './sqlite-driver.ts'
@@ -22,7 +21,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
   return {
     kysely: {
       createAdapter: () => dialect.createAdapter(),
-      createDriver: () => createLazyDriver(() => pickDriver(userDriver(), options)),
+      createDriver: () => pickDriver(userDriver(), options),
       createIntrospector: (db) => dialect.createIntrospector(db),
       createQueryCompiler: () => dialect.createQueryCompiler(),
     },
@@ -50,6 +49,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       const fields = Object.keys(columns).map((column) => `value ->> '${column}' as ${column}`)
       return `(select ${fields.join(', ')} from json_each(${parameter}::text)) as ${name}`
     },
+    // Half of the rows of a statement may be padding, and a statement has some thousand parameters at most.
+    rowSizes: [2, 4, 8, 16, 32, 64, 128],
     texts: (name, parameter) => `json_each(${parameter}::text) as ${name}`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,

@@ -1,0 +1,72 @@
+import type { ColumnType } from './sql-dialect.ts'
+import type { Sql } from './sql.ts'
+import type { Params, Statement } from './statement.ts'
+
+/** A statement over rows that come with it as its only parameters. */
+export interface RowsStatement {
+  /** How many rows one statement takes. */
+  readonly limit: number
+  /** The statements, one after the other, that take all rows; each row has its values in the order of the columns. */
+  over(rows: readonly (readonly unknown[])[]): readonly (readonly [Statement, Params])[]
+}
+
+/** `text` writes the statement, given the rows as a table called `name`. A row of nulls must change nothing. */
+export function createRowsStatement(
+  sql: Sql,
+  name: string,
+  columns: Readonly<Record<string, ColumnType>>,
+  text: (rows: string) => string,
+): RowsStatement {
+  const names = Object.keys(columns)
+  if (sql.rowSizes.length > 0) return inSizes(sql, name, names, text)
+  const statement = sql.write(text(sql.rows(name, '$rows', columns)))
+  return {
+    limit: Number.POSITIVE_INFINITY,
+    over: (rows) => {
+      const objects = rows.map((row) => Object.fromEntries(names.map((key, i) => [key, row[i]])))
+      return [[statement, { rows: JSON.stringify(objects) }]]
+    },
+  }
+}
+
+/**
+ * The rows as values, in as few sizes as there need to be statements: the database keeps them prepared. To take a
+ * JSON array apart costs SQLite more than to write what is in it.
+ */
+function inSizes(
+  sql: Sql,
+  name: string,
+  columns: readonly string[],
+  text: (rows: string) => string,
+): RowsStatement {
+  const statements = new Map<number, Statement>()
+  const limit = Math.max(...sql.rowSizes)
+
+  function statementOf(size: number): Statement {
+    const statement = statements.get(size) ?? sql.write(text(valuesOf(size)))
+    statements.set(size, statement)
+    return statement
+  }
+
+  function valuesOf(size: number): string {
+    const row = `(${columns.map((column) => `$${column}::text`).join(', ')})`
+    const fields = columns.map((column, i) => `column${i + 1} as ${column}`)
+    const values = Array.from({ length: size }, () => row).join(', ')
+    return `(select ${fields.join(', ')} from (values ${values})) as ${name}`
+  }
+
+  return {
+    limit,
+    over: (rows) => {
+      const all: [Statement, Params][] = []
+      for (let at = 0; at < rows.length; at += limit) {
+        const some = rows.slice(at, at + limit)
+        const size = sql.rowSizes.find((known) => known >= some.length) ?? limit
+        const params = some.flat()
+        while (params.length < size * columns.length) params.push(null)
+        all.push([statementOf(size), params])
+      }
+      return all
+    },
+  }
+}
