@@ -34,6 +34,8 @@ interface State {
   laidOut: number
   /** Positions before this one were recorded by an earlier execution. */
   recorded: number
+  /** Of them, those that were not handed out. */
+  recordedLeft: number
   /** The position after the last one that was handed out. */
   next: number
   /** No position before this one is asked for. */
@@ -51,6 +53,7 @@ export function createDeliveries(env: Env): Deliveries {
     waiting: 0,
     laidOut: 0,
     recorded: 0,
+    recordedLeft: 0,
     next: 0,
     first: 0,
     isServing: false,
@@ -60,6 +63,7 @@ export function createDeliveries(env: Env): Deliveries {
   return {
     expect() {
       line.recorded = line.laidOut + 1
+      line.recordedLeft++
       return line.laidOut++
     },
     ask: (position, deliver) => ask(line, position, deliver),
@@ -86,6 +90,7 @@ function serve(line: State): void {
   const deliver = asked[line.first]
   asked[line.first] = undefined
   line.waiting--
+  if (line.first < line.recorded) line.recordedLeft--
   line.next = Math.max(line.next, line.first + 1)
   line.reactionsLeft = REACTIONS
   // Before what follows from it, and after all that was asked for along with it.
@@ -99,10 +104,11 @@ function serve(line: State): void {
  */
 function afterReaction(line: State): void {
   const { asked, next, recorded, waiting } = line
+  const isNextAsked = next < recorded && asked[next] !== undefined
   const isFirst = line.reactionsLeft === REACTIONS
   if (isFirst && waiting > 0) return line.env.turn(() => serve(line))
-  if (next >= recorded) return serve(line)
+  if (line.recordedLeft === 0) return serve(line)
   if (line.reactionsLeft-- > 0) return void nothing.then(line.react)
-  if (waiting === 0 || asked[next] !== undefined) serve(line)
+  if (waiting === 0 || isNextAsked) serve(line)
   else line.env.turn(() => serve(line))
 }

@@ -50,6 +50,19 @@ test('who asks ahead waits for those before it', async () => {
   expect(delivered).toEqual(['a', 'b', 'c'])
 })
 
+test('an outcome of this execution that comes before recorded ones leaves them their order', async () => {
+  const { deliveries, deliver, delivered, settle, askA, askB, askC } = setUp()
+  deliveries.push(deliver('x'))
+  await settle()
+  askA()
+  await Promise.resolve()
+  await Promise.resolve()
+  askC()
+  askB()
+  await settle()
+  expect(delivered).toEqual(['x', 'a', 'b', 'c'])
+})
+
 test('who is not asked for holds nobody up', async () => {
   const { delivered, settle, askA, askC } = setUp()
   askA()
