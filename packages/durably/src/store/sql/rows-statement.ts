@@ -23,6 +23,7 @@ export function createRowsStatement(
   return {
     limit: Number.POSITIVE_INFINITY,
     over: (rows) => {
+      if (rows.length === 0) return []
       const objects = rows.map((row) => Object.fromEntries(names.map((key, i) => [key, row[i]])))
       return [[statement, { rows: JSON.stringify(objects) }]]
     },
