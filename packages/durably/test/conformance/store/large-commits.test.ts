@@ -25,8 +25,9 @@ onEveryBackend((open) => {
       const claimed = await startRun(store, `run-${size}`)
       const { runId } = commitOf(claimed, []).lease
       const entries = stepsAfter(claimed.entry.seq, size)
-      for (const _ of ['sent', 'sent again']) {
-        expect(await commit(store, commitOf(claimed, entries)), String(size)).toBe('committed')
+      for (const when of ['sent', 'sent again']) {
+        const answer = await commit(store, commitOf(claimed, entries))
+        expect(answer, `${size} entries, ${when}`).toBe('committed')
         const page = await store.journal(runId, claimed.entry.seq, 1000)
         const written = page?.entries.map(({ seq, name, data }) => ({ seq, name, data }))
         expect(written).toEqual(entries.map(({ seq, name, data }) => ({ seq, name, data })))
