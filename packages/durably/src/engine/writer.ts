@@ -145,7 +145,7 @@ async function send(q: Queue, sending: Sending): Promise<void> {
   const commits = sending.sources.map(({ what }) => what.take())
   const runs = sending.enqueues.flatMap(({ what }) => what.runs)
   const request = sending.claim?.request ?? null
-  const written = await q.store.write({ commits, runs, claim: request }, q.env.now())
+  const written = await q.store.write({ commits, runs, sends: [], claim: request }, q.env.now())
   q.onWritten(factsOf(sending, commits, written))
   answer(sending, written)
 }
@@ -159,7 +159,7 @@ function factsOf(sending: Sending, commits: readonly Commit[], written: Written)
   const enqueued = written.runs.flatMap(({ run, entry }) =>
     entry === null ? [] : [{ run, entry }],
   )
-  return [...committed, ...enqueued, ...written.claimed]
+  return [...committed, ...written.woken, ...enqueued, ...written.claimed]
 }
 
 function factsOfCommit({ lease, entries, transition }: Commit, record: RunRecord): Fact[] {

@@ -9,7 +9,9 @@ import { listRuns, readJournal, readRun } from './memory/read.ts'
 import { reclaim } from './memory/reclaim.ts'
 import { leasesOf, renew } from './memory/renew.ts'
 import { createTables, type Tables } from './memory/tables.ts'
-import type { Batch, Store, Written } from './store.ts'
+import { send } from './memory/send.ts'
+import { readMailbox, watch } from './memory/mailbox.ts'
+import type { Batch, Fact, Store, Written } from './store.ts'
 
 /**
  * The reference model of the store: what `sql/` does, said as plainly as possible. It lives and dies with
@@ -26,6 +28,7 @@ export function createMemoryStore(): Store {
     renew: async (worker, now) => renew(tables, worker, now),
     leases: async (workerId) => leasesOf(tables, workerId),
     act: async (request, now) => structuredClone(act(tables, request, now)),
+    watch: async (runId, target, now) => watch(tables, runId, target, now),
     setPaused: async (jobName, paused) => {
       if (paused) tables.paused.add(jobName)
       else tables.paused.delete(jobName)
@@ -35,6 +38,7 @@ export function createMemoryStore(): Store {
     runs: async (query) => structuredClone(listRuns(tables, query)),
     journal: async (runId, after, limit) =>
       structuredClone(readJournal(tables, runId, after, limit)),
+    mailbox: async (runId) => structuredClone(readMailbox(tables, runId)),
     version: null,
     close: async () => {},
   }
@@ -43,9 +47,12 @@ export function createMemoryStore(): Store {
 /** Commits come first: the keys they free are what the claim of the same batch takes. */
 function write(tables: Tables, batch: Batch, now: number): Written {
   requirePositions(tables, batch.commits)
+  const woken: Fact[] = []
   return {
-    commits: batch.commits.map((item) => commit(tables, item, now)),
+    commits: batch.commits.map((item) => commit(tables, item, now, woken)),
+    woken,
     runs: enqueue(tables, batch.runs, now),
+    sends: batch.sends.map((item) => send(tables, item, now)),
     claimed: batch.claim === null ? [] : claim(tables, batch.claim, now),
   }
 }

@@ -10,7 +10,7 @@ import {
   idsOf,
   JOB,
   kindsOf,
-  leaseOf,
+  heldOf,
   newRun,
   only,
   reclaim,
@@ -265,7 +265,7 @@ describe('a worker whose lease ran out', () => {
     transaction.commit()
     await returning
     expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
-    expect(await second.leases('worker')).toEqual([leaseOf(claimed.run)])
+    expect(await second.leases('worker')).toEqual([heldOf(claimed.run)])
   })
 
   test('is refused the step that met the reclaim', async () => {

@@ -52,8 +52,10 @@ function insert(tables: Tables, run: NewRun, now: number): Row {
   const row: Row = {
     record,
     journal: [],
+    mailbox: [],
     workerId: null,
     due: record.dueAt <= now,
+    wakeAt: null,
     holdsKey: false,
   }
   append(row, 'run:trigger', {}, now)
@@ -76,6 +78,7 @@ function toRecord({ coalesce: _, dueAt, ...run }: NewRun, now: number): RunRecor
     generation: 0,
     crashes: 0,
     executing: null,
+    inbox: 0,
     parentRunId: null,
     waitingFor: null,
     createdAt: now,

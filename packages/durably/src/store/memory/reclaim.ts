@@ -1,8 +1,10 @@
 import type { ErrorDetail } from '../../core/error.ts'
+import type { EntryKind } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { byPriority } from './claim.ts'
 import { renewLease } from './renew.ts'
+import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 /** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
@@ -16,7 +18,8 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
     const crashes = crashesOf(row)
     const isKnown = jobs.includes(jobName) && !tables.paused.has(jobName)
     if (crashes >= maxCrashes) {
-      others.push(giveUp(row, crashes, now))
+      const fact = giveUp(row, crashes, now)
+      others.push(fact, ...tell(tables, fact.run, now))
     } else if (!isKnown) {
       const changes = { crashes, attempt: attempt + 1 }
       others.push(advance(row, 'recover', { reason: 'recover' }, changes, now))
@@ -38,12 +41,12 @@ export function orphans(tables: Tables, now: number): Row[] {
   })
 }
 
+const attemptEnds: readonly EntryKind[] = ['step:complete', 'step:fail', 'step:retry']
+
 /** Workers that died in a row, the last one included. A step that ended since it started breaks the row. */
 function crashesOf({ record, journal }: Row): number {
   const start = journal.findLastIndex(({ kind }) => kind === 'run:start')
-  const stepEnded = journal
-    .slice(start + 1)
-    .some(({ kind }) => kind === 'step:complete' || kind === 'step:fail')
+  const stepEnded = journal.slice(start + 1).some(({ kind }) => attemptEnds.includes(kind))
   return stepEnded ? 1 : record.crashes + 1
 }
 

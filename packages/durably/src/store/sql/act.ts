@@ -10,6 +10,7 @@ import type { Keys } from './keys.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import { setWoken } from './wake.ts'
 import type { Statement } from './statement.ts'
 
 export interface ActSteps {
@@ -55,7 +56,8 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
       await keys.leave(session, new Map([[concerned.key, leaves]]))
       await keys.settle(session, [concerned.key])
     }
-    return fact === undefined ? null : { done: true as const, ...fact, lastSeq: fact.entry.seq }
+    if (fact === undefined) return null
+    return { done: true as const, ...fact, lastSeq: fact.entry.seq, woken: [] }
   }
 
   return async (request, now) => {
@@ -70,9 +72,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
   }
 }
 
-function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action> {
+function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'delete'>, Action> {
   const { runs } = sql.tables
-  const isRun = (transition: 'cancel' | 'retry' | 'release') =>
+  const isRun = (transition: Exclude<ActRequest['transition'], 'delete'>) =>
     `id = $runId::text and ${sql.unsearched('status')} ${allowedFrom(transition)}`
   return {
     cancel: {
@@ -106,6 +108,14 @@ function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action>
       kind: transitions.release.event,
       data: () => entryData('run:release', { reason: 'unclaimed' }),
     },
+    wake: {
+      update: sql.write(`
+        update ${runs} set ${setWoken}
+        where ${isRun('wake')} and generation = $generation::int8 returning id`),
+      key: null,
+      kind: transitions.wake.event,
+      data: () => entryData('run:wake', { reason: 'asked' }),
+    },
   }
 }
 
@@ -113,15 +123,16 @@ function createRemove(sql: Sql) {
   const { runs, journal } = sql.tables
   const remove = sql.write(`
     delete from ${runs} where id = $runId::text and status ${allowedFrom('delete')} returning *`)
-  const lastSeq = sql.read(`
+  const selectLast = sql.read(`
     select max(e.seq) as seq from ${journal} e where e.run_id = $runId::text`)
   const removeTraces = createRemoveTraces(sql)
 
   return async (session: Session, runId: string): Promise<Acted | null> => {
     const [row] = await session.rows(remove, { runId })
     if (row === undefined) return null
-    const [last] = await session.rows(lastSeq, { runId })
+    const [last] = await session.rows(selectLast, { runId })
     await removeTraces(session, [runId])
-    return { done: true, run: toRunRecord(row), entry: null, lastSeq: Number(last?.seq ?? 0) }
+    const lastSeq = Number(last?.seq ?? 0)
+    return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }
   }
 }

@@ -166,6 +166,7 @@ function columnsOf(transition: Transition): Record<string, unknown> {
     case 'fail':
       return { status, error: JSON.stringify(transition.error) }
     case 'release':
+    case 'park':
       return { status }
   }
 }

@@ -71,6 +71,8 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     renew: createRenew(database, workers),
     leases: (workerId) => workers.leases(database, workerId),
     act: createAct(sql, database, { recordFacts, keys }),
+    watch: () => Promise.reject(new Error('The tables of waiting are not there yet')),
+    mailbox: () => Promise.reject(new Error('The tables of waiting are not there yet')),
     setPaused: createSetPaused(sql, database),
     purge: createPurge(sql, database),
     run,

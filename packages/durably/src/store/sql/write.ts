@@ -38,21 +38,23 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     await keys.leave(session, leaving)
     await keys.settle(session, counts.keys())
     const claimed = batch.claim === null ? [] : await claim(session, batch.claim, now)
-    return { commits: answers, runs: enqueued, claimed }
+    return { ...none, commits: answers, runs: enqueued, claimed }
   }
 
   return async (batch, now) => {
     const { commits, runs } = batch
     if (runs.length === 0 && batch.claim === null && commit.isPlain(commits)) {
-      return { commits: await commit.append(database, commits), runs: [], claimed: [] }
+      return { ...none, commits: await commit.append(database, commits) }
     }
     if (commits.length === 0 && batch.claim === null && runs.every(takesLocks)) {
       const known = await enqueue.known(database, runs)
-      if (known !== null) return { commits: [], runs: known, claimed: [] }
+      if (known !== null) return { ...none, runs: known }
     }
     return database.transaction((session) => writeAll(session, batch, now))
   }
 }
+
+const none: Written = { commits: [], runs: [], sends: [], claimed: [], woken: [] }
 
 /** The keys to lock, with the number of runs that come to each. */
 function countComing({ commits, runs }: Batch): Map<string, number> {

@@ -47,6 +47,7 @@ onEveryBackend((open) => {
       crashes: 0,
       executing: null,
       parentRunId: null,
+      inbox: 0,
       waitingFor: null,
       createdAt: START,
       updatedAt: START,

@@ -211,6 +211,7 @@ async function writeRequest(
   const batch = {
     commits: [...made.values()],
     runs: runs.map((plan) => runFor(plan, world)),
+    sends: [],
     claim: claim && {
       ...workerLease(claim.worker),
       jobs: claim.jobs,

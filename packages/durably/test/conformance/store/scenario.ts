@@ -9,6 +9,7 @@ import type {
   ClaimRequest,
   Commit,
   Enqueued,
+  Held,
   Lease,
   NewRun,
   Reclaimed,
@@ -58,7 +59,7 @@ export function newRun(id: string, more: Partial<NewRun> = {}): NewRun {
   }
 }
 
-export const nothing: Batch = { commits: [], runs: [], claim: null }
+export const nothing: Batch = { commits: [], runs: [], sends: [], claim: null }
 
 export async function enqueue(
   store: Store,
@@ -105,6 +106,11 @@ export async function startRun(
 ): Promise<Claim> {
   await enqueue(store, [newRun(id, more)], now)
   return only(await claim(store, { jobs: [more.jobName ?? JOB] }, now))
+}
+
+/** The lease as a renewal says it. */
+export function heldOf(run: RunRecord): Held {
+  return { ...leaseOf(run), inbox: run.inbox }
 }
 
 export function leaseOf({ id, generation }: RunRecord): Lease {
