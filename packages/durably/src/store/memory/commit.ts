@@ -4,16 +4,14 @@ import { isLegal, isTerminal } from '../../core/transitions.ts'
 import {
   type Answer,
   type Commit,
-  type Fact,
   type Lease,
   RejectedWriteError,
   type Transition,
 } from '../store.ts'
-import { tell } from './tell-waiters.ts'
 import { move, type Row, type Tables } from './tables.ts'
 
-/** The fenced write. Whom it wakes, because it ends what they wait for, is added to `woken`. */
-export function commit(tables: Tables, request: Commit, now: number, woken: Fact[]): Answer {
+/** The fenced write. A run that it ends is added to `ended`. */
+export function commit(tables: Tables, request: Commit, now: number, ended: RunRecord[]): Answer {
   const { lease, entries, transition } = request
   const row = tables.runs.get(lease.runId)
   if (row === undefined) return 'lost'
@@ -28,7 +26,7 @@ export function commit(tables: Tables, request: Commit, now: number, woken: Fact
     tables.tokens.set(token.hash, { ...token, runId: lease.runId, messageId: null })
   }
   if (transition !== undefined) transit(row, transition, now)
-  if (isTerminal(row.record.status)) woken.push(...tell(tables, row.record, now))
+  if (isTerminal(row.record.status)) ended.push(row.record)
   return 'committed'
 }
 

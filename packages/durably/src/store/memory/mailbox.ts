@@ -1,7 +1,7 @@
 import { isTerminal } from '../../core/transitions.ts'
 import type { Mailbox } from '../store.ts'
 import type { Tables } from './tables.ts'
-import { tellOne } from './tell-waiters.ts'
+import { tellLate } from './tell-waiters.ts'
 
 export function readMailbox(tables: Tables, runId: string): Mailbox {
   const row = tables.runs.get(runId)
@@ -12,12 +12,12 @@ export function readMailbox(tables: Tables, runId: string): Mailbox {
   return { inbox: row.record.inbox, messages }
 }
 
-export function watch(tables: Tables, runId: string, target: string, now: number): boolean {
+export function watch(tables: Tables, runId: string, target: string): boolean {
   const watched = tables.runs.get(target)
   const row = tables.runs.get(runId)
   if (watched === undefined || row === undefined) return false
   if (isTerminal(watched.record.status)) {
-    tellOne(row, watched.record, now)
+    tellLate(row, watched.record)
     return true
   }
   const waiting = tables.waiters.get(target) ?? new Set()

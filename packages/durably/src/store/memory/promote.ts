@@ -10,17 +10,19 @@ export function promote(tables: Tables, limit: number, now: number): Fact[] {
     .filter((row) => expiryOf(row) <= now)
     .sort((a, b) => expiryOf(a) - expiryOf(b) || byDueTime(a, b))
     .slice(0, limit)
-    .map((row) => advance(row, 'expire', { reason: 'ttl' }, {}, now))
   const due = [...delayed(tables), ...sleeping(tables)]
-    .filter((row) => timeOf(row) <= now)
+    .filter((row) => timeOf(row) <= now && !expired.includes(row))
     .sort((a, b) => timeOf(a) - timeOf(b) || (a.record.id < b.record.id ? -1 : 1))
     .slice(0, limit)
-  const woken = due.flatMap((row) => {
-    if (isLegal('wake', row.record.status)) return advance(row, 'wake', { reason: 'due' }, {}, now)
-    row.due = true
-    return []
-  })
-  return [...expired.flatMap((fact) => [fact, ...tell(tables, fact.run, now)]), ...woken]
+  const cancelled = expired.map((row) => advance(row, 'expire', { reason: 'ttl' }, {}, now))
+  const told = cancelled.flatMap(({ run }) => tell(tables, run, now))
+  return [...cancelled, ...told, ...due.flatMap((row) => makeClaimable(row, now))]
+}
+
+/** One that waits is woken, unless an end that it was told of has just done so. */
+function makeClaimable(row: Row, now: number): Fact[] {
+  row.due = true
+  return row.wakeAt === null ? [] : [advance(row, 'wake', { reason: 'due' }, {}, now)]
 }
 
 /** When `promote` has something to do next. */

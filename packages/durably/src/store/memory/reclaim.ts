@@ -1,6 +1,7 @@
 import type { ErrorDetail } from '../../core/error.ts'
 import type { EntryKind } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
+import { isTerminal } from '../../core/transitions.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { byPriority } from './claim.ts'
 import { renewLease } from './renew.ts'
@@ -18,8 +19,7 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
     const crashes = crashesOf(row)
     const isKnown = jobs.includes(jobName) && !tables.paused.has(jobName)
     if (crashes >= maxCrashes) {
-      const fact = giveUp(row, crashes, now)
-      others.push(fact, ...tell(tables, fact.run, now))
+      others.push(giveUp(row, crashes, now))
     } else if (!isKnown) {
       const changes = { crashes, attempt: attempt + 1 }
       others.push(advance(row, 'recover', { reason: 'recover' }, changes, now))
@@ -30,7 +30,9 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
     }
   }
   if (claimed.length > 0) renewLease(tables, request, now)
-  return { claimed, others }
+  const ended = others.filter(({ run }) => isTerminal(run.status))
+  const told = ended.flatMap(({ run }) => tell(tables, run, now))
+  return { claimed, others: [...others, ...told] }
 }
 
 /** Runs whose worker's lease ran out. */

@@ -7,15 +7,19 @@ import type { Database, Session } from './database.ts'
 import { setEnded } from './ending.ts'
 import type { Note, RecordFacts } from './facts.ts'
 import type { Keys } from './keys.ts'
+import type { LockRuns } from './lock-runs.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import type { Waiters } from './waiters.ts'
 import { setWoken } from './wake.ts'
 import type { Statement } from './statement.ts'
 
 export interface ActSteps {
   readonly recordFacts: RecordFacts
   readonly keys: Keys
+  readonly lockRuns: LockRuns
+  readonly waiters: Waiters
 }
 
 /** A change of the row, fenced by its statement, and what it means for the run's key and journal. */
@@ -23,12 +27,14 @@ interface Action {
   readonly update: Statement
   /** Runs that come to the key, or leave it; null when the key is not concerned. */
   readonly key: { readonly comes: 0 | 1; readonly leaves: 0 | 1 } | null
+  /** Whoever waits for the run is to be told. */
+  readonly ends: boolean
   readonly kind: Note['kind']
   data(run: RunRecord): string
 }
 
 export function createAct(sql: Sql, database: Database, steps: ActSteps): Store['act'] {
-  const { recordFacts, keys } = steps
+  const { recordFacts, keys, lockRuns, waiters } = steps
   const actions = createActions(sql)
   const remove = createRemove(sql)
   const find = sql.read(`
@@ -45,6 +51,8 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
     const action = actions[transition]
     const concerned = key === null || action.key === null ? null : { key, ...action.key }
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
+    const watchers = action.ends ? await waiters.of(session, [request.runId]) : []
+    if (watchers.length > 0) await lockRuns(session, [request.runId, ...watchers])
     const changed = await session.rows(action.update, { ...values, now })
     const [fact] = await recordFacts(
       session,
@@ -57,7 +65,8 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
       await keys.settle(session, [concerned.key])
     }
     if (fact === undefined) return null
-    return { done: true as const, ...fact, lastSeq: fact.entry.seq, woken: [] }
+    const woken = action.ends ? await waiters.tell(session, [request.runId], now) : []
+    return { done: true as const, ...fact, lastSeq: fact.entry.seq, woken }
   }
 
   return async (request, now) => {
@@ -82,6 +91,7 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
         update ${runs} set ${setEnded(transitions.cancel.to)}, generation = generation + 1
         where ${isRun('cancel')} returning id`),
       key: { comes: 0, leaves: 1 },
+      ends: true,
       kind: transitions.cancel.event,
       data: () => entryData('run:cancel', { reason: 'cancel' }),
     },
@@ -96,6 +106,7 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
           updated_at = $now::int8
         where ${isRun('retry')} returning id`),
       key: { comes: 1, leaves: 0 },
+      ends: false,
       kind: transitions.retry.event,
       data: (run) => entryData('run:retry', { attempt: run.attempt }),
     },
@@ -105,6 +116,7 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
           status = '${transitions.release.to}', ready = true, worker = null, updated_at = $now::int8
         where ${isRun('release')} and generation = $generation::int8 returning id`),
       key: null,
+      ends: false,
       kind: transitions.release.event,
       data: () => entryData('run:release', { reason: 'unclaimed' }),
     },
@@ -113,6 +125,7 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
         update ${runs} set ${setWoken}
         where ${isRun('wake')} and generation = $generation::int8 returning id`),
       key: null,
+      ends: false,
       kind: transitions.wake.event,
       data: () => entryData('run:wake', { reason: 'asked' }),
     },

@@ -5,8 +5,8 @@ import type { Sql } from './sql.ts'
 export type RemoveTraces = (session: Session, runIds: readonly string[]) => Promise<void>
 
 export function createRemoveTraces(sql: Sql): RemoveTraces {
-  const { journal, labels } = sql.tables
-  const statements = [journal, labels].map((table) =>
+  const { journal, labels, mailbox, tokens, waiters } = sql.tables
+  const statements = [journal, labels, mailbox, tokens, waiters].map((table) =>
     sql.write(`
       delete from ${table} where run_id in (select t.value from ${sql.texts('t', '$ids')})`),
   )
