@@ -19,22 +19,7 @@ import {
   stepDone,
 } from '../conformance/store/scenario.ts'
 import type { Store } from '../../src/store/store.ts'
-import {
-  createHeldPool,
-  intercept,
-  openSchema,
-  type HeldPool,
-  type Schema,
-} from './postgres-schema.ts'
-
-/** Two processes; the transactions of the first can be held open just before they commit. */
-async function openTwo(): Promise<{ schema: Schema; held: HeldPool; first: Store; second: Store }> {
-  const schema = await openSchema()
-  const held = createHeldPool(schema.pool())
-  const first = await schema.store(held.pool)
-  const second = await schema.store()
-  return { schema, held, first, second }
-}
+import { intercept, openSchema, openTwo } from './postgres-schema.ts'
 
 const KEY = { concurrencyKey: 'key' }
 

@@ -144,7 +144,7 @@ function createRemove(sql: Sql) {
     const [row] = await session.rows(remove, { runId })
     if (row === undefined) return null
     const [last] = await session.rows(selectLast, { runId })
-    await removeTraces(session, [runId])
+    await removeTraces(session, [row])
     const lastSeq = Number(last?.seq ?? 0)
     return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }
   }
