@@ -49,7 +49,9 @@ export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: Waiters
   }
 
   return {
-    of: async (session, targets) => (await find(session, targets)).map(({ runId }) => runId),
+    // Where writers are alone, nothing has to be locked in an order.
+    of: async (session, targets) =>
+      sql.forUpdate === '' ? [] : (await find(session, targets)).map(({ runId }) => runId),
     tell: async (session, targets, now) => {
       const pairs = inOrder(targets, await find(session, targets))
       if (pairs.length === 0) return []

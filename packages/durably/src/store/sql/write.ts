@@ -27,7 +27,7 @@ export interface WriteSteps {
 export function createWrite(database: Database, steps: WriteSteps): Store['write'] {
   const { commit, consume, enqueue, send, claim, keys, lockRuns, waiters, workers } = steps
 
-  /** Locks what more than the commits' own statements concerns, in one order. */
+  /** Locks, in one order, what the batch concerns beyond its own commits; where runs are to be known first, those too. */
   async function lock(session: Session, { commits, sends }: Batch) {
     const recipients = await send.recipients(session, sends)
     const ending = commits.filter(ends).map(runIdOf)
@@ -65,7 +65,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     await keys.leave(session, leaving)
     await keys.settle(session, counts.keys())
 
-    // Those that the batch itself has made.
+    // Those that were made meanwhile, mostly by the batch itself.
     await lockRuns(
       session,
       recipients.filter((id) => !locked.has(id)),

@@ -5,7 +5,9 @@ import {
   commit,
   commitOf,
   ending,
+  enqueue,
   mailOf,
+  newRun,
   nothing,
   onEveryBackend,
   parking,
@@ -135,6 +137,7 @@ onEveryBackend((open) => {
     await handOut(store)
     await act(store, 'cancel', 'a')
     await act(store, 'delete', 'a')
+    await enqueue(store, [newRun('a')])
     expect(await send(store, completion('one'))).toMatchObject({ reason: 'unknown' })
   })
 })

@@ -168,6 +168,19 @@ onEveryBackend((open) => {
     expect(await news(store)).toMatchObject({ status: 'completed' })
   })
 
+  test('it is told of one end, and of the next one only when it asks again', async () => {
+    const [store] = await open()
+    await startRun(store, 'parent')
+    const child = await startRun(store, 'child')
+    await store.watch('parent', 'child', START)
+    await commit(store, ending(child, 'fail'))
+    await act(store, 'retry', 'child')
+    await commit(store, ending(only(await claim(store)), 'complete'))
+    expect(await news(store)).toMatchObject({ status: 'failed' })
+    await store.watch('parent', 'child', START)
+    expect(await news(store)).toMatchObject({ status: 'completed' })
+  })
+
   test('a signal may have the id of a run, and neither takes the place of the other', async () => {
     const [store] = await open()
     const child = await startRun(store, 'child')
