@@ -8,7 +8,8 @@ export type LogLevel = 'info' | 'warn' | 'error'
 /** What each kind of entry says beyond its run, position, time and name. */
 export interface EntryDataByKind {
   'run:trigger': Record<never, never>
-  'run:coalesced': Record<never, never>
+  /** `by`: the id of the run that would have been, so that its trigger is known when it is sent again. */
+  'run:coalesced': { readonly by?: string }
   'run:start': { readonly attempt: number }
   'run:wait': { readonly waits: readonly Wait[] }
   'run:wake': { readonly reason: 'due' | 'signal' | 'token' | 'run' | 'wake' | 'asked' }
@@ -132,7 +133,7 @@ export function shownOutput(
 }
 
 /** What stands where a secret is. */
-export const MASK = '[secret]'
+const MASK = '[secret]'
 
 /** Throws an error that names the entry, unless there are such entries. */
 export function requireKind(entry: Entry): void {

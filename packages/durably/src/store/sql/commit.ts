@@ -16,7 +16,7 @@ export interface CommitSteps {
 }
 
 /** Runs that made their transition now, by id, and whether another one waits for their end. */
-export type Changed = ReadonlyMap<string, boolean>
+type Changed = ReadonlyMap<string, boolean>
 
 export function createCommit(sql: Sql): CommitSteps {
   const append = createAppend(sql)
