@@ -2,6 +2,7 @@ import type { Codec } from './codec.ts'
 import { ValidationError, type ErrorDetail } from './error.ts'
 import {
   dataOf,
+  shownOutput,
   valueIn,
   type Entry,
   type EntryDataByKind,
@@ -15,6 +16,7 @@ import {
   type Labels,
   type Progress,
   type RunRecord,
+  type Wait,
 } from './run.ts'
 import { show } from './show.ts'
 
@@ -42,6 +44,9 @@ interface EventFields {
   'run:trigger': OfRun & { readonly payload: unknown }
   'run:coalesced': OfRun
   'run:start': OfRun & { readonly payload: unknown; readonly attempt: number }
+  'run:wait': OfRun & { readonly waitingFor: readonly Wait[] }
+  /** `due`: its time came; `asked`: its code goes on by itself; else what it was sent, or the run that ended. */
+  'run:wake': OfRun & { readonly reason: EntryDataByKind['run:wake']['reason'] }
   'run:release': OfRun & { readonly reason: EntryDataByKind['run:release']['reason'] }
   'run:complete': OfRun & { readonly output: unknown; readonly duration: number }
   'run:fail': OfRun & {
@@ -63,6 +68,17 @@ interface EventFields {
       readonly errorDetail: ErrorDetail
       readonly duration: number
     }
+  'step:wait': OfRun & OfStep & { readonly waitingFor: readonly Wait[] }
+  'step:retry': OfRun &
+    OfStep & {
+      readonly error: string
+      readonly errorDetail: ErrorDetail
+      readonly duration: number
+      /** When the next attempt is due, an ISO string. */
+      readonly retryAt: string
+    }
+  /** A wait was still open when the run ended. */
+  'step:cancel': OfRun & OfStep
   'log:write': OfRun & {
     readonly stepName: string | null
     readonly level: LogLevel
@@ -123,6 +139,16 @@ const eventOfKind: Record<EntryKind, Build> = {
     payload: decodePayload(run, codec),
     attempt: dataOf(entry, 'run:start').attempt,
   }),
+  'run:wait': (of, entry) => ({
+    type: 'run:wait',
+    ...of,
+    waitingFor: dataOf(entry, 'run:wait').waits,
+  }),
+  'run:wake': (of, entry) => ({
+    type: 'run:wake',
+    ...of,
+    reason: dataOf(entry, 'run:wake').reason,
+  }),
   'run:release': (of, entry) => ({
     type: 'run:release',
     ...of,
@@ -150,9 +176,10 @@ const eventOfKind: Record<EntryKind, Build> = {
     attempt: dataOf(entry, 'run:retry').attempt,
   }),
   'step:complete': (of, entry, _run, codec) => {
-    const { index, duration, output, format } = dataOf(entry, 'step:complete')
-    const value = valueIn(entry, output, format, codec)
-    return { type: 'step:complete', ...of, ...stepFields(entry, index), output: value, duration }
+    const data = dataOf(entry, 'step:complete')
+    const { index, duration } = data
+    const output = shownOutput(entry, data, codec)
+    return { type: 'step:complete', ...of, ...stepFields(entry, index), output, duration }
   },
   'step:fail': (of, entry) => {
     const { index, duration, error } = dataOf(entry, 'step:fail')
@@ -164,6 +191,26 @@ const eventOfKind: Record<EntryKind, Build> = {
       duration,
     }
   },
+  'step:wait': (of, entry) => {
+    const { index, waits } = dataOf(entry, 'step:wait')
+    return { type: 'step:wait', ...of, ...stepFields(entry, index), waitingFor: waits }
+  },
+  'step:retry': (of, entry) => {
+    const { index, duration, error, until } = dataOf(entry, 'step:retry')
+    return {
+      type: 'step:retry',
+      ...of,
+      ...stepFields(entry, index),
+      ...errorFields(error),
+      duration,
+      retryAt: toIso(until),
+    }
+  },
+  'step:cancel': (of, entry) => ({
+    type: 'step:cancel',
+    ...of,
+    ...stepFields(entry, dataOf(entry, 'step:cancel').index),
+  }),
   'log:write': (of, entry, _run, codec) => {
     const { level, message, data, format } = dataOf(entry, 'log:write')
     const value = valueIn(entry, data, format, codec)

@@ -1,5 +1,6 @@
 import { decodeParsed, type Codec, type Encoded, type Format } from './codec.ts'
 import { isErrorDetail, type ErrorDetail } from './error.ts'
+import type { Wait } from './run.ts'
 import { unreadable } from './unreadable.ts'
 
 export type LogLevel = 'info' | 'warn' | 'error'
@@ -7,8 +8,11 @@ export type LogLevel = 'info' | 'warn' | 'error'
 /** What each kind of entry says beyond its run, position, time and name. */
 export interface EntryDataByKind {
   'run:trigger': Record<never, never>
-  'run:coalesced': Record<never, never>
+  /** `by`: the id of the run that would have been, so that its trigger is known when it is sent again. */
+  'run:coalesced': { readonly by?: string }
   'run:start': { readonly attempt: number }
+  'run:wait': { readonly waits: readonly Wait[] }
+  'run:wake': { readonly reason: 'due' | 'signal' | 'token' | 'run' | 'wake' | 'asked' }
   'run:release': { readonly reason: 'drain' | 'recover' | 'unclaimed' }
   'run:complete': { readonly duration: number }
   'run:fail': { readonly duration: number; readonly error: ErrorDetail }
@@ -19,7 +23,20 @@ export interface EntryDataByKind {
     readonly duration: number
     readonly output: unknown
     readonly format?: Format
+    /** For the run alone: masked wherever people see it. */
+    readonly secret?: boolean
   }
+  /** A wait opened; its deadlines are fixed here. It ends as its step completes, fails or is cancelled. */
+  'step:wait': { readonly index: number; readonly waits: readonly Wait[] }
+  /** An attempt failed; the next one is at `until`, in milliseconds. */
+  'step:retry': {
+    readonly index: number
+    readonly duration: number
+    readonly error: ErrorDetail
+    readonly until: number
+  }
+  /** An open wait was closed because the run ended. */
+  'step:cancel': { readonly index: number }
   'step:fail': { readonly index: number; readonly duration: number; readonly error: ErrorDetail }
   'log:write': {
     readonly level: LogLevel
@@ -60,8 +77,14 @@ export function entryData<K extends Exclude<EntryKind, 'step:complete' | 'log:wr
 }
 
 /** The text of a step's result. The output stands in it as it was encoded, so it is not encoded twice. */
-export function stepCompleteData(index: number, duration: number, output: Encoded): string {
-  return `{"index":${index},"duration":${duration},${valueText('output', output)}}`
+export function stepCompleteData(
+  index: number,
+  duration: number,
+  output: Encoded,
+  secret = false,
+): string {
+  const head = `{"index":${index},"duration":${duration}${secret ? ',"secret":true' : ''}`
+  return `${head},${valueText('output', output)}}`
 }
 
 /** The text of a log line. */
@@ -124,6 +147,18 @@ export function valueIn(
   }
 }
 
+/** What people see of a step's result. Throws an error that names the entry when it cannot be read. */
+export function shownOutput(
+  entry: Entry,
+  { output, format, secret }: EntryDataByKind['step:complete'],
+  codec: Codec,
+): unknown {
+  return secret === true ? MASK : valueIn(entry, output, format, codec)
+}
+
+/** What stands where a secret is. */
+const MASK = '[secret]'
+
 /** Throws an error that names the entry, unless there are such entries. */
 export function requireKind(entry: Entry): void {
   if (!Object.hasOwn(shapes, entry.kind)) throw unreadable(nameOf(entry))
@@ -147,7 +182,16 @@ function requireShape({ kind, name, at }: Entry, data: unknown): void {
 // What a Date can hold.
 const MAX_TIME = 8.64e15
 
-type Part = 'index' | 'duration' | 'attempt' | 'error' | 'reason' | 'level' | 'message'
+type Part =
+  | 'index'
+  | 'duration'
+  | 'attempt'
+  | 'error'
+  | 'reason'
+  | 'level'
+  | 'message'
+  | 'waits'
+  | 'until'
 
 const isText = (value: unknown): boolean => typeof value === 'string'
 
@@ -159,12 +203,16 @@ const isPart: Readonly<Record<Part, (value: unknown) => boolean>> = {
   reason: isText,
   level: isText,
   message: isText,
+  waits: Array.isArray,
+  until: (value) => typeof value === 'number' && Math.abs(value) <= MAX_TIME,
 }
 
 const shapes: Readonly<Record<EntryKind, readonly Part[]>> = {
   'run:trigger': [],
   'run:coalesced': [],
   'run:start': ['attempt'],
+  'run:wait': ['waits'],
+  'run:wake': ['reason'],
   'run:release': ['reason'],
   'run:complete': ['duration'],
   'run:fail': ['duration', 'error'],
@@ -172,5 +220,8 @@ const shapes: Readonly<Record<EntryKind, readonly Part[]>> = {
   'run:retry': ['attempt'],
   'step:complete': ['index', 'duration'],
   'step:fail': ['index', 'duration', 'error'],
+  'step:wait': ['index', 'waits'],
+  'step:retry': ['index', 'duration', 'error', 'until'],
+  'step:cancel': ['index'],
   'log:write': ['level', 'message'],
 }

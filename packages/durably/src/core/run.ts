@@ -69,6 +69,8 @@ export interface RunRecord {
   readonly crashes: number
   /** The step that was about to execute when it was last noted; kept for runs on their last chance only. */
   readonly executing: string | null
+  /** Messages that its mailbox was ever given. */
+  readonly inbox: number
   readonly parentRunId: string | null
   readonly waitingFor: readonly Wait[] | null
   /** When it is, or was, due to start. */

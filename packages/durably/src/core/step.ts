@@ -1,5 +1,12 @@
 import type { Codec } from './codec.ts'
-import { dataOf, valueIn, type Entry, type LogLevel } from './journal.ts'
+import {
+  dataOf,
+  shownOutput,
+  valueIn,
+  type Entry,
+  type EntryDataByKind,
+  type LogLevel,
+} from './journal.ts'
 import { toIso } from './run.ts'
 
 /** A step of a run, as its journal has it. */
@@ -32,32 +39,68 @@ export interface Log {
 export function stepsOf(entries: readonly Entry[], codec: Codec): Step[] {
   const steps = new Map<string, Step>()
   for (const entry of entries) {
-    const { name, kind } = entry
-    if (name === null || (kind !== 'step:complete' && kind !== 'step:fail')) continue
-    const attempts = (steps.get(name)?.attempts ?? 0) + 1
-    steps.set(
-      name,
-      kind === 'step:complete'
-        ? completed(entry, name, attempts, codec)
-        : failed(entry, name, attempts),
-    )
+    const { name } = entry
+    if (name === null) continue
+    const step = stepAfter(entry, name, steps.get(name), codec)
+    if (step !== null) steps.set(name, step)
   }
   return [...steps.values()].toSorted((a, b) => a.index - b.index)
 }
 
-function completed(entry: Entry, name: string, attempts: number, codec: Codec): Step {
-  const data = dataOf(entry, 'step:complete')
-  const output = valueIn(entry, data.output, data.format, codec)
-  return { ...common(entry, name, attempts, data), status: 'completed', output, error: null }
+/** What the entry makes of the step; null when it does not speak of it. */
+function stepAfter(
+  entry: Entry,
+  name: string,
+  before: Step | undefined,
+  codec: Codec,
+): Step | null {
+  const attempts = before?.attempts ?? 0
+  switch (entry.kind) {
+    case 'step:complete': {
+      const data = dataOf(entry, entry.kind)
+      const output = shownOutput(entry, data, codec)
+      const ended = endOf(entry, name, attempts + 1, data)
+      return { ...ended, status: 'completed', output, error: null }
+    }
+    case 'step:fail': {
+      const data = dataOf(entry, entry.kind)
+      return { ...failureOf(entry, name, attempts + 1, data), status: 'failed' }
+    }
+    case 'step:retry': {
+      const data = dataOf(entry, entry.kind)
+      const failed = failureOf(entry, name, attempts + 1, data)
+      return { ...failed, status: 'waiting', completedAt: null }
+    }
+    case 'step:wait': {
+      const { index } = dataOf(entry, entry.kind)
+      return { ...open(entry, name, index), attempts }
+    }
+    case 'step:cancel': {
+      const { index } = dataOf(entry, entry.kind)
+      const step = before ?? open(entry, name, index)
+      return { ...step, status: 'cancelled', completedAt: toIso(entry.at) }
+    }
+    default:
+      return null
+  }
 }
 
-function failed(entry: Entry, name: string, attempts: number): Step {
-  const data = dataOf(entry, 'step:fail')
-  const { message } = data.error
-  return { ...common(entry, name, attempts, data), status: 'failed', output: null, error: message }
+function open({ at }: Entry, name: string, index: number): Step {
+  const startedAt = toIso(at)
+  const none = { output: null, error: null, attempts: 0, completedAt: null }
+  return { name, index, status: 'waiting', ...none, startedAt }
 }
 
-function common(
+function failureOf(
+  entry: Entry,
+  name: string,
+  attempts: number,
+  data: EntryDataByKind['step:fail'],
+) {
+  return { ...endOf(entry, name, attempts, data), output: null, error: data.error.message }
+}
+
+function endOf(
   { at }: Entry,
   name: string,
   attempts: number,

@@ -95,8 +95,8 @@ async function attempt(
 ): Promise<'done' | RunStatus | null> {
   const acted = await store.act({ transition: verb, runId }, env.now())
   if (!acted.done) return acted.status
-  const { run, entry, lastSeq } = acted
-  if (entry !== null) announce([{ run, entry }])
+  const { run, entry, lastSeq, woken } = acted
+  if (entry !== null) announce([{ run, entry }, ...woken])
   if (verb === 'delete') onDeleted(run, lastSeq)
   return 'done'
 }

@@ -203,7 +203,8 @@ function answered(box: State, answer: Answer): void {
   box.alone = Math.max(0, box.alone - 1)
   if (answer !== 'committed') {
     close(box)
-    return box.onLost(answer)
+    // Nothing parks yet.
+    return box.onLost(answer === 'moved' ? 'lost' : answer)
   }
   if (sent === null) return
   box.lastSeq += sent.commit.entries.length

@@ -145,7 +145,7 @@ async function send(q: Queue, sending: Sending): Promise<void> {
   const commits = sending.sources.map(({ what }) => what.take())
   const runs = sending.enqueues.flatMap(({ what }) => what.runs)
   const request = sending.claim?.request ?? null
-  const written = await q.store.write({ commits, runs, claim: request }, q.env.now())
+  const written = await q.store.write({ commits, runs, sends: [], claim: request }, q.env.now())
   q.onWritten(factsOf(sending, commits, written))
   answer(sending, written)
 }
@@ -157,6 +157,7 @@ function factsOf(sending: Sending, commits: readonly Commit[], written: Written)
     const commit = commits[i]
     if (commit !== undefined && written.commits[i] === 'committed') addFacts(facts, commit, run)
   })
+  facts.push(...written.woken)
   for (const { run, entry } of written.runs) {
     if (entry !== null) facts.push({ run, entry })
   }

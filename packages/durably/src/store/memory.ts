@@ -1,3 +1,4 @@
+import type { RunRecord } from '../core/run.ts'
 import { act } from './memory/act.ts'
 import { claim } from './memory/claim.ts'
 import { commit, requirePositions } from './memory/commit.ts'
@@ -8,7 +9,10 @@ import { purge } from './memory/purge.ts'
 import { listRuns, readJournal, readRun } from './memory/read.ts'
 import { reclaim } from './memory/reclaim.ts'
 import { leasesOf, renew } from './memory/renew.ts'
+import { tell } from './memory/tell-waiters.ts'
 import { createTables, type Tables } from './memory/tables.ts'
+import { send } from './memory/send.ts'
+import { readMailbox, watch } from './memory/mailbox.ts'
 import type { Batch, Store, Written } from './store.ts'
 
 /**
@@ -26,6 +30,7 @@ export function createMemoryStore(): Store {
     renew: async (worker, now) => renew(tables, worker, now),
     leases: async (workerId) => leasesOf(tables, workerId),
     act: async (request, now) => structuredClone(act(tables, request, now)),
+    watch: async (runId, target) => watch(tables, runId, target),
     setPaused: async (jobName, paused) => {
       if (paused) tables.paused.add(jobName)
       else tables.paused.delete(jobName)
@@ -35,6 +40,7 @@ export function createMemoryStore(): Store {
     runs: async (query) => structuredClone(listRuns(tables, query)),
     journal: async (runId, after, limit) =>
       structuredClone(readJournal(tables, runId, after, limit)),
+    mailbox: async (runId) => structuredClone(readMailbox(tables, runId)),
     version: null,
     close: async () => {},
   }
@@ -43,9 +49,12 @@ export function createMemoryStore(): Store {
 /** Commits come first: the keys they free are what the claim of the same batch takes. */
 function write(tables: Tables, batch: Batch, now: number): Written {
   requirePositions(tables, batch.commits)
+  const ended: RunRecord[] = []
   return {
-    commits: batch.commits.map((item) => commit(tables, item, now)),
+    commits: batch.commits.map((item) => commit(tables, item, now, ended)),
+    woken: ended.flatMap((run) => tell(tables, run, now)),
     runs: enqueue(tables, batch.runs, now),
+    sends: batch.sends.map((item) => send(tables, item, now)),
     claimed: batch.claim === null ? [] : claim(tables, batch.claim, now),
   }
 }

@@ -1,7 +1,8 @@
+import type { MessageKind } from '../core/awaits.ts'
 import type { Encoded } from '../core/codec.ts'
 import type { ErrorDetail } from '../core/error.ts'
 import type { Entry, NewEntry } from '../core/journal.ts'
-import type { Labels, Progress, RunRecord } from '../core/run.ts'
+import type { Labels, Progress, RunRecord, Wait } from '../core/run.ts'
 import type { RunStatus } from '../core/transitions.ts'
 
 /**
@@ -17,16 +18,21 @@ export interface Store {
   write(batch: Batch, now: number): Promise<Written>
   /** What a worker could do now, or by when. Reads only, at a cost that does not grow with the tables. */
   look(jobs: readonly string[], now: number): Promise<Outlook>
-  /** Makes due runs claimable and cancels pending ones past their time, at most `limit` of each. */
+  /** Makes due runs claimable, waiting ones too, and cancels pending ones past their time, at most `limit` of each. */
   promote(limit: number, now: number): Promise<Fact[]>
   /** Takes over, hands on or gives up runs of workers whose lease ran out. */
   reclaim(request: ReclaimRequest, now: number): Promise<Reclaimed>
   /** Renews a worker's lease on all its runs, and tells which runs those are. */
-  renew(worker: WorkerLease, now: number): Promise<Lease[]>
+  renew(worker: WorkerLease, now: number): Promise<Held[]>
   /** The same answer without renewing: one read. */
-  leases(workerId: string): Promise<Lease[]>
+  leases(workerId: string): Promise<Held[]>
   /** Changes a run from outside, if the transition table allows it. */
   act(request: ActRequest, now: number): Promise<Acted>
+  /**
+   * Has `runId` told once `target` ends, by a message of kind `run` whose name is the target's id; at once if it has
+   * ended. To be asked before the run parks: what it tells at once wakes nobody. False: there is no such target.
+   */
+  watch(runId: string, target: string, now: number): Promise<boolean>
   /** Stops or continues the claiming of a job's runs, in every worker. */
   setPaused(jobName: string, paused: boolean, now: number): Promise<void>
   /** Deletes at most `limit` terminal runs that `filter` matches and that ended before `before`; returns their ids. */
@@ -37,6 +43,8 @@ export interface Store {
   runs(query: RunQuery): Promise<RunRecord[]>
   /** The run and the next `limit` entries of its journal after position `after`; null when there is no such run. */
   journal(runId: string, after: number, limit: number): Promise<JournalPage | null>
+  /** What the run was sent and has not consumed. */
+  mailbox(runId: string): Promise<Mailbox>
 
   /**
    * A number that is another one whenever another connection may have committed since. Null where the
@@ -52,6 +60,11 @@ export interface Lease {
   readonly generation: number
 }
 
+/** A lease, and how far the mailbox of its run has come. */
+export interface Held extends Lease {
+  readonly inbox: number
+}
+
 /** A worker as its row says it. */
 export interface WorkerLease {
   readonly workerId: string
@@ -59,9 +72,11 @@ export interface WorkerLease {
   readonly leaseMs: number
 }
 
+/** Written in this order: a run that is woken by what was sent can be claimed by the same batch. */
 export interface Batch {
   readonly commits: readonly Commit[]
   readonly runs: readonly NewRun[]
+  readonly sends: readonly Send[]
   readonly claim: ClaimRequest | null
 }
 
@@ -69,7 +84,10 @@ export interface Batch {
 export interface Written {
   readonly commits: readonly Answer[]
   readonly runs: readonly Enqueued[]
+  readonly sends: readonly Sent[]
   readonly claimed: readonly Claim[]
+  /** Runs that were woken because the commits ended what they wait for. */
+  readonly woken: readonly Fact[]
 }
 
 /** A fenced write of a run's holder: entries and at most one transition, all or nothing. */
@@ -82,7 +100,19 @@ export interface Commit {
   readonly progress?: Progress
   /** Notes the step that is about to execute. */
   readonly executing?: string
+  /** Messages of the mailbox that its entries consume, by their positions. */
+  readonly consumes?: readonly number[]
+  /** Tokens that its entries hand out. */
+  readonly tokens?: readonly NewToken[]
   readonly transition?: Transition
+}
+
+/** A right to complete a wait from outside. The text of it is known to its run alone. */
+export interface NewToken {
+  readonly hash: string
+  /** Of the step that made it. */
+  readonly name: string
+  readonly expiresAt: number | null
 }
 
 /** What a holder can do with its run. Its entry is the last of the commit's entries. */
@@ -90,12 +120,20 @@ export type Transition =
   | { readonly name: 'complete'; readonly output: Encoded }
   | { readonly name: 'fail'; readonly error: ErrorDetail }
   | { readonly name: 'release' }
+  | {
+      readonly name: 'park'
+      /** How far the mailbox had come when it was read: what came later is not to be slept through. */
+      readonly inbox: number
+      /** When it is woken at the latest; null: by a message alone. */
+      readonly wakeAt: number | null
+      readonly waits: readonly Wait[]
+    }
 
 /**
- * `committed`, also when it had been before and only the answer was lost; `cancelled` and `lost`: nothing was
- * written, the lease is gone.
+ * `committed`, also when it had been before and only the answer was lost. Else nothing was written: `cancelled`
+ * and `lost`, the lease is gone; `moved`, it holds, but the mailbox has what the run that wants to park has not seen.
  */
-export type Answer = 'committed' | 'cancelled' | 'lost'
+export type Answer = 'committed' | 'cancelled' | 'lost' | 'moved'
 
 export interface NewRun {
   /** Made by the caller, so that sending it again is the same run. */
@@ -118,6 +156,60 @@ export interface Enqueued {
   readonly run: RunRecord
   /** What was written: nothing for an idempotent hit. */
   readonly entry: Entry | null
+}
+
+/** Something for a run's mailbox: a signal, a token's completion, the early end of a sleep. */
+export interface Send {
+  /** Unique in the mailbox of its run; made by the caller, so that sending it again is the same message. */
+  readonly id: string
+  readonly to: { readonly runId: string } | { readonly tokenHash: string }
+  readonly kind: 'signal' | 'token' | 'wake'
+  /** The signal's or the wait's; of a token its row says it. */
+  readonly name: string
+  readonly data: Encoded
+}
+
+export type Sent =
+  | {
+      readonly done: true
+      readonly isNew: boolean
+      readonly run: RunRecord
+      /** The `run:wake`, when it woke the run. */
+      readonly entry: Entry | null
+    }
+  | {
+      readonly done: false
+      /**
+       * `unknown`: there is no such run or token. `ended`: the run has. `used`: another message completed the
+       * token. `expired`: its time is over. `not-waiting`: the run waits, but for nothing of that name.
+       */
+      readonly reason: 'unknown' | 'ended' | 'used' | 'expired' | 'not-waiting'
+      /** The run's; null when there is none. */
+      readonly status: RunStatus | null
+    }
+
+/** What a run was sent, or told of a run it watches. */
+export interface Message {
+  /** Its position in the mailbox, in order of arrival. */
+  readonly seq: number
+  readonly kind: MessageKind
+  /** Of the signal, the token, the wait; or the id of the run that ended. */
+  readonly name: string
+  /** Of a run that ended the JSON text of an `Ending`. */
+  readonly data: Encoded | null
+}
+
+/** How a run ended, as the message about it says. */
+export interface Ending {
+  readonly status: RunStatus
+  readonly output: Encoded | null
+  readonly error: ErrorDetail | null
+}
+
+/** The messages that were not consumed. They are complete up to position `inbox`. */
+export interface Mailbox {
+  readonly inbox: number
+  readonly messages: readonly Message[]
 }
 
 /** A claim renews its worker's lease: others may have forgotten a worker that had no runs. */
@@ -143,7 +235,7 @@ export interface ReclaimRequest extends WorkerLease {
 
 export interface Reclaimed {
   readonly claimed: readonly Claim[]
-  /** Of runs that were handed on (`run:release`) or given up (`run:fail`). */
+  /** Of runs that were handed on (`run:release`), given up (`run:fail`), or woken by that (`run:wake`). */
   readonly others: readonly Fact[]
 }
 
@@ -163,11 +255,16 @@ export interface Outlook {
 }
 
 /**
- * `release` hands back a run that names a worker which does not execute it; it is fenced by `generation`.
+ * `release` hands back a run that names a worker which does not execute it; `wake` asks for the lease of a parked
+ * run again. Both are fenced by `generation`.
  */
 export type ActRequest =
   | { readonly transition: 'cancel' | 'retry' | 'delete'; readonly runId: string }
-  | { readonly transition: 'release'; readonly runId: string; readonly generation: number }
+  | {
+      readonly transition: 'release' | 'wake'
+      readonly runId: string
+      readonly generation: number
+    }
 
 export type Acted =
   | {
@@ -175,6 +272,8 @@ export type Acted =
       readonly run: RunRecord
       readonly entry: Entry | null
       readonly lastSeq: number
+      /** Runs that were woken because they wait for its end. */
+      readonly woken: readonly Fact[]
     }
   /** The status that forbade it; null when there is no such run. */
   | { readonly done: false; readonly status: RunStatus | null }

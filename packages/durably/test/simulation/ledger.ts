@@ -16,7 +16,7 @@ import type {
   Commit,
   Enqueued,
   Fact,
-  Lease,
+  Held,
   NewRun,
   ReclaimRequest,
   Reclaimed,
@@ -267,7 +267,7 @@ function checkReclaimed(
   return reclaimed
 }
 
-function checkLeases(ledger: State, { workerId }: WorkerLease, leases: Lease[]): Lease[] {
+function checkLeases(ledger: State, { workerId }: WorkerLease, leases: Held[]): Held[] {
   const held = [...ledger.accounts.values()].filter(
     (run) => run.worker === workerId && run.status === 'running' && !run.deleted,
   )

@@ -29,6 +29,7 @@ async function mixedBatch(store: Store): Promise<Batch> {
   return {
     commits: [ending(claimed, 'complete')],
     runs: [newRun('b', { ...key, idempotencyKey: 'once' })],
+    sends: [],
     claim: claimRequest({ workerId: 'other' }),
   }
 }
@@ -73,7 +74,7 @@ describe('a connection that breaks', () => {
     })
     expect(await kindsOf(store, 'a')).toEqual(COMMITTED)
     expect(await kindsOf(store, 'b')).toEqual(['run:trigger', 'run:start'])
-    expect(await store.leases('other')).toEqual([{ runId: 'b', generation: 1 }])
+    expect(await store.leases('other')).toEqual([{ runId: 'b', generation: 1, inbox: 0 }])
   })
 
   test('over and over under a worker costs time and nothing else', async () => {

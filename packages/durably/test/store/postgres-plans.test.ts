@@ -11,11 +11,15 @@ import {
   enqueue,
   JOB,
   newRun,
+  newSend,
   nothing,
   only,
+  parking,
   reclaim,
+  send,
   START,
   stepDone,
+  waitFor,
 } from '../conformance/store/scenario.ts'
 import { intercept, openSchema, type Schema } from './postgres-schema.ts'
 
@@ -64,6 +68,16 @@ function operations(n: number): Record<string, (store: Store) => Promise<unknown
       store.runs({ limit: 10, labels: { team: 'large' }, cursor: 'ended-000900' }),
     'a rare label': (store) => store.runs({ limit: 10, labels: { team: 'small' } }),
     'step, end, trigger and claim': (store) => execute(store, n),
+    'wake some of many': (store) => store.promote(PROMOTED, START + 2 * HOUR),
+    'send to one of many that wait': (store) =>
+      send(store, newSend(`waiting-00010${n}`, 'go', { id: `new ${n}` })),
+    'send to one that was sent much': (store) =>
+      send(store, newSend('chatty', 'go', { id: `new ${n}` })),
+    'read a mailbox of which much was read': (store) => store.mailbox('chatty'),
+    'complete a token': (store) =>
+      send(store, { ...newSend('', 'go'), kind: 'token', to: { tokenHash: `hash-00000${n}` } }),
+    'wait and be told': (store) => waitForChild(store, n),
+    'park and be asked for again': (store) => parkAndAsk(store, n),
   }
 }
 
@@ -74,6 +88,25 @@ async function execute(store: Store, n: number): Promise<void> {
   const commits = [ending(mine, 'complete', seq + 1)]
   const runs = [newRun(`next-${n}`)]
   await store.write({ ...nothing, commits, runs, claim: claimRequest({ limit: 1 }) }, START)
+}
+
+async function waitForChild(store: Store, n: number): Promise<void> {
+  await enqueue(store, [newRun(`parent-${n}`, { priority: 90 })])
+  const parent = only(await claim(store, { workerId: 'parents', limit: 1 }))
+  await store.watch(parent.run.id, `delayed-00020${n}`, START)
+  const waits = [waitFor('run', `delayed-00020${n}`)]
+  const tokens = [{ hash: `mine-${n}`, name: 'x', expiresAt: null }]
+  await commit(store, { ...parking(parent, { waits }), tokens, consumes: [1] })
+  await act(store, 'cancel', `delayed-00020${n}`)
+  await store.watch(parent.run.id, `delayed-00020${n}`, START)
+}
+
+async function parkAndAsk(store: Store, n: number): Promise<void> {
+  await enqueue(store, [newRun(`sleeper-${n}`, { priority: 90 })])
+  const { run, entry } = only(await claim(store, { workerId: 'sleepers', limit: 1 }))
+  const waits = [waitFor('sleep', 'nap')]
+  await commit(store, parking({ run, entry }, { waits, wakeAt: START + HOUR }))
+  await store.act({ transition: 'wake', runId: run.id, generation: run.generation }, START)
 }
 
 test.each([SMALL, 100_000])(
@@ -105,7 +138,8 @@ test.each([SMALL, 100_000])(
     }
     // As after a sudden load.
     expect(await examine(1, many === SMALL ? MAX_COST_OF_SMALL : MAX_COST)).toEqual([])
-    await schema.query('analyze durably_runs, durably_labels, durably_keys, durably_jobs')
+    await schema.query(`analyze durably_runs, durably_labels, durably_keys, durably_jobs,
+      durably_mailbox, durably_tokens, durably_waiters`)
     expect(await examine(2, MAX_COST)).toEqual([])
   },
   FILL_TIMEOUT_MS,
@@ -131,10 +165,12 @@ async function costOf(pool: pg.Pool, { text, values }: Seen, mode: string): Prom
     let cost = 0
     for (let i = 0; i < (mode === 'auto' ? EXECUTIONS : 1); i++) {
       await client.query('begin')
-      const { rows } = await client.query<Explained>(
-        `explain (analyze, buffers, timing off, format json) ${execute}`,
-      )
+      const explained = await client
+        .query<Explained>(`explain (analyze, buffers, timing off, format json) ${execute}`)
+        .catch(ignoreRepetition)
       await client.query('rollback')
+      if (explained === null) break
+      const { rows } = explained
       const plan = only(rows)['QUERY PLAN'][0].Plan
       cost = Math.max(plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], rowsOf(plan))
     }
@@ -142,6 +178,14 @@ async function costOf(pool: pg.Pool, { text, values }: Seen, mode: string): Prom
   } finally {
     client.release(true)
   }
+}
+
+const UNIQUE_VIOLATION = '23505'
+
+/** What was inserted already cannot be inserted again; what inserts only what it was given searches nothing. */
+function ignoreRepetition(error: unknown): null {
+  if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return null
+  throw error
 }
 
 function rowsOf(node: PlanNode): number {
@@ -185,14 +229,40 @@ async function fill(schema: Schema, many: number): Promise<void> {
     }),
     insertRuns(schema, 'mine', 100, { expire_at: String(START + 10 * HOUR) }),
     insertRuns(schema, 'paused', many, { job: `'paused'` }),
+    insertRuns(schema, 'waiting', many, {
+      ready: 'false',
+      status: `'waiting'`,
+      generation: '1',
+      started_at: String(START),
+      waiting_for: `'[{"kind":"signal","name":"go","until":null}]'`,
+      wake_at: `case when n % 2 = 0 then ${START + 2 * HOUR} end`,
+    }),
     insertRuns(schema, 'unknown', many, { job: `'unknown'`, priority: '5' }),
   ])
+  await fillMail(schema, many)
   await schema.query(`insert into durably_jobs (name, paused) values ('paused', true)`)
   await schema.query(`insert into durably_keys (key, runs) values ('key', ${many})`)
   await schema.query(`
     insert into durably_labels (name, value, run_id)
     select 'team', case when status = 'failed' then 'small' else 'large' end, id
     from durably_runs where job = 'ended'`)
+}
+
+/** A run that was sent much, and much of everything that others hand out and wait for. */
+async function fillMail(schema: Schema, many: number): Promise<void> {
+  await insertRuns(schema, 'chatty', 1, { id: `'chatty'`, inbox: String(many), job: `'unknown'` })
+  await schema.query(`
+    insert into durably_mailbox (run_id, seq, id, kind, name, at, is_read)
+    select 'chatty', n, 'message ' || n, 'signal', 'go', ${START}, n < ${many}
+    from generate_series(1, ${many}) as n`)
+  await schema.query(`
+    insert into durably_tokens (hash, run_id, name)
+    select 'hash-' || lpad(n::text, 6, '0'), 'waiting-' || lpad(n::text, 6, '0'), 'go'
+    from generate_series(1, ${many}) as n`)
+  await schema.query(`
+    insert into durably_waiters (target, run_id)
+    select 'paused-' || lpad(n::text, 6, '0'), 'waiting-' || lpad(n::text, 6, '0')
+    from generate_series(1, ${many}) as n`)
 }
 
 /** Of the columns that are not given, what a run has that was enqueued just now. */

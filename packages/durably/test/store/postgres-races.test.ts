@@ -10,7 +10,7 @@ import {
   idsOf,
   JOB,
   kindsOf,
-  leaseOf,
+  heldOf,
   newRun,
   only,
   reclaim,
@@ -19,22 +19,7 @@ import {
   stepDone,
 } from '../conformance/store/scenario.ts'
 import type { Store } from '../../src/store/store.ts'
-import {
-  createHeldPool,
-  intercept,
-  openSchema,
-  type HeldPool,
-  type Schema,
-} from './postgres-schema.ts'
-
-/** Two processes; the transactions of the first can be held open just before they commit. */
-async function openTwo(): Promise<{ schema: Schema; held: HeldPool; first: Store; second: Store }> {
-  const schema = await openSchema()
-  const held = createHeldPool(schema.pool())
-  const first = await schema.store(held.pool)
-  const second = await schema.store()
-  return { schema, held, first, second }
-}
+import { intercept, openSchema, openTwo } from './postgres-schema.ts'
 
 const KEY = { concurrencyKey: 'key' }
 
@@ -265,7 +250,7 @@ describe('a worker whose lease ran out', () => {
     transaction.commit()
     await returning
     expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
-    expect(await second.leases('worker')).toEqual([leaseOf(claimed.run)])
+    expect(await second.leases('worker')).toEqual([heldOf(claimed.run)])
   })
 
   test('is refused the step that met the reclaim', async () => {

@@ -87,6 +87,20 @@ export interface HeldPool {
   hold(): Held
 }
 
+/** Two processes; the transactions of the first can be held open just before they commit. */
+export async function openTwo(): Promise<{
+  schema: Schema
+  held: HeldPool
+  first: Store
+  second: Store
+}> {
+  const schema = await openSchema()
+  const held = createHeldPool(schema.pool())
+  const first = await schema.store(held.pool)
+  const second = await schema.store()
+  return { schema, held, first, second }
+}
+
 interface Held {
   /** The transaction has done all but commit. */
   readonly reached: Promise<void>

@@ -1,21 +1,28 @@
-import { isLegal } from '../../core/transitions.ts'
+import { isLegal, isTerminal } from '../../core/transitions.ts'
 import type { Acted, ActRequest, Fact } from '../store.ts'
+import { tell } from './tell-waiters.ts'
 import { advance, recordOf, remove, type Row, type Tables } from './tables.ts'
 
 export function act(tables: Tables, request: ActRequest, now: number): Acted {
   const row = tables.runs.get(request.runId)
   if (row === undefined) return { done: false, status: null }
   const { status, generation } = row.record
-  const isFenced = request.transition === 'release' && request.generation !== generation
+  const isFenced = 'generation' in request && request.generation !== generation
   if (isFenced || !isLegal(request.transition, status)) return { done: false, status }
   if (request.transition === 'delete') {
     remove(tables, row)
-    return { done: true, run: recordOf(row), entry: null, lastSeq: row.journal.length }
+    return { done: true, run: recordOf(row), entry: null, lastSeq: row.journal.length, woken: [] }
   }
-  return { done: true, ...change(row, request.transition, now), lastSeq: row.journal.length }
+  const fact = change(row, request.transition, now)
+  const woken = isTerminal(fact.run.status) ? tell(tables, fact.run, now) : []
+  return { done: true, ...fact, lastSeq: row.journal.length, woken }
 }
 
-function change(row: Row, transition: 'cancel' | 'retry' | 'release', now: number): Fact {
+function change(
+  row: Row,
+  transition: Exclude<ActRequest['transition'], 'delete'>,
+  now: number,
+): Fact {
   switch (transition) {
     case 'cancel':
       return advance(row, 'cancel', { reason: 'cancel' }, {}, now)
@@ -23,6 +30,8 @@ function change(row: Row, transition: 'cancel' | 'retry' | 'release', now: numbe
       return retry(row, now)
     case 'release':
       return advance(row, 'release', { reason: 'unclaimed' }, {}, now)
+    case 'wake':
+      return advance(row, 'wake', { reason: 'asked' }, {}, now)
   }
 }
 

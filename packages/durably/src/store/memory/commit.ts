@@ -1,24 +1,53 @@
 import type { NewEntry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
-import { isLegal } from '../../core/transitions.ts'
-import { type Answer, type Commit, type Lease, RejectedWriteError } from '../store.ts'
+import { isLegal, isTerminal } from '../../core/transitions.ts'
+import {
+  type Answer,
+  type Commit,
+  type Lease,
+  RejectedWriteError,
+  type Transition,
+} from '../store.ts'
 import { move, type Row, type Tables } from './tables.ts'
 
-/** The fenced write. */
-export function commit(tables: Tables, request: Commit, now: number): Answer {
-  const { lease, entries } = request
+/** The fenced write. A run that it ends is added to `ended`. */
+export function commit(tables: Tables, request: Commit, now: number, ended: RunRecord[]): Answer {
+  const { lease, entries, transition } = request
   const row = tables.runs.get(lease.runId)
   if (row === undefined) return 'lost'
   if (wasCommitted(row, lease, entries)) return 'committed'
   if (!isHeld(row, lease)) return wasCancelled(row, lease) ? 'cancelled' : 'lost'
+  if (transition?.name === 'park' && transition.inbox !== row.record.inbox) return 'moved'
   for (const entry of entries) row.journal.push({ ...entry, ...lease })
   const changes = changesOf(request)
   if (changes !== null) row.record = { ...row.record, ...changes, updatedAt: now }
-  if (request.transition !== undefined) {
-    const { name, ...outcome } = request.transition
-    move(row, name, outcome, now)
+  consume(row, request.consumes ?? [])
+  for (const token of request.tokens ?? []) {
+    tables.tokens.set(token.hash, { ...token, runId: lease.runId, messageId: null })
   }
+  if (transition !== undefined) transit(row, transition, now)
+  if (isTerminal(row.record.status)) ended.push(row.record)
   return 'committed'
+}
+
+/** What is read stays known by its id. */
+function consume({ mailbox }: Row, positions: readonly number[]): void {
+  for (const letter of mailbox) {
+    if (!positions.includes(letter.seq)) continue
+    letter.isRead = true
+    letter.data = null
+  }
+}
+
+function transit(row: Row, transition: Transition, now: number): void {
+  if (transition.name !== 'park') {
+    const { name, ...outcome } = transition
+    return move(row, name, outcome, now)
+  }
+  const { waits, wakeAt } = transition
+  // A run that came to a wait has made its way: the crashes before are forgiven.
+  move(row, 'park', { waitingFor: waits, crashes: 0, executing: null }, now)
+  row.wakeAt = wakeAt
 }
 
 /**

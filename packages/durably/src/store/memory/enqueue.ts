@@ -1,3 +1,4 @@
+import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isLegal, transitions } from '../../core/transitions.ts'
 import type { Enqueued, NewRun } from '../store.ts'
@@ -18,10 +19,19 @@ function enqueueOne(tables: Tables, run: NewRun, now: number): Enqueued {
   if (twin !== undefined) return { disposition: 'idempotent', run: recordOf(twin), entry: null }
   const pending = run.coalesce ? findPending(tables, run, now) : undefined
   if (pending !== undefined) {
-    const entry = append(pending, 'run:coalesced', {}, now)
+    const entry =
+      findCoalesced(pending, run) ?? append(pending, 'run:coalesced', { by: run.id }, now)
     return { disposition: 'coalesced', run: recordOf(pending), entry }
   }
   return created(insert(tables, run, now))
+}
+
+const RECENT = 100
+
+/** The entry of this very trigger, which is sent again because its answer was lost. */
+function findCoalesced({ journal }: Row, { id }: NewRun): Entry | undefined {
+  const data = entryData('run:coalesced', { by: id })
+  return journal.slice(-RECENT).find((e) => e.kind === 'run:coalesced' && e.data === data)
 }
 
 function created(row: Row): Enqueued {
@@ -52,8 +62,10 @@ function insert(tables: Tables, run: NewRun, now: number): Row {
   const row: Row = {
     record,
     journal: [],
+    mailbox: [],
     workerId: null,
     due: record.dueAt <= now,
+    wakeAt: null,
     holdsKey: false,
   }
   append(row, 'run:trigger', {}, now)
@@ -76,6 +88,7 @@ function toRecord({ coalesce: _, dueAt, ...run }: NewRun, now: number): RunRecor
     generation: 0,
     crashes: 0,
     executing: null,
+    inbox: 0,
     parentRunId: null,
     waitingFor: null,
     createdAt: now,

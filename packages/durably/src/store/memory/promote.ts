@@ -1,6 +1,7 @@
 import { isLegal } from '../../core/transitions.ts'
 import type { Fact } from '../store.ts'
 import { byDueTime } from './claim.ts'
+import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 /** What is due and expired is cancelled: it was to start before. */
@@ -9,19 +10,25 @@ export function promote(tables: Tables, limit: number, now: number): Fact[] {
     .filter((row) => expiryOf(row) <= now)
     .sort((a, b) => expiryOf(a) - expiryOf(b) || byDueTime(a, b))
     .slice(0, limit)
-    .map((row) => advance(row, 'expire', { reason: 'ttl' }, {}, now))
-  const due = delayed(tables)
-    .filter(({ record }) => record.dueAt <= now)
-    .sort(byDueTime)
+  const due = [...delayed(tables), ...sleeping(tables)]
+    .filter((row) => timeOf(row) <= now && !expired.includes(row))
+    .sort((a, b) => timeOf(a) - timeOf(b) || (a.record.id < b.record.id ? -1 : 1))
     .slice(0, limit)
-  for (const row of due) row.due = true
-  return expired
+  const cancelled = expired.map((row) => advance(row, 'expire', { reason: 'ttl' }, {}, now))
+  const told = cancelled.flatMap(({ run }) => tell(tables, run, now))
+  return [...cancelled, ...told, ...due.flatMap((row) => makeClaimable(row, now))]
+}
+
+/** One that waits is woken, unless an end that it was told of has just done so. */
+function makeClaimable(row: Row, now: number): Fact[] {
+  row.due = true
+  return row.wakeAt === null ? [] : [advance(row, 'wake', { reason: 'due' }, {}, now)]
 }
 
 /** When `promote` has something to do next. */
 export function nextPromotion(tables: Tables): number | null {
   const times = [
-    ...delayed(tables).map(({ record }) => record.dueAt),
+    ...[...delayed(tables), ...sleeping(tables)].map(timeOf),
     ...expiring(tables).map(expiryOf),
   ]
   return times.length === 0 ? null : times.reduce((a, b) => Math.min(a, b))
@@ -31,6 +38,15 @@ function delayed(tables: Tables): Row[] {
   return [...tables.runs.values()].filter(
     ({ record, due }) => isLegal('claim', record.status) && !due,
   )
+}
+
+/** Those that are woken by time, if by nothing before. */
+function sleeping(tables: Tables): Row[] {
+  return [...tables.runs.values()].filter(({ wakeAt }) => wakeAt !== null)
+}
+
+function timeOf({ wakeAt, record }: Row): number {
+  return wakeAt ?? record.dueAt
 }
 
 /** A claim takes the time to start by away, so only runs that never started have one. */

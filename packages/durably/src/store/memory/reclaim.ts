@@ -1,8 +1,11 @@
 import type { ErrorDetail } from '../../core/error.ts'
+import type { EntryKind } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
+import { isTerminal } from '../../core/transitions.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { byPriority } from './claim.ts'
 import { renewLease } from './renew.ts'
+import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 /** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
@@ -27,7 +30,9 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
     }
   }
   if (claimed.length > 0) renewLease(tables, request, now)
-  return { claimed, others }
+  const ended = others.filter(({ run }) => isTerminal(run.status))
+  const told = ended.flatMap(({ run }) => tell(tables, run, now))
+  return { claimed, others: [...others, ...told] }
 }
 
 /** Runs whose worker's lease ran out. */
@@ -38,12 +43,12 @@ export function orphans(tables: Tables, now: number): Row[] {
   })
 }
 
+const attemptEnds: readonly EntryKind[] = ['step:complete', 'step:fail', 'step:retry']
+
 /** Workers that died in a row, the last one included. A step that ended since it started breaks the row. */
 function crashesOf({ record, journal }: Row): number {
   const start = journal.findLastIndex(({ kind }) => kind === 'run:start')
-  const stepEnded = journal
-    .slice(start + 1)
-    .some(({ kind }) => kind === 'step:complete' || kind === 'step:fail')
+  const stepEnded = journal.slice(start + 1).some(({ kind }) => attemptEnds.includes(kind))
   return stepEnded ? 1 : record.crashes + 1
 }
 

@@ -1,15 +1,15 @@
-import type { Lease, WorkerLease } from '../store.ts'
+import type { Held, WorkerLease } from '../store.ts'
 import type { Tables } from './tables.ts'
 
-export function renew(tables: Tables, worker: WorkerLease, now: number): Lease[] {
+export function renew(tables: Tables, worker: WorkerLease, now: number): Held[] {
   renewLease(tables, worker, now)
   return leasesOf(tables, worker.workerId)
 }
 
-export function leasesOf(tables: Tables, workerId: string): Lease[] {
+export function leasesOf(tables: Tables, workerId: string): Held[] {
   return [...tables.runs.values()]
     .filter((row) => row.workerId === workerId)
-    .map(({ record: { id, generation } }) => ({ runId: id, generation }))
+    .map(({ record: { id, generation, inbox } }) => ({ runId: id, generation, inbox }))
 }
 
 export function renewLease(tables: Tables, { workerId, leaseMs }: WorkerLease, now: number): void {

@@ -1,8 +1,9 @@
+import type { Encoded } from '../../core/codec.ts'
 import type { Entry, EntryDataByKind } from '../../core/journal.ts'
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
-import type { Fact } from '../store.ts'
+import type { Fact, Message, NewToken } from '../store.ts'
 
 export interface Tables {
   readonly runs: Map<string, Row>
@@ -12,6 +13,23 @@ export interface Tables {
   readonly workers: Map<string, number>
   /** Names of paused jobs. */
   readonly paused: Set<string>
+  /** By their hash. */
+  readonly tokens: Map<string, Token>
+  /** The runs to be told of the end of a run, by its id. */
+  readonly waiters: Map<string, Set<string>>
+}
+
+export interface Token extends NewToken {
+  readonly runId: string
+  /** The message that completed it. */
+  messageId: string | null
+}
+
+/** A message that stays known by its id once it is read, so that it is never taken for a new one. */
+export interface Letter extends Omit<Message, 'data'> {
+  readonly id: string
+  data: Encoded | null
+  isRead: boolean
 }
 
 /** A run, its journal, and what only the store knows of it. */
@@ -20,16 +38,27 @@ export interface Row {
   record: RunRecord
   /** Entry `seq` stands at index `seq - 1`. */
   readonly journal: Entry[]
+  /** In order of arrival. */
+  readonly mailbox: Letter[]
   /** Who has the lease. */
   workerId: string | null
   /** Its due time came and was noticed: what `promote` is for. */
   due: boolean
+  /** When it is woken at the latest, if it waits. */
+  wakeAt: number | null
   /** It was claimed and has not ended since, so its concurrency key is its own. */
   holdsKey: boolean
 }
 
 export function createTables(): Tables {
-  return { runs: new Map(), idempotent: new Map(), workers: new Map(), paused: new Set() }
+  return {
+    runs: new Map(),
+    idempotent: new Map(),
+    workers: new Map(),
+    paused: new Set(),
+    tokens: new Map(),
+    waiters: new Map(),
+  }
 }
 
 /** The run as it is read: whatever was journaled last has touched it. */
@@ -41,7 +70,7 @@ export function recordOf({ record, journal }: Row): RunRecord {
 }
 
 /** The transitions that the store makes and journals by itself. */
-type Journaled = Exclude<TransitionName, 'trigger' | 'park' | 'wake' | 'complete' | 'delete'>
+type Journaled = Exclude<TransitionName, 'trigger' | 'park' | 'complete' | 'delete'>
 
 /** Moves the run and says so in its journal. */
 export function advance<T extends Journaled>(
@@ -72,6 +101,10 @@ export function move(
     updatedAt: now,
   }
   if (to !== 'running') row.workerId = null
+  if (to !== 'waiting') {
+    row.wakeAt = null
+    row.record = { ...row.record, waitingFor: null }
+  }
   if (isTerminal(to)) {
     row.record = { ...row.record, completedAt: now, executing: null }
     row.holdsKey = false
@@ -107,4 +140,8 @@ export function remove(tables: Tables, { record }: Row): void {
   const { id, jobName, idempotencyKey } = record
   tables.runs.delete(id)
   if (idempotencyKey !== null) tables.idempotent.delete(idempotencySlot(jobName, idempotencyKey))
+  for (const token of tables.tokens.values()) {
+    if (token.runId === id) tables.tokens.delete(token.hash)
+  }
+  for (const waiting of tables.waiters.values()) waiting.delete(id)
 }

@@ -7,14 +7,19 @@ import type { Database, Session } from './database.ts'
 import { setEnded } from './ending.ts'
 import type { Note, RecordFacts } from './facts.ts'
 import type { Keys } from './keys.ts'
+import type { LockRuns } from './lock-runs.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import type { Waiters } from './waiters.ts'
+import { setWoken } from './wake.ts'
 import type { Statement } from './statement.ts'
 
 export interface ActSteps {
   readonly recordFacts: RecordFacts
   readonly keys: Keys
+  readonly lockRuns: LockRuns
+  readonly waiters: Waiters
 }
 
 /** A change of the row, fenced by its statement, and what it means for the run's key and journal. */
@@ -22,12 +27,14 @@ interface Action {
   readonly update: Statement
   /** Runs that come to the key, or leave it; null when the key is not concerned. */
   readonly key: { readonly comes: 0 | 1; readonly leaves: 0 | 1 } | null
+  /** Whoever waits for the run is to be told. */
+  readonly ends: boolean
   readonly kind: Note['kind']
   data(run: RunRecord): string
 }
 
 export function createAct(sql: Sql, database: Database, steps: ActSteps): Store['act'] {
-  const { recordFacts, keys } = steps
+  const { recordFacts, keys, lockRuns, waiters } = steps
   const actions = createActions(sql)
   const remove = createRemove(sql)
   const find = sql.read(`
@@ -44,6 +51,8 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
     const action = actions[transition]
     const concerned = key === null || action.key === null ? null : { key, ...action.key }
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
+    const watchers = action.ends ? await waiters.of(session, [request.runId]) : []
+    if (watchers.length > 0) await lockRuns(session, [request.runId, ...watchers])
     const changed = await session.rows(action.update, { ...values, now })
     const [fact] = await recordFacts(
       session,
@@ -55,7 +64,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
       await keys.leave(session, new Map([[concerned.key, leaves]]))
       await keys.settle(session, [concerned.key])
     }
-    return fact === undefined ? null : { done: true as const, ...fact, lastSeq: fact.entry.seq }
+    if (fact === undefined) return null
+    const woken = action.ends ? await waiters.tell(session, [request.runId], now) : []
+    return { done: true as const, ...fact, lastSeq: fact.entry.seq, woken }
   }
 
   return async (request, now) => {
@@ -70,9 +81,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
   }
 }
 
-function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action> {
+function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'delete'>, Action> {
   const { runs } = sql.tables
-  const isRun = (transition: 'cancel' | 'retry' | 'release') =>
+  const isRun = (transition: Exclude<ActRequest['transition'], 'delete'>) =>
     `id = $runId::text and ${sql.unsearched('status')} ${allowedFrom(transition)}`
   return {
     cancel: {
@@ -80,6 +91,7 @@ function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action>
         update ${runs} set ${setEnded(transitions.cancel.to)}, generation = generation + 1
         where ${isRun('cancel')} returning id`),
       key: { comes: 0, leaves: 1 },
+      ends: true,
       kind: transitions.cancel.event,
       data: () => entryData('run:cancel', { reason: 'cancel' }),
     },
@@ -94,6 +106,7 @@ function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action>
           updated_at = $now::int8
         where ${isRun('retry')} returning id`),
       key: { comes: 1, leaves: 0 },
+      ends: false,
       kind: transitions.retry.event,
       data: (run) => entryData('run:retry', { attempt: run.attempt }),
     },
@@ -103,8 +116,18 @@ function createActions(sql: Sql): Record<'cancel' | 'retry' | 'release', Action>
           status = '${transitions.release.to}', ready = true, worker = null, updated_at = $now::int8
         where ${isRun('release')} and generation = $generation::int8 returning id`),
       key: null,
+      ends: false,
       kind: transitions.release.event,
       data: () => entryData('run:release', { reason: 'unclaimed' }),
+    },
+    wake: {
+      update: sql.write(`
+        update ${runs} set ${setWoken}
+        where ${isRun('wake')} and generation = $generation::int8 returning id`),
+      key: null,
+      ends: false,
+      kind: transitions.wake.event,
+      data: () => entryData('run:wake', { reason: 'asked' }),
     },
   }
 }
@@ -113,15 +136,16 @@ function createRemove(sql: Sql) {
   const { runs, journal } = sql.tables
   const remove = sql.write(`
     delete from ${runs} where id = $runId::text and status ${allowedFrom('delete')} returning *`)
-  const lastSeq = sql.read(`
+  const selectLast = sql.read(`
     select max(e.seq) as seq from ${journal} e where e.run_id = $runId::text`)
   const removeTraces = createRemoveTraces(sql)
 
   return async (session: Session, runId: string): Promise<Acted | null> => {
     const [row] = await session.rows(remove, { runId })
     if (row === undefined) return null
-    const [last] = await session.rows(lastSeq, { runId })
-    await removeTraces(session, [runId])
-    return { done: true, run: toRunRecord(row), entry: null, lastSeq: Number(last?.seq ?? 0) }
+    const [last] = await session.rows(selectLast, { runId })
+    await removeTraces(session, [row])
+    const lastSeq = Number(last?.seq ?? 0)
+    return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }
   }
 }

@@ -12,9 +12,12 @@ export interface CommitSteps {
   isOneStatement(commits: readonly Commit[]): boolean
   /** In a transaction, or one statement by itself. */
   append(session: Session, commits: readonly Commit[]): Promise<Answer[]>
-  /** What else the commits change, after `append`. Tells whose transition it made. */
-  change(session: Session, commits: readonly Commit[], now: number): Promise<ReadonlySet<string>>
+  /** What else the commits change, after `append`. */
+  change(session: Session, commits: readonly Commit[], now: number): Promise<Changed>
 }
+
+/** Runs that made their transition now, by id, and whether another one waits for their end. */
+type Changed = ReadonlyMap<string, boolean>
 
 export function createCommit(sql: Sql): CommitSteps {
   const append = createAppend(sql)
@@ -39,9 +42,11 @@ export function createCommit(sql: Sql): CommitSteps {
   }
 }
 
-function isPlain({ entries, progress, executing, transition }: Commit): boolean {
-  const alone = progress === undefined && executing === undefined && transition === undefined
-  return alone && entries.length > 0
+function isPlain(commit: Commit): boolean {
+  const { entries, progress, executing, consumes, tokens, transition } = commit
+  const isNoted = progress !== undefined || executing !== undefined
+  const isMail = consumes !== undefined || tokens !== undefined
+  return entries.length > 0 && !isNoted && !isMail && transition === undefined
 }
 
 /** Answers whether all entries went in now. */
@@ -144,43 +149,51 @@ function createNote(sql: Sql) {
   }
 }
 
-/** Makes the transitions; answers the ids of the runs that made theirs now. */
 function createTransit(sql: Sql) {
-  const { runs } = sql.tables
+  const { runs, waiters } = sql.tables
+  // `append` has locked the run, so nobody can come to watch it any more.
+  const isWatched = `exists (select 1 from ${waiters} w where w.target = id) as is_watched`
   const update = sql.write(`
     update ${runs} as r set
       status = b.status,
       ready = (b.status = 'pending'),
+      wake_at = b.wake_at,
+      waiting_for = b.waiting_for,
       worker = null,
-      holds_key = (r.holds_key and b.status = 'pending'),
+      holds_key = (r.holds_key and b.status in ${GOES_ON}),
+      crashes = case when b.status = '${transitions.park.to}' then 0 else r.crashes end,
       executing = case when b.status = 'pending' then r.executing end,
       output = b.output,
       output_format = b.output_format,
       error = b.error,
       updated_at = $now::int8,
-      completed_at = case when b.status <> 'pending' then $now::int8 end
+      completed_at = case when b.status not in ${GOES_ON} then $now::int8 end
     from ${sql.rows('b', '$changes', {
       run_id: 'text',
       generation: 'int8',
       status: 'text',
+      wake_at: 'int8',
+      waiting_for: 'text',
       output: 'text',
       output_format: 'text',
       error: 'text',
     })}
     where r.id = b.run_id and r.generation = b.generation and ${sql.unsearched('r.status')} ${allowedFrom('complete')}
-    returning id`)
+    returning id, ${isWatched}`)
 
-  return async (session: Session, commits: readonly Commit[], now: number) => {
+  return async (session: Session, commits: readonly Commit[], now: number): Promise<Changed> => {
     const changes = commits.flatMap(({ lease, transition }) =>
       transition === undefined
         ? []
         : [{ run_id: lease.runId, generation: lease.generation, ...columnsOf(transition) }],
     )
-    if (changes.length === 0) return new Set<string>()
+    if (changes.length === 0) return new Map()
     const changed = await session.rows(update, { now, changes: JSON.stringify(changes) })
-    return new Set(changed.map((row) => row.id as string))
+    return new Map(changed.map((row) => [row.id as string, toBoolean(row.is_watched)]))
   }
 }
+
+const GOES_ON = `('${transitions.release.to}', '${transitions.park.to}')`
 
 function columnsOf(transition: Transition): Record<string, unknown> {
   const status: RunStatus = transitions[transition.name].to
@@ -191,6 +204,13 @@ function columnsOf(transition: Transition): Record<string, unknown> {
       return { status, error: JSON.stringify(transition.error) }
     case 'release':
       return { status }
+    // A run that came to a wait has made its way: the crashes before are forgiven.
+    case 'park':
+      return {
+        status,
+        wake_at: transition.wakeAt,
+        waiting_for: JSON.stringify(transition.waits),
+      }
   }
 }
 

@@ -223,6 +223,7 @@ function newRecord(run: NewRun, now: number): RunRecord {
     generation: 0,
     crashes: 0,
     executing: null,
+    inbox: 0,
     parentRunId: null,
     waitingFor: null,
     dueAt: run.dueAt ?? now,

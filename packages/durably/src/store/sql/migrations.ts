@@ -4,7 +4,12 @@ type Migration = (sql: Sql) => readonly string[]
 
 /** From each version of the tables to the next; what was published is never changed. */
 export const migrations: readonly Migration[] = [
-  (sql) => [...createTables(sql), ...createRunIndexes(sql), ...createViews(sql)],
+  (sql) => [
+    ...createTables(sql),
+    ...createRunIndexes(sql),
+    ...createMailTables(sql),
+    ...createViews(sql),
+  ],
 ]
 
 function createTables({ tables, prefix, text, clustered }: Sql): string[] {
@@ -104,16 +109,53 @@ function createRunIndexes({ tables, prefix }: Sql): string[] {
   ]
 }
 
+function createMailTables({ tables, prefix, text, clustered }: Sql): string[] {
+  return [
+    `create table ${tables.mailbox} (
+      run_id ${text} not null,
+      seq int8 not null,
+      id ${text} not null,
+      kind ${text} not null,
+      name text not null,
+      at int8 not null,
+      is_read bool not null,
+      format text,
+      data text,
+      primary key (run_id, seq)
+    ) ${clustered}`,
+    // A message about a run that ended has that run's id, which an app may have given to a signal.
+    `create unique index "${prefix}mailbox_id" on ${tables.mailbox} (run_id, id, kind)`,
+    `create index "${prefix}mailbox_unread" on ${tables.mailbox} (run_id, seq) where not is_read`,
+    `create table ${tables.tokens} (
+      hash ${text} primary key not null,
+      run_id ${text} not null,
+      name text not null,
+      expires_at int8,
+      message_id text
+    ) ${clustered}`,
+    `create index "${prefix}tokens_run" on ${tables.tokens} (run_id)`,
+    `create table ${tables.waiters} (
+      target ${text} not null,
+      run_id ${text} not null,
+      primary key (target, run_id)
+    ) ${clustered}`,
+    `create index "${prefix}waiters_run" on ${tables.waiters} (run_id)`,
+  ]
+}
+
 /** For people with a SQL prompt; the store itself does not read them. */
 function createViews({ tables, json }: Sql): string[] {
   const data = json('e.data')
   return [
     `create view ${tables.steps} as
     select e.run_id, e.seq, e.name,
-      case e.kind when 'step:complete' then 'completed' else 'failed' end as status,
-      e.at, ${data} ->> 'duration' as duration, ${data} -> 'output' as output, ${data} -> 'error' as error
+      case e.kind when 'step:complete' then 'completed' when 'step:fail' then 'failed'
+        when 'step:retry' then 'retry' when 'step:wait' then 'waiting' else 'cancelled' end as status,
+      e.at, ${data} ->> 'duration' as duration,
+      case when ${data} ->> 'secret' is null then ${data} -> 'output' end as output,
+      ${data} -> 'error' as error, ${data} -> 'waits' as waits
     from ${tables.journal} e
-    where e.kind in ('step:complete', 'step:fail')`,
+    where e.kind in ('step:complete', 'step:fail', 'step:retry', 'step:wait', 'step:cancel')`,
     `create view ${tables.logs} as
     select e.run_id, e.seq, e.name as step, e.at,
       ${data} ->> 'level' as level, ${data} ->> 'message' as message, ${data} -> 'data' as data

@@ -1,7 +1,6 @@
 import type { ReclaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Row, Session } from './database.ts'
-import { countKeys } from './keys.ts'
 import { toBoolean } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
@@ -24,12 +23,12 @@ export interface Orphans {
   exist(workerId: string, now: number): Promise<boolean>
   /** Locks expired workers that nobody else is about to reclaim from. */
   lockWorkers(session: Session, workerId: string, now: number): Promise<string[]>
-  /** The concurrency keys of runs that may be at the end of their chances. */
-  endangeredKeys(
+  /** Runs that may be at the end of their chances, and their concurrency keys. */
+  endangered(
     session: Session,
     workerIds: readonly string[],
     request: ReclaimRequest,
-  ): Promise<ReadonlyMap<string, number>>
+  ): Promise<{ readonly id: string; readonly key: string | null }[]>
   /** First those that a claim would take first. */
   lockRuns(session: Session, workerIds: readonly string[]): Promise<Orphan[]>
 }
@@ -49,8 +48,8 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
     r.worker in (select t.value from ${sql.texts('t', '$workerIds')})
     and ${sql.unsearched('r.status')} ${allowedFrom('reclaim')}`
   const endangered = sql.read(`
-    select r.concurrency_key from ${runs} r
-    where ${ofWorkers} and r.concurrency_key is not null and r.crashes + 1 >= $maxCrashes::int8
+    select r.id, r.concurrency_key from ${runs} r
+    where ${ofWorkers} and r.crashes + 1 >= $maxCrashes::int8
     order by r.id limit ${MAX_RUNS}`)
   const lockRuns = sql.write(`
     select r.id, r.job, r.concurrency_key, r.executing, r.started_at, r.crashes, r.priority, r.due_at,
@@ -60,7 +59,7 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
   const lastMilestones = sql.read(`
     select t.value as id, (
       select e.kind from ${journal} e
-      where e.run_id = t.value and e.kind in ('run:start', 'step:complete', 'step:fail')
+      where e.run_id = t.value and e.kind in ('run:start', 'step:complete', 'step:fail', 'step:retry')
       order by e.seq desc limit 1
     ) as kind
     from ${sql.texts('t', '$ids')}`)
@@ -74,10 +73,13 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
       const rows = await session.rows(lockWorkers, { workerId, ...database.leaseTime(now) })
       return rows.map((row) => row.id as string)
     },
-    endangeredKeys: async (session, workerIds, { maxCrashes }) => {
+    endangered: async (session, workerIds, { maxCrashes }) => {
       const params = { workerIds: JSON.stringify(workerIds), maxCrashes }
       const rows = await session.rows(endangered, params)
-      return countKeys(rows.map((row) => row.concurrency_key as string | null))
+      return rows.map((row) => ({
+        id: row.id as string,
+        key: row.concurrency_key as string | null,
+      }))
     },
     lockRuns: async (session, workerIds) => {
       const rows = await session.rows(lockRuns, { workerIds: JSON.stringify(workerIds) })

@@ -12,7 +12,7 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
     where id in (select t.value from ${sql.texts('t', '$ids')})
       and ${sql.unsearched('status')} ${allowedFrom('delete')}
       and completed_at < $before::int8
-    returning id`)
+    returning id, inbox`)
 
   return async (filter, before, limit) => {
     const { text, params } = searchEnded(sql, filter)
@@ -21,9 +21,8 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
     return database.transaction(async (session) => {
       const ids = JSON.stringify(found.map((row) => row.id))
       const removed = await session.rows(remove, { ids, before })
-      const runIds = removed.map((row) => row.id as string)
-      await removeTraces(session, runIds)
-      return runIds
+      await removeTraces(session, removed)
+      return removed.map((row) => row.id as string)
     })
   }
 }

@@ -8,18 +8,22 @@ import { setEnded } from './ending.ts'
 import type { RecordFacts } from './facts.ts'
 import { countKeys, type Keys } from './keys.ts'
 import { createOrphans, type Orphan } from './orphans.ts'
+import type { LockRuns } from './lock-runs.ts'
 import type { Sql } from './sql.ts'
+import type { Waiters } from './waiters.ts'
 import type { Workers } from './workers.ts'
 
 export interface ReclaimSteps {
   readonly recordFacts: RecordFacts
   readonly keys: Keys
+  readonly lockRuns: LockRuns
+  readonly waiters: Waiters
   readonly workers: Workers
 }
 
 /** Locks in the order of every transaction: workers, keys, runs. */
 export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps): Store['reclaim'] {
-  const { keys, workers } = steps
+  const { keys, lockRuns, waiters, workers } = steps
   const orphans = createOrphans(sql, database)
   const update = createUpdates(sql)
   const announce = createAnnounce(steps.recordFacts)
@@ -28,15 +32,24 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
     await workers.lock(session, request.workerId)
     const dead = await orphans.lockWorkers(session, request.workerId, now)
     if (dead.length === 0) return nothing
-    const endangered = await orphans.endangeredKeys(session, dead, request)
-    const locked = new Map([...endangered.keys()].map((key) => [key, 0]))
+    const endangered = await orphans.endangered(session, dead, request)
+    const locked = new Map([...countKeys(endangered.map(({ key }) => key)).keys()].map(none))
     await keys.lock(session, locked)
+    const watchers = await waiters.of(
+      session,
+      endangered.map(({ id }) => id),
+    )
+    if (watchers.length > 0) {
+      await lockRuns(session, [...watchers, ...endangered.map(({ id }) => id)])
+    }
 
     const fates = sortOut(await orphans.lockRuns(session, dead), request)
     await update.failed(session, fates.failed, now)
     await update.recovered(session, fates.recovered, now)
     await update.taken(session, fates.taken, request.workerId, now)
-    const reclaimed = await announce(session, fates, now)
+    const { claimed, others } = await announce(session, fates, now)
+    const failed = fates.failed.map(({ id }) => id)
+    const told = await waiters.tell(session, failed, now)
 
     for (const [key, count] of countKeys(fates.failed.map((orphan) => orphan.concurrencyKey))) {
       locked.set(key, count)
@@ -45,13 +58,17 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
     await keys.settle(session, locked.keys())
     await workers.forget(session, dead)
     if (fates.taken.length > 0) await workers.renew(session, request, now, request.jobs)
-    return reclaimed
+    return { claimed, others: [...others, ...told] }
   }
 
   return async (request, now) => {
     if (!(await orphans.exist(request.workerId, now))) return nothing
     return database.transaction((session) => reclaim(session, request, now))
   }
+}
+
+function none(key: string): [string, number] {
+  return [key, 0]
 }
 
 const nothing: Reclaimed = { claimed: [], others: [] }

@@ -1,18 +1,24 @@
-import type { Session } from './database.ts'
+import type { Row, Session } from './database.ts'
 import type { Sql } from './sql.ts'
 
-/** Deletes what belongs to runs whose rows the transaction has deleted. */
-export type RemoveTraces = (session: Session, runIds: readonly string[]) => Promise<void>
+/** Deletes what belongs to runs whose rows (`id` and `inbox` of them) the transaction has deleted. */
+export type RemoveTraces = (session: Session, rows: readonly Row[]) => Promise<void>
 
 export function createRemoveTraces(sql: Sql): RemoveTraces {
-  const { journal, labels } = sql.tables
-  const statements = [journal, labels].map((table) =>
+  const { journal, labels, mailbox, tokens, waiters } = sql.tables
+  const removeFrom = (table: string) =>
     sql.write(`
-      delete from ${table} where run_id in (select t.value from ${sql.texts('t', '$ids')})`),
-  )
-  return async (session, runIds) => {
-    if (runIds.length === 0) return
-    const ids = JSON.stringify(runIds)
+      delete from ${table} where run_id in (select t.value from ${sql.texts('t', '$ids')})`)
+  const statements = [journal, labels, tokens, waiters].map(removeFrom)
+  const emptyMailboxes = removeFrom(mailbox)
+
+  return async (session, rows) => {
+    if (rows.length === 0) return
+    const ids = JSON.stringify(rows.map((row) => row.id))
     for (const statement of statements) await session.change(statement, { ids })
+    // Where one run gets all the messages there are, a planner takes it that others get as many, and reads them all.
+    const sentTo = rows.filter((row) => Number(row.inbox) > 0)
+    if (sentTo.length === 0) return
+    await session.change(emptyMailboxes, { ids: JSON.stringify(sentTo.map((row) => row.id)) })
   }
 }

@@ -32,6 +32,7 @@ export function toRunRecord(row: Row): RunRecord {
     generation: Number(row.generation),
     crashes: Number(row.crashes),
     executing: row.executing as string | null,
+    inbox: Number(row.inbox),
     parentRunId: row.parent_run_id as string | null,
     waitingFor: readJson(row.waiting_for, isWaits),
     dueAt: Number(row.due_at),

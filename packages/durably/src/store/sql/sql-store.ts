@@ -5,7 +5,9 @@ import { createAct } from './act.ts'
 import { createClaim } from './claim.ts'
 import { createCoalesce } from './coalesce.ts'
 import { createCommit } from './commit.ts'
+import { createConsume } from './consume.ts'
 import { createDatabase, type Database } from './database.ts'
+import { createDeliver } from './deliver.ts'
 import { pickDialect } from './dialects/pick-dialect.ts'
 import { createEnqueue } from './enqueue.ts'
 import { createRecordFacts } from './facts.ts'
@@ -13,6 +15,8 @@ import { createFindRuns, createInsertRuns } from './insert-runs.ts'
 import { createAppend } from './journal.ts'
 import { createKeys } from './keys.ts'
 import { createLook } from './look.ts'
+import { createLockRuns, createReadRuns } from './lock-runs.ts'
+import { createMailbox } from './mailbox.ts'
 import { createMigrate } from './migrate.ts'
 import { createSetPaused } from './pause.ts'
 import { createPromote } from './promote.ts'
@@ -21,9 +25,12 @@ import { createRead } from './read.ts'
 import { createReclaim } from './reclaim.ts'
 import { createRenew } from './renew.ts'
 import { createRuns } from './runs.ts'
+import { createSend } from './send.ts'
 import { createSharedDriver } from './shared-driver.ts'
 import { createSql, type Sql } from './sql.ts'
 import { createVersion } from './version.ts'
+import { createWaiters } from './waiters.ts'
+import { createWatch } from './watch.ts'
 import { createWorkers } from './workers.ts'
 import { createWrite } from './write.ts'
 
@@ -63,16 +70,32 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const enqueue = createEnqueue(createInsertRuns(sql, find), find, createCoalesce(sql, append))
   const claim = createClaim(sql, append)
   const recordFacts = createRecordFacts(sql, append)
+  const lockRuns = createLockRuns(sql)
+  const readRuns = createReadRuns(sql)
+  const deliver = createDeliver(sql, append)
+  const waiters = createWaiters(sql, { lockRuns, readRuns, deliver })
   const { run, journal } = createRead(sql, database)
   return {
     migrate: createMigrate(sql, database),
-    write: createWrite(database, { commit: createCommit(sql), enqueue, claim, keys, workers }),
+    write: createWrite(database, {
+      commit: createCommit(sql),
+      consume: createConsume(sql),
+      enqueue,
+      send: createSend(sql, readRuns, deliver),
+      claim,
+      keys,
+      lockRuns,
+      waiters,
+      workers,
+    }),
     look: createLook(sql, database),
-    promote: createPromote(sql, database, { recordFacts, keys }),
-    reclaim: createReclaim(sql, database, { recordFacts, keys, workers }),
+    promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
+    reclaim: createReclaim(sql, database, { recordFacts, keys, lockRuns, waiters, workers }),
     renew: createRenew(database, workers),
     leases: (workerId) => workers.leases(database, workerId),
-    act: createAct(sql, database, { recordFacts, keys }),
+    act: createAct(sql, database, { recordFacts, keys, lockRuns, waiters }),
+    watch: createWatch(database, { lockRuns, readRuns, waiters }),
+    mailbox: createMailbox(sql, database),
     setPaused: createSetPaused(sql, database),
     purge: createPurge(sql, database),
     run,

@@ -1,7 +1,18 @@
 import { ValidationError } from '../../core/error.ts'
 import { show } from '../../core/show.ts'
 
-const names = ['meta', 'runs', 'journal', 'workers', 'keys', 'jobs', 'labels'] as const
+const names = [
+  'meta',
+  'runs',
+  'journal',
+  'workers',
+  'keys',
+  'jobs',
+  'labels',
+  'mailbox',
+  'tokens',
+  'waiters',
+] as const
 const views = ['steps', 'logs'] as const
 
 export type TableName = (typeof names)[number] | (typeof views)[number]

@@ -1,4 +1,4 @@
-import type { Lease, WorkerLease } from '../store.ts'
+import type { Held, WorkerLease } from '../store.ts'
 import type { Database, Session } from './database.ts'
 import type { Sql } from './sql.ts'
 
@@ -9,7 +9,7 @@ export interface Workers {
   /** Locks the worker's row, if it has one, to be renewed later in the transaction. */
   lock(session: Session, workerId: string): Promise<void>
   /** The runs that name the worker. */
-  leases(session: Session, workerId: string): Promise<Lease[]>
+  leases(session: Session, workerId: string): Promise<Held[]>
   /** Forgets some of the workers that have not been seen for long and have no runs. */
   forgetGone(session: Session, now: number): Promise<void>
   /** Forgets those of the workers, whose rows the transaction has locked, that have no runs. */
@@ -30,7 +30,7 @@ export function createWorkers(sql: Sql, database: Database): Workers {
   const lock = sql.write(`
     select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
   const leases = sql.read(`
-    select r.id, r.generation from ${runs} r where r.worker = $workerId::text order by r.id`)
+    select r.id, r.generation, r.inbox from ${runs} r where r.worker = $workerId::text order by r.id`)
   const hasNoRuns = `not exists (select 1 from ${runs} r where r.worker = w.id)`
   const isGone = `
     w.expires_at < ${sql.leaseNow} and w.seen_at < ${sql.leaseNow} - ${GONE_AFTER_MS} and ${hasNoRuns}`
@@ -51,7 +51,11 @@ export function createWorkers(sql: Sql, database: Database): Workers {
     },
     leases: async (session, workerId) => {
       const rows = await session.rows(leases, { workerId })
-      return rows.map((row) => ({ runId: row.id as string, generation: Number(row.generation) }))
+      return rows.map((row) => ({
+        runId: row.id as string,
+        generation: Number(row.generation),
+        inbox: Number(row.inbox),
+      }))
     },
     forgetGone: async (session, now) => {
       const gone = await session.rows(findGone, database.leaseTime(now))

@@ -1,70 +1,140 @@
-import type { Batch, NewRun, Store, Transition, Written } from '../store.ts'
+import { isLegal } from '../../core/transitions.ts'
+import type { Answer, Batch, Commit, NewRun, Store, Written } from '../store.ts'
 import type { TakeRuns } from './claim.ts'
 import type { CommitSteps } from './commit.ts'
+import type { Consume } from './consume.ts'
 import type { Database, Session } from './database.ts'
 import type { Enqueue } from './enqueue.ts'
 import { countKeys, type Keys } from './keys.ts'
+import type { LockedRun, LockRuns } from './lock-runs.ts'
+import type { SendAll } from './send.ts'
+import type { Waiters } from './waiters.ts'
 import type { Workers } from './workers.ts'
 
 export interface WriteSteps {
   readonly commit: CommitSteps
+  readonly consume: Consume
   readonly enqueue: Enqueue
+  readonly send: SendAll
   readonly claim: TakeRuns
   readonly keys: Keys
+  readonly lockRuns: LockRuns
+  readonly waiters: Waiters
   readonly workers: Workers
 }
 
 /** The group commit. Locks are taken in one order everywhere: workers, keys, runs. */
 export function createWrite(database: Database, steps: WriteSteps): Store['write'] {
-  const { commit, enqueue, claim, keys, workers } = steps
+  const { commit, consume, enqueue, send, claim, keys, lockRuns, waiters, workers } = steps
+
+  /** Locks, in one order, what the batch concerns beyond its own commits; where runs are to be known first, those too. */
+  async function lock(session: Session, { commits, sends }: Batch) {
+    const recipients = await send.recipients(session, sends)
+    const ending = commits.filter(ends).map(runIdOf)
+    const others = [...recipients, ...(await waiters.of(session, ending))]
+    if (others.length === 0 && !commits.some(needsLock)) return { recipients, locked: noRuns }
+    return { recipients, locked: await lockRuns(session, [...commits.map(runIdOf), ...others]) }
+  }
 
   async function writeAll(session: Session, batch: Batch, now: number): Promise<Written> {
-    const { commits, runs } = batch
+    const { commits, runs, sends } = batch
     if (batch.claim !== null) {
       await workers.renew(session, batch.claim, now, batch.claim.jobs)
     }
     const counts = countComing(batch)
     await keys.lock(session, counts)
+    const { recipients, locked } = await lock(session, batch)
 
-    const answers = await commit.append(session, commits)
-    const ended = await commit.change(session, commits, now)
+    const [going, answerAll] = withoutMoved(commits, locked)
+    const answers = await commit.append(session, going)
+    await consume(
+      session,
+      going.filter((_, i) => answers[i] === 'committed'),
+    )
+    const changed = await commit.change(session, going, now)
+    const ended = going.filter(ends).map(runIdOf)
+    const watched = ended.filter((id) => changed.get(id) === true)
+    const woken = await waiters.tell(session, watched, now)
     const { enqueued, stayedAway } = await enqueue.all(session, runs, now)
 
     const leaving = new Map(stayedAway)
-    for (const { lease, concurrencyKey: key, transition } of commits) {
-      if (key === null || !ends(transition)) continue
-      leaving.set(key, (leaving.get(key) ?? 0) + Number(ended.has(lease.runId)))
+    for (const { lease, concurrencyKey: key } of commits.filter(ends)) {
+      if (key === null) continue
+      leaving.set(key, (leaving.get(key) ?? 0) + Number(changed.has(lease.runId)))
     }
     await keys.leave(session, leaving)
     await keys.settle(session, counts.keys())
+
+    // Those that were made meanwhile, mostly by the batch itself.
+    await lockRuns(
+      session,
+      recipients.filter((id) => !locked.has(id)),
+    )
+    const sent = await send.all(session, sends, now)
     const claimed = batch.claim === null ? [] : await claim(session, batch.claim, now)
-    return { commits: answers, runs: enqueued, claimed }
+    return { commits: answerAll(answers), runs: enqueued, sends: sent, claimed, woken }
   }
 
   return async (batch, now) => {
-    const { commits, runs } = batch
-    if (runs.length === 0 && batch.claim === null && commit.isOneStatement(commits)) {
-      return { commits: await commit.append(database, commits), runs: [], claimed: [] }
+    const { commits, runs, sends } = batch
+    const isAlone = sends.length === 0 && batch.claim === null
+    if (isAlone && runs.length === 0 && commit.isOneStatement(commits)) {
+      return { ...nothing, commits: await commit.append(database, commits) }
     }
-    if (commits.length === 0 && batch.claim === null && runs.every(takesLocks)) {
+    if (isAlone && commits.length === 0 && runs.every(takesLocks)) {
       const known = await enqueue.known(database, runs)
-      if (known !== null) return { commits: [], runs: known, claimed: [] }
+      if (known !== null) return { ...nothing, runs: known }
     }
     return database.transaction((session) => writeAll(session, batch, now))
   }
 }
 
+const nothing: Written = { commits: [], runs: [], sends: [], claimed: [], woken: [] }
+
+const noRuns: ReadonlyMap<string, LockedRun> = new Map()
+
+/** Whether it has to be known, before anything of the commit is written, how its run is. */
+function needsLock({ entries, consumes, tokens, transition }: Commit): boolean {
+  const isBare = entries.length === 0 && (consumes !== undefined || tokens !== undefined)
+  return isBare || transition?.name === 'park'
+}
+
+/** The commits without those that want to park with a mailbox that has more; and how to answer them all. */
+function withoutMoved(
+  commits: readonly Commit[],
+  locked: ReadonlyMap<string, LockedRun>,
+): [Commit[], (answers: readonly Answer[]) => Answer[]] {
+  const going = commits.filter((commit) => !hasMoved(commit, locked.get(commit.lease.runId)))
+  return [
+    going,
+    (answers) => {
+      const answerOf = new Map(going.map((commit, i) => [commit, answers[i]]))
+      return commits.map((commit) => answerOf.get(commit) ?? 'moved')
+    },
+  ]
+}
+
+function hasMoved({ lease, transition }: Commit, run: LockedRun | undefined): boolean {
+  if (transition?.name !== 'park' || run === undefined) return false
+  const holds = isLegal('park', run.status) && run.generation === lease.generation
+  return holds && run.inbox !== transition.inbox
+}
+
+function runIdOf({ lease }: Commit): string {
+  return lease.runId
+}
+
 /** The keys to lock, with the number of runs that come to each. */
 function countComing({ commits, runs }: Batch): Map<string, number> {
   const counts = countKeys(runs.map((run) => run.concurrencyKey))
-  for (const { concurrencyKey: key, transition } of commits) {
-    if (key !== null && ends(transition)) counts.set(key, counts.get(key) ?? 0)
+  for (const { concurrencyKey: key } of commits.filter(ends)) {
+    if (key !== null) counts.set(key, counts.get(key) ?? 0)
   }
   return counts
 }
 
-function ends(transition: Transition | undefined): boolean {
-  return transition !== undefined && transition.name !== 'release'
+function ends({ transition }: Commit): boolean {
+  return transition?.name === 'complete' || transition?.name === 'fail'
 }
 
 /** Whether the database would write for the run's key though it turned out to exist: an idempotent hit must not. */

@@ -7,6 +7,8 @@ const kinds: Record<EventType, 'fact' | 'tick'> = {
   'run:trigger': 'fact',
   'run:coalesced': 'fact',
   'run:start': 'fact',
+  'run:wait': 'fact',
+  'run:wake': 'fact',
   'run:release': 'fact',
   'run:complete': 'fact',
   'run:fail': 'fact',
@@ -17,6 +19,9 @@ const kinds: Record<EventType, 'fact' | 'tick'> = {
   'step:start': 'tick',
   'step:complete': 'fact',
   'step:fail': 'fact',
+  'step:wait': 'fact',
+  'step:retry': 'fact',
+  'step:cancel': 'fact',
   'log:write': 'fact',
   'worker:error': 'tick',
 }

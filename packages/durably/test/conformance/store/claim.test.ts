@@ -11,6 +11,7 @@ import {
   JOB,
   kindsOf,
   newRun,
+  nothing,
   only,
   onEveryBackend,
   SECOND,
@@ -44,7 +45,7 @@ onEveryBackend((open) => {
       at: LATER,
       data: '{"attempt":1}',
     })
-    expect(await store.leases('worker')).toEqual([{ runId: 'a', generation: 1 }])
+    expect(await store.leases('worker')).toEqual([{ runId: 'a', generation: 1, inbox: 0 }])
     expect(await claim(store, { workerId: 'other' }, LATER)).toEqual([])
   })
 
@@ -222,7 +223,7 @@ onEveryBackend((open) => {
       expect(await other.look([JOB], START)).toMatchObject({ ready: false })
       expect(await other.look([JOB, 'other job'], START)).toMatchObject({ ready: true })
       const jobs = [JOB, 'other job']
-      const batch = { commits: [], runs: [newRun('c')], claim: claimRequest({ jobs }) }
+      const batch = { ...nothing, runs: [newRun('c')], claim: claimRequest({ jobs }) }
       const { claimed } = await other.write(batch, START)
       expect(idsOf(claimed)).toEqual(['b'])
       await store.setPaused(JOB, false, START)

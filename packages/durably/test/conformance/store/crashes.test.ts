@@ -12,7 +12,7 @@ import {
   JOB,
   kindsOf,
   LEASE_MS,
-  leaseOf,
+  heldOf,
   newRun,
   only,
   onEveryBackend,
@@ -37,7 +37,7 @@ onEveryBackend((open) => {
     expect(run).toEqual(await existing(store, 'a'))
     const start = { seq: 3, generation: 2, kind: 'run:start', data: '{"attempt":2}', at: DEAD }
     expect(entry).toMatchObject({ runId: 'a', name: null, ...start })
-    expect(await store.leases('rescuer')).toEqual([leaseOf(run)])
+    expect(await store.leases('rescuer')).toEqual([heldOf(run)])
     expect(await store.leases('worker')).toEqual([])
     expect(await store.look([JOB], DEAD)).toMatchObject({ orphans: false })
     expect(await commit(store, commitOf(before, [stepDone(3)]), DEAD)).toBe('lost')

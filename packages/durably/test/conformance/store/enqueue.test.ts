@@ -47,6 +47,7 @@ onEveryBackend((open) => {
       crashes: 0,
       executing: null,
       parentRunId: null,
+      inbox: 0,
       waitingFor: null,
       createdAt: START,
       updatedAt: START,
@@ -187,6 +188,16 @@ onEveryBackend((open) => {
     const keyed = (id: string) => newRun(id, { concurrencyKey: 'key' })
     const coalescing = (id: string) => ({ ...keyed(id), coalesce: true })
 
+    test('is said once of a trigger that is sent again', async () => {
+      const [store] = await open()
+      await enqueue(store, [keyed('a')])
+      const first = await enqueue(store, [coalescing('b')])
+      expect(await enqueue(store, [coalescing('b')], LATER)).toEqual(first)
+      await enqueue(store, [coalescing('c')])
+      expect(await enqueue(store, [coalescing('b')], LATER)).toMatchObject([{ entry: { seq: 2 } }])
+      expect(await kindsOf(store, 'a')).toEqual(['run:trigger', 'run:coalesced', 'run:coalesced'])
+    })
+
     test('takes the pending run of the job and key, and says so in its journal', async () => {
       const [store] = await open()
       await enqueue(store, [keyed('a')])
@@ -194,7 +205,8 @@ onEveryBackend((open) => {
       const run = await existing(store, 'a')
       expect(run).toMatchObject({ status: 'pending', updatedAt: LATER })
       expect(answer).toMatchObject({ disposition: 'coalesced', run })
-      expect(answer.entry).toMatchObject({ seq: 2, kind: 'run:coalesced', at: LATER, data: '{}' })
+      const entry = { seq: 2, kind: 'run:coalesced', at: LATER, data: '{"by":"b"}' }
+      expect(answer.entry).toMatchObject(entry)
       expect(await kindsOf(store, 'a')).toEqual(['run:trigger', 'run:coalesced'])
       expect(await store.run('b')).toBeNull()
     })

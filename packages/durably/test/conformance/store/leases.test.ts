@@ -12,7 +12,7 @@ import {
   JOB,
   kindsOf,
   LEASE_MS,
-  leaseOf,
+  heldOf,
   newRun,
   nothing,
   only,
@@ -186,8 +186,8 @@ onEveryBackend((open) => {
       if (!a || !b || !c) throw new Error('Three runs were to be claimed')
       await commit(store, ending(a, 'complete'))
       await act(store, 'cancel', 'b')
-      expect(await store.renew(worker, START)).toEqual([leaseOf(c.run)])
-      expect(await store.leases('worker')).toEqual([leaseOf(c.run)])
+      expect(await store.renew(worker, START)).toEqual([heldOf(c.run)])
+      expect(await store.leases('worker')).toEqual([heldOf(c.run)])
       expect(await store.renew({ ...worker, workerId: 'idle' }, START)).toEqual([])
       expect(await store.leases('unheard of')).toEqual([])
     })
@@ -228,7 +228,7 @@ onEveryBackend((open) => {
     test('takes an expired lease up again that nobody took', async () => {
       const [store] = await open()
       const claimed = await startRun(store, 'a')
-      expect(await store.renew(worker, DEAD)).toEqual([leaseOf(claimed.run)])
+      expect(await store.renew(worker, DEAD)).toEqual([heldOf(claimed.run)])
       expect(await store.look([JOB], DEAD)).toMatchObject({ orphans: false })
       expect(await reclaim(store, {}, DEAD)).toEqual({ claimed: [], others: [] })
       expect(await commit(store, ending(claimed, 'complete'), DEAD)).toBe('committed')

@@ -48,6 +48,7 @@ async function compare(plans: readonly Operation[], model: Store, store: Store):
 async function compareRun(id: string, model: Store, store: Store): Promise<void> {
   const page = await store.journal(id, 0, 1000)
   expect(page).toEqual(await model.journal(id, 0, 1000))
+  expect(await store.mailbox(id)).toEqual(await model.mailbox(id))
   const positions = page?.entries.map(({ seq }) => seq) ?? []
   expect(positions).toEqual(positions.map((_, i) => i + 1))
 }

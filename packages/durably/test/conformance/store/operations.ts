@@ -1,8 +1,17 @@
 import fc from 'fast-check'
+import type { Wait } from '../../../src/core/run.ts'
 import type { Entry } from '../../../src/core/journal.ts'
 import type { RunRecord } from '../../../src/core/run.ts'
 import { isLegal, type TransitionName } from '../../../src/core/transitions.ts'
-import type { ActRequest, Commit, NewRun, RunQuery, Store } from '../../../src/store/store.ts'
+import type {
+  ActRequest,
+  Commit,
+  Mailbox,
+  NewRun,
+  RunQuery,
+  Send,
+  Store,
+} from '../../../src/store/store.ts'
 import { ending, LEASE_MS, newRun, SECOND, START, stepDone } from './scenario.ts'
 
 /** One thing that can be done to a store, said without knowing what is in it. */
@@ -12,6 +21,7 @@ export type Operation =
       readonly kind: 'write'
       readonly commits: readonly CommitPlan[]
       readonly runs: readonly RunPlan[]
+      readonly sends: readonly SendPlan[]
       readonly claim: {
         readonly worker: number
         readonly jobs: readonly string[]
@@ -20,6 +30,7 @@ export type Operation =
       readonly again: boolean
     }
   | { readonly kind: 'act'; readonly which: number; readonly transition: ActRequest['transition'] }
+  | { readonly kind: 'watch'; readonly which: number; readonly target: number }
   | { readonly kind: 'promote'; readonly limit: number }
   | { readonly kind: 'reclaim'; readonly worker: number; readonly jobs: readonly string[] }
   | { readonly kind: 'renew'; readonly worker: number }
@@ -29,8 +40,21 @@ export type Operation =
 
 interface CommitPlan {
   readonly which: number
-  readonly what: 'step' | 'note' | 'complete' | 'fail' | 'release'
+  readonly what: 'step' | 'retry' | 'note' | 'complete' | 'fail' | 'release' | 'park' | 'consume'
   readonly staleBy: number
+  /** Of its tokens, waits, and of how much of the mailbox it has seen. */
+  readonly token: boolean
+  readonly waits: readonly number[]
+  readonly wakeIn: number | null
+  readonly unseen: number
+}
+
+interface SendPlan {
+  readonly which: number
+  readonly kind: Send['kind']
+  readonly name: string
+  readonly id: number | null
+  readonly token: number
 }
 
 type RunPlan = Pick<NewRun, 'jobName' | 'priority' | 'labels' | 'coalesce'> & {
@@ -41,7 +65,9 @@ type RunPlan = Pick<NewRun, 'jobName' | 'priority' | 'labels' | 'coalesce'> & {
 }
 
 const JOBS = ['job', 'other job', 'third job']
-const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const
+const STATUSES = ['pending', 'running', 'waiting', 'completed', 'failed', 'cancelled'] as const
+const NAMES = ['x', 'y']
+const WAIT_KINDS = ['signal', 'token', 'run', 'sleep', 'retry'] as const
 const MAX_CRASHES = 3
 
 const worker = fc.nat({ max: 2 })
@@ -60,8 +86,31 @@ const query: fc.Arbitrary<RunQuery> = fc.record(
 
 const commitPlan: fc.Arbitrary<CommitPlan> = fc.record({
   which,
-  what: fc.constantFrom('step', 'note', 'complete', 'fail', 'release'),
-  staleBy: fc.constantFrom(0, 0, 0, 0, 1, -1),
+  what: fc.constantFrom(
+    'step',
+    'retry',
+    'note',
+    'complete',
+    'fail',
+    'release',
+    'park',
+    'park',
+    'park',
+    'consume',
+  ),
+  staleBy: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, -1),
+  token: fc.boolean(),
+  waits: fc.array(fc.nat({ max: 40 }), { maxLength: 3 }),
+  wakeIn: fc.constantFrom(null, -1, 0, 1, 5),
+  unseen: fc.constantFrom(0, 0, 0, 1),
+})
+
+const sendPlan: fc.Arbitrary<SendPlan> = fc.record({
+  which,
+  kind: fc.constantFrom('signal', 'signal', 'token', 'token', 'wake'),
+  name: fc.constantFrom(...NAMES),
+  id: fc.option(fc.nat({ max: 3 })),
+  token: fc.nat({ max: 30 }),
 })
 
 const runPlan: fc.Arbitrary<RunPlan> = fc.record({
@@ -85,6 +134,7 @@ const write = fc.record({
   kind: fc.constant('write' as const),
   commits: fc.uniqueArray(commitPlan, { maxLength: 4, selector: (plan) => plan.which }),
   runs: fc.array(runPlan, { maxLength: 4 }),
+  sends: fc.array(sendPlan, { maxLength: 4 }),
   claim: fc.option(claimPlan),
   again: fc.boolean(),
 })
@@ -96,8 +146,12 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('act' as const),
       which,
-      transition: fc.constantFrom('cancel', 'retry', 'delete', 'release'),
+      transition: fc.constantFrom('cancel', 'retry', 'delete', 'release', 'wake'),
     }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('watch' as const), which, target: which }),
   },
   {
     weight: 2,
@@ -146,10 +200,13 @@ export interface World {
   now: number
   /** Of all runs that were ever sent, in that order. */
   readonly ids: string[]
+  /** Hashes of tokens that were handed out, whatever became of it. */
+  readonly tokens: string[]
+  messages: number
 }
 
 export function createWorld(): World {
-  return { now: START, ids: [] }
+  return { now: START, ids: [], tokens: [], messages: 0 }
 }
 
 /** An operation made concrete: the same request for every store. */
@@ -176,6 +233,11 @@ export async function concrete(
       const generation = (await model.run(runId))?.generation ?? 0
       return [(store) => store.act({ transition: plan.transition, runId, generation }, now)]
     }
+    case 'watch': {
+      const runId = (await pick(plan.which, 'park', model))?.id ?? 'none'
+      const target = (await pick(plan.target, 'cancel', model))?.id ?? 'none'
+      return [(store) => store.watch(runId, target, now)]
+    }
     case 'promote':
       return [(store) => store.promote(plan.limit, now).then(byRun)]
     case 'reclaim': {
@@ -196,7 +258,7 @@ export async function concrete(
 }
 
 async function writeRequest(
-  { commits, runs, claim }: Extract<Operation, { kind: 'write' }>,
+  { commits, runs, sends, claim }: Extract<Operation, { kind: 'write' }>,
   world: World,
   model: Store,
 ): Promise<Request> {
@@ -206,21 +268,34 @@ async function writeRequest(
     const run = await pick(plan.which, 'complete', model)
     const page = run && (await model.journal(run.id, 0, 1000))
     const last = page?.entries.at(-1)
-    if (page && last) made.set(page.run.id, commitFor(plan, page.run, last, now))
+    if (!page || !last) continue
+    const mailbox = await model.mailbox(page.run.id)
+    made.set(page.run.id, commitFor(plan, page.run, mailbox, last, world))
   }
   const batch = {
     commits: [...made.values()],
     runs: runs.map((plan) => runFor(plan, world)),
+    sends: await Promise.all(sends.map((plan) => sendFor(plan, world, model))),
     claim: claim && {
       ...workerLease(claim.worker),
       jobs: claim.jobs,
       limit: claim.limit,
     },
   }
-  return (store) => store.write(batch, now)
+  return async (store) => {
+    const written = await store.write(batch, now)
+    return { ...written, woken: byRun(written.woken) }
+  }
 }
 
-function commitFor(plan: CommitPlan, run: RunRecord, last: Entry, now: number): Commit {
+function commitFor(
+  plan: CommitPlan,
+  run: RunRecord,
+  { messages }: Mailbox,
+  last: Entry,
+  world: World,
+): Commit {
+  const { now } = world
   const holder = { ...run, generation: run.generation - plan.staleBy }
   const { id: runId, generation, concurrencyKey } = holder
   const bare = { lease: { runId, generation }, concurrencyKey, entries: [] }
@@ -229,8 +304,59 @@ function commitFor(plan: CommitPlan, run: RunRecord, last: Entry, now: number): 
       return { ...bare, executing: 'noted', progress: { current: last.seq } }
     case 'step':
       return { ...bare, entries: [stepDone(last.seq, `step ${last.seq}`, now)] }
+    case 'retry': {
+      const data = '{"index":0,"duration":1,"error":{"name":"Error","message":"no"},"until":0}'
+      const name = `step ${last.seq}`
+      return { ...bare, entries: [{ seq: last.seq + 1, kind: 'step:retry', name, at: now, data }] }
+    }
+    case 'consume': {
+      const consumes = messages.slice(0, 1 + plan.unseen).map(({ seq }) => seq)
+      const mail = { consumes, ...(plan.token ? { tokens: [tokenFor(plan, world)] } : {}) }
+      return { ...bare, ...mail, entries: [stepDone(last.seq, `step ${last.seq}`, now)] }
+    }
+    case 'park':
+      return parkFor(plan, bare, run.inbox, last, world)
     default:
       return ending({ run: holder, entry: last }, plan.what, last.seq, now)
+  }
+}
+
+function tokenFor({ wakeIn }: CommitPlan, world: World) {
+  const hash = `hash ${world.tokens.length}`
+  world.tokens.push(hash)
+  const expiresAt = wakeIn === null ? null : world.now + wakeIn * SECOND
+  return { hash, name: NAMES[world.tokens.length % NAMES.length] ?? '', expiresAt }
+}
+
+function parkFor(
+  { waits, wakeIn, unseen }: CommitPlan,
+  bare: Commit,
+  inbox: number,
+  last: Entry,
+  { now, ids }: World,
+): Commit {
+  const open = waits.map((n): Wait => {
+    const kind = WAIT_KINDS[n % WAIT_KINDS.length] ?? 'sleep'
+    const name = kind === 'run' ? ids[n % ids.length] : NAMES[n % NAMES.length]
+    return { kind, name: name ?? '', until: null }
+  })
+  const wakeAt = wakeIn === null ? null : now + wakeIn * SECOND
+  return {
+    ...bare,
+    entries: [{ seq: last.seq + 1, kind: 'run:wait', name: null, at: now, data: '{"waits":[]}' }],
+    transition: { name: 'park', inbox: Math.max(0, inbox - unseen), wakeAt, waits: open },
+  }
+}
+
+async function sendFor(plan: SendPlan, world: World, model: Store): Promise<Send> {
+  const runId = (await pick(plan.which, 'wake', model))?.id ?? 'none'
+  const tokenHash = world.tokens[plan.token % Math.max(1, world.tokens.length)] ?? 'none'
+  return {
+    id: plan.id === null ? `message ${world.messages++}` : `again ${plan.id}`,
+    to: plan.kind === 'token' ? { tokenHash } : { runId },
+    kind: plan.kind,
+    name: plan.name,
+    data: { format: 'json', text: String(world.messages) },
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, onTestFinished } from 'vitest'
 import type { NewEntry } from '../../../src/core/journal.ts'
-import type { RunRecord } from '../../../src/core/run.ts'
+import type { RunRecord, Wait } from '../../../src/core/run.ts'
 import type {
   Acted,
   Answer,
@@ -9,10 +9,13 @@ import type {
   ClaimRequest,
   Commit,
   Enqueued,
+  Held,
   Lease,
   NewRun,
   Reclaimed,
   ReclaimRequest,
+  Send,
+  Sent,
   Store,
   Transition,
 } from '../../../src/store/store.ts'
@@ -58,7 +61,7 @@ export function newRun(id: string, more: Partial<NewRun> = {}): NewRun {
   }
 }
 
-export const nothing: Batch = { commits: [], runs: [], claim: null }
+export const nothing: Batch = { commits: [], runs: [], sends: [], claim: null }
 
 export async function enqueue(
   store: Store,
@@ -105,6 +108,11 @@ export async function startRun(
 ): Promise<Claim> {
   await enqueue(store, [newRun(id, more)], now)
   return only(await claim(store, { jobs: [more.jobName ?? JOB] }, now))
+}
+
+/** The lease as a renewal says it. */
+export function heldOf(run: RunRecord): Held {
+  return { ...leaseOf(run), inbox: run.inbox }
 }
 
 export function leaseOf({ id, generation }: RunRecord): Lease {
@@ -160,9 +168,60 @@ export function ending(
   return commitOf(claimed, [{ seq: after + 1, kind, name: null, at, data }], transition)
 }
 
+/** The commit with which a holder parks its run, having seen all of its mailbox unless told otherwise. */
+export function parking(
+  claimed: Claim,
+  more: Partial<Extract<Transition, { name: 'park' }>> = {},
+  after = claimed.entry.seq,
+  at = START,
+): Commit {
+  const { waits = [], wakeAt = null, inbox = claimed.run.inbox } = more
+  const entry = { kind: 'run:wait', name: null, at, data: JSON.stringify({ waits }) } as const
+  const transition = { name: 'park', waits, wakeAt, inbox } as const
+  return commitOf(claimed, [{ ...entry, seq: after + 1 }], transition)
+}
+
+/** Starts a run and parks it at once. */
+export async function parkRun(
+  store: Store,
+  id: string,
+  waits: readonly Wait[],
+  more: Partial<NewRun> & { readonly wakeAt?: number } = {},
+): Promise<Claim> {
+  const { wakeAt = null, ...run } = more
+  const claimed = await startRun(store, id, run)
+  await commit(store, parking(claimed, { waits, wakeAt }))
+  return claimed
+}
+
+export function waitFor(kind: Wait['kind'], name: string): Wait {
+  return { kind, name, until: null }
+}
+
+/** A signal, unless told otherwise. */
+export function newSend(runId: string, name: string, more: Partial<Send> = {}): Send {
+  const data = { format: 'json', text: `"${name}"` } as const
+  return { id: `to ${runId}: ${name}`, to: { runId }, kind: 'signal', name, data, ...more }
+}
+
+export async function send(store: Store, message: Send, now = START): Promise<Sent> {
+  const written = await store.write({ ...nothing, sends: [message] }, now)
+  return only(written.sends)
+}
+
+/** The kinds and names of the unread messages, in order. */
+export async function mailOf(store: Store, runId: string): Promise<string[]> {
+  const { messages } = await store.mailbox(runId)
+  return messages.map(({ kind, name }) => `${kind} ${name}`)
+}
+
 /** Everything the store says of the run. */
 export async function stateOf(store: Store, runId: string): Promise<unknown> {
-  return { page: await store.journal(runId, 0, 1000), run: await store.run(runId) }
+  return {
+    page: await store.journal(runId, 0, 1000),
+    run: await store.run(runId),
+    mailbox: await store.mailbox(runId),
+  }
 }
 
 export async function kindsOf(store: Store, runId: string): Promise<string[]> {

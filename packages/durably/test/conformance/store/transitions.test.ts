@@ -19,12 +19,15 @@ import {
   newRun,
   only,
   onEveryBackend,
+  parking,
+  parkRun,
   reclaim,
   SECOND,
   START,
   startRun,
   stateOf,
   stepDone,
+  waitFor,
 } from './scenario.ts'
 
 const ID = 'run'
@@ -32,12 +35,8 @@ const EXPIRE_AT = START + 10 * LEASE_MS
 const NOW = START + SECOND
 const AFTER_LEASE = START + 2 * LEASE_MS
 
-// Nothing parks yet, so no run waits and none is woken.
-type Reachable = Exclude<RunStatus, 'waiting'>
-type Made = Exclude<TransitionName, 'park' | 'wake'>
-
 /** Brings a run to a status; says what the last one to have it knew, as if a pending one were had. */
-const reach: Record<Reachable, (store: Store) => Promise<Claim>> = {
+const reach: Record<RunStatus, (store: Store) => Promise<Claim>> = {
   pending: async (store) => {
     await enqueue(store, [newRun(ID, { expireAt: EXPIRE_AT })])
     const page = await store.journal(ID, 0, 1)
@@ -45,6 +44,7 @@ const reach: Record<Reachable, (store: Store) => Promise<Claim>> = {
     return { run: page.run, entry: only(page.entries) }
   },
   running: (store) => startRun(store, ID),
+  waiting: (store) => parkRun(store, ID, [waitFor('signal', 'go')]),
   completed: async (store) => {
     const claimed = await startRun(store, ID)
     await commit(store, ending(claimed, 'complete'))
@@ -63,11 +63,17 @@ const reach: Record<Reachable, (store: Store) => Promise<Claim>> = {
 }
 
 /** Asks for a transition as whoever may make it would; `last` had the run, `lastSeq` is its last entry. */
-const attempt: Record<Made, (store: Store, last: Claim, lastSeq: number) => Promise<unknown>> = {
+const attempt: Record<
+  TransitionName,
+  (store: Store, last: Claim, lastSeq: number) => Promise<unknown>
+> = {
   trigger: (store) => enqueue(store, [newRun(ID)], NOW),
   claim: (store) => claim(store, { workerId: 'other' }, NOW),
   reclaim: (store) => reclaim(store, {}, AFTER_LEASE),
   recover: (store) => reclaim(store, { jobs: [] }, AFTER_LEASE),
+  park: (store, last, lastSeq) => commit(store, parking(last, {}, lastSeq, NOW), NOW),
+  wake: (store, { run: { generation } }) =>
+    store.act({ transition: 'wake', runId: ID, generation }, NOW),
   complete: (store, last, lastSeq) => commit(store, ending(last, 'complete', lastSeq), NOW),
   fail: (store, last, lastSeq) => commit(store, ending(last, 'fail', lastSeq), NOW),
   release: (store, last, lastSeq) => commit(store, ending(last, 'release', lastSeq), NOW),
@@ -77,8 +83,7 @@ const attempt: Record<Made, (store: Store, last: Claim, lastSeq: number) => Prom
   delete: (store) => act(store, 'delete', ID, NOW),
 }
 
-const statuses = runStatuses.filter((status) => status !== 'waiting')
-const names = Object.keys(attempt) as Made[]
+const names = Object.keys(attempt) as TransitionName[]
 const byHolder = names.filter((name) => transitions[name].by === 'holder')
 
 onEveryBackend((open) => {
@@ -86,7 +91,7 @@ onEveryBackend((open) => {
     '%s is possible where the table says so, and changes what it says',
     async (name) => {
       const [store] = await open()
-      for (const status of statuses) {
+      for (const status of runStatuses) {
         const last = await reach[status](store)
         if (isLegal(name, status)) await expectChange(store, name, last, status)
         else await expectRefusal(store, name, last, status)
@@ -100,7 +105,7 @@ onEveryBackend((open) => {
     async (name) => {
       const [store] = await open()
       expect(await act(store, name, ID, NOW)).toEqual({ done: false, status: null })
-      for (const status of statuses.filter((from) => !isLegal(name, from))) {
+      for (const status of runStatuses.filter((from) => !isLegal(name, from))) {
         await reach[status](store)
         expect(await act(store, name, ID, NOW)).toEqual({ done: false, status })
         await remove(store)
@@ -136,7 +141,7 @@ onEveryBackend((open) => {
 
     test('refuses the last holder of a run that does not run', async () => {
       const [store] = await open()
-      for (const status of statuses.filter((from) => !isLegal('release', from))) {
+      for (const status of runStatuses.filter((from) => !isLegal('release', from))) {
         const last = await reach[status](store)
         const before = await stateOf(store, ID)
         const request = commitOf(last, [stepDone(await lengthOf(store))])
@@ -145,6 +150,17 @@ onEveryBackend((open) => {
         expect(await stateOf(store, ID), status).toEqual(before)
         await remove(store)
       }
+    })
+
+    test('refuses a wake by act with another generation', async () => {
+      const [store] = await open()
+      const { run } = await parkRun(store, ID, [])
+      const before = await stateOf(store, ID)
+      for (const generation of [run.generation - 1, run.generation + 1]) {
+        const answer = await store.act({ transition: 'wake', runId: ID, generation }, NOW)
+        expect(answer).toEqual({ done: false, status: 'waiting' })
+      }
+      expect(await stateOf(store, ID)).toEqual(before)
     })
 
     test('refuses a hand-back by act with another generation', async () => {
@@ -162,9 +178,9 @@ onEveryBackend((open) => {
 
 async function expectChange(
   store: Store,
-  name: Made,
+  name: TransitionName,
   last: Claim,
-  status: Reachable,
+  status: RunStatus,
 ): Promise<void> {
   const before = await existing(store, ID)
   const lastSeq = await lengthOf(store)
@@ -182,9 +198,9 @@ async function expectChange(
 
 async function expectRefusal(
   store: Store,
-  name: Made,
+  name: TransitionName,
   last: Claim,
-  status: Reachable,
+  status: RunStatus,
 ): Promise<void> {
   const before = await stateOf(store, ID)
   await attempt[name](store, last, await lengthOf(store))

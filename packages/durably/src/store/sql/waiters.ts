@@ -1,0 +1,150 @@
+import type { RunRecord } from '../../core/run.ts'
+import { endingOf } from '../ending-of.ts'
+import type { Fact } from '../store.ts'
+import type { Session } from './database.ts'
+import { arrive, post, type Arrival, type Deliver, type Letter } from './deliver.ts'
+import type { LockRuns, ReadRuns } from './lock-runs.ts'
+import type { Sql } from './sql.ts'
+
+/** Who is to be told of the end of which run. */
+export interface Waiters {
+  /** Who waits for one of these runs: to be locked together with it, before it ends. */
+  of(session: Session, targets: readonly string[]): Promise<string[]>
+  /** Tells those that watch runs which the transaction has ended, and says whom that woke. */
+  tell(session: Session, targets: readonly string[], now: number): Promise<Fact[]>
+  /** Adds a waiter. Both runs are locked. */
+  add(session: Session, runId: string, target: string): Promise<void>
+  /** Tells a run of an end that came before it asked. Both are locked. */
+  tellLate(session: Session, run: RunRecord, ended: RunRecord, now: number): Promise<void>
+}
+
+export interface WaitersSteps {
+  readonly lockRuns: LockRuns
+  readonly readRuns: ReadRuns
+  readonly deliver: Deliver
+}
+
+/** A run and one that waits for it. */
+interface Pair {
+  readonly target: string
+  readonly runId: string
+}
+
+export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: WaitersSteps): Waiters {
+  const { waiters } = sql.tables
+  const ofTargets = `in (select t.value from ${sql.texts('t', '$targets')})`
+  const select = sql.read(`
+    select w.target, w.run_id from ${waiters} w where w.target ${ofTargets}
+    order by w.target, w.run_id`)
+  const forget = sql.write(`delete from ${waiters} where target ${ofTargets}`)
+  const add = sql.write(`
+    insert into ${waiters} (target, run_id) values ($target::text, $runId::text)
+    on conflict (target, run_id) do nothing`)
+  const makeWay = createMakeWay(sql)
+
+  async function find(session: Session, targets: readonly string[]): Promise<Pair[]> {
+    if (targets.length === 0) return []
+    const rows = await session.rows(select, { targets: JSON.stringify(targets) })
+    return rows.map((row) => ({ target: row.target as string, runId: row.run_id as string }))
+  }
+
+  return {
+    // Where writers are alone, nothing has to be locked in an order.
+    of: async (session, targets) =>
+      sql.forUpdate === '' ? [] : (await find(session, targets)).map(({ runId }) => runId),
+    tell: async (session, targets, now) => {
+      const pairs = inOrder(targets, await find(session, targets))
+      if (pairs.length === 0) return []
+      // Mostly they are locked already; one that came since the transaction looked is not.
+      await lockRuns(
+        session,
+        pairs.map(({ runId }) => runId),
+      )
+      const runs = await readRuns(
+        session,
+        pairs.flatMap(({ target, runId }) => [target, runId]),
+      )
+      const told = await makeWay(session, pairs, runs)
+      const arrivals: Arrival[] = []
+      for (const { runId, letter } of told) {
+        const run = runs.get(runId)
+        if (run === undefined) continue
+        const arrival = arrive(run, letter, now)
+        runs.set(runId, arrival.run)
+        arrivals.push(arrival)
+      }
+      const entries = await deliver(session, arrivals, now)
+      await session.change(forget, { targets: JSON.stringify(targets) })
+      return arrivals.flatMap(({ run, wakes }) => {
+        const entry = wakes ? entries.get(run.id) : undefined
+        return entry === undefined ? [] : [{ run, entry }]
+      })
+    },
+    add: async (session, runId, target) => {
+      await session.change(add, { runId, target })
+    },
+    tellLate: async (session, run, ended, now) => {
+      const runs = new Map([[ended.id, ended]])
+      const told = await makeWay(session, [{ target: ended.id, runId: run.id }], runs)
+      await deliver(
+        session,
+        told.map(({ letter }) => post(run, letter)),
+        now,
+      )
+    },
+  }
+}
+
+/** First who waits for the run that ended first. */
+function inOrder(targets: readonly string[], pairs: readonly Pair[]): Pair[] {
+  return targets.flatMap((target) => pairs.filter((pair) => pair.target === target))
+}
+
+interface News {
+  readonly runId: string
+  readonly letter: Letter
+}
+
+/**
+ * The letters that are to be written: an unread one that says the same is enough; one of an earlier end, or that was
+ * read, makes way.
+ */
+function createMakeWay(sql: Sql) {
+  const { mailbox } = sql.tables
+  const wanted = sql.rows('b', '$pairs', { run_id: 'text', target: 'text' })
+  const isWanted = `m.run_id = b.run_id and m.id = b.target and m.kind = 'run'`
+  const select = sql.read(`
+    select m.run_id, m.id, m.data from ${wanted} join ${mailbox} m on ${isWanted}`)
+  const remove = sql.write(`
+    delete from ${mailbox} where (run_id, seq) in (
+      select m.run_id, m.seq from ${wanted} join ${mailbox} m on ${isWanted})`)
+  const paramsOf = (pairs: readonly Pair[]) => ({
+    pairs: JSON.stringify(pairs.map(({ runId, target }) => ({ run_id: runId, target }))),
+  })
+
+  return async (
+    session: Session,
+    pairs: readonly Pair[],
+    runs: ReadonlyMap<string, RunRecord>,
+  ): Promise<News[]> => {
+    const rows = await session.rows(select, paramsOf(pairs))
+    const known = new Map(
+      rows.map((row) => [slot(row.run_id as string, row.id as string), row.data]),
+    )
+    const open = pairs.flatMap((pair) => {
+      const ended = runs.get(pair.target)
+      if (ended === undefined) return []
+      const { target: id, runId } = pair
+      const data = endingOf(ended)
+      if (known.get(slot(runId, id)) === data.text) return []
+      return [{ ...pair, letter: { id, kind: 'run' as const, name: id, data } }]
+    })
+    const outdated = open.filter(({ runId, target }) => known.has(slot(runId, target)))
+    if (outdated.length > 0) await session.change(remove, paramsOf(outdated))
+    return open
+  }
+}
+
+function slot(runId: string, id: string): string {
+  return JSON.stringify([runId, id])
+}
