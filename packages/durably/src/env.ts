@@ -11,7 +11,18 @@ export function createEnv(): Env {
     random: () => Math.random(),
     scope: createScope,
     id: () => ids.generateOrResetWithTs(Date.now()).toString(),
+    secret: () => toText(crypto.getRandomValues(new Uint8Array(32))),
+    async digest(secret) {
+      const bytes = new TextEncoder().encode(secret)
+      return toText(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)))
+    },
   }
+}
+
+/** In base64 for addresses. */
+function toText(bytes: Uint8Array): string {
+  const base64 = btoa(String.fromCharCode(...bytes))
+  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 // A timer that is to take longer fires at once.

@@ -8,7 +8,9 @@ export {
   DuplicateStepError,
   DurablyError,
   LeaseLostError,
+  NonRetryableError,
   NotFoundError,
+  RetryAfterError,
   RunFailedError,
   SerializationError,
   TimeoutError,
@@ -26,21 +28,25 @@ export type {
   TriggerAndWaitOptions,
   TriggerOptions,
 } from './core/handle.ts'
-export type {
-  JobDefinition,
-  JobInput,
-  JobOutput,
-  JobPayload,
-  StepContext,
-  StepInfo,
-  StepLog,
-} from './core/job.ts'
+export type { JobDefinition, JobInput, JobOutput, JobPayload } from './core/job.ts'
 export { defineJob } from './core/job.ts'
 export type { LogLevel } from './core/journal.ts'
 export type { EngineOptions } from './core/options.ts'
 export type { Labels, Progress, Run, Wait } from './core/run.ts'
+export type { Retry, RetryPolicy } from './core/retry.ts'
 export type { Log, Step } from './core/step.ts'
+export type {
+  SignalOptions,
+  Signals,
+  StepContext,
+  StepInfo,
+  StepLog,
+  StepOptions,
+  TokenOptions,
+} from './core/step-context.ts'
 export type { RunStatus } from './core/transitions.ts'
+export type { Branch, Branches, First, RunEnd, Token } from './core/wait.ts'
+export { wait } from './core/wait.ts'
 export type { Wakeups } from './core/wakeups.ts'
 export type { Instance, Jobs } from './core/instance.ts'
 export type { Durably, DurablyOptions } from './durably.ts'

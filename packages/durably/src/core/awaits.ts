@@ -12,7 +12,7 @@ const endedBy: Readonly<Record<MessageKind, readonly Wait['kind'][]>> = {
 
 /** Whether a message can end one of the open waits. Of waits that cannot be read it is taken that it does. */
 export function awaits(
-  waits: readonly Wait[] | null,
+  waits: readonly Pick<Wait, 'kind' | 'name'>[] | null,
   { kind, name }: { readonly kind: MessageKind; readonly name: string },
 ): boolean {
   if (waits === null) return true

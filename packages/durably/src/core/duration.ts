@@ -24,6 +24,13 @@ export function parseDuration(value: unknown, name: string): number {
   )
 }
 
+/** The duration in milliseconds. Throws `ValidationError` also for one that is over at once. */
+export function requirePeriod(value: unknown, what: string): number {
+  const ms = parseDuration(value, what)
+  if (ms >= 1) return ms
+  throw new ValidationError(`${what} must be at least 1 ms; got ${show(value)}`)
+}
+
 function parseText(text: string): number | undefined {
   const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
   if (digits === undefined || unit === undefined) return undefined

@@ -15,6 +15,10 @@ export interface Env {
   scope<T>(): Scope<T> | null
   /** A new id; ids sort by the time they were made, and by order within one process. */
   id(): string
+  /** Text that nobody can guess, fit for an address: 256 bits. */
+  secret(): string
+  /** What a secret is kept as: it tells whether someone has the secret, and not the secret. */
+  digest(secret: string): Promise<string>
 }
 
 export interface Scope<T> {

@@ -1,3 +1,5 @@
+import type { Duration } from './duration.ts'
+
 /** Stable names of what went wrong; programs match on these, people read the message. */
 export type ErrorCode =
   | 'validation'
@@ -9,6 +11,8 @@ export type ErrorCode =
   | 'run-failed'
   | 'duplicate-step'
   | 'serialization'
+  | 'non-retryable'
+  | 'retry-after'
   | 'store'
 
 /** What every error that Durably throws extends. */
@@ -115,6 +119,44 @@ export class SerializationError extends DurablyError {
   }
 }
 
+/** Thrown by a step function: the step fails at once, whatever its `retry` says. */
+export class NonRetryableError extends DurablyError {
+  override readonly name = 'NonRetryableError'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('non-retryable', message, options)
+  }
+}
+
+/**
+ * Thrown by a step function: the next attempt, if `retry` allows one, comes after this delay and not the one that
+ * `retry` would have.
+ *
+ * @example
+ * if (response.status === 429) throw new RetryAfterError('30s', 'The API is busy')
+ */
+export class RetryAfterError extends DurablyError {
+  override readonly name = 'RetryAfterError'
+  readonly delay: Duration
+
+  constructor(delay: Duration, message?: string, options?: ErrorOptions) {
+    super('retry-after', message ?? `To be tried again after ${delay}`, options)
+    this.delay = delay
+  }
+}
+
+/** Whether it was made by this class; not if it does not let itself be looked at. */
+export function isMadeBy<T>(
+  thrown: unknown,
+  type: abstract new (...args: never[]) => T,
+): thrown is T {
+  try {
+    return thrown instanceof type
+  } catch {
+    return false
+  }
+}
+
 /** An error as it is stored: what is left of it when the process that threw it is gone. */
 export interface ErrorDetail {
   readonly name: string
@@ -188,6 +230,8 @@ const prototypes: Readonly<Record<string, object>> = Object.fromEntries(
     RunFailedError,
     DuplicateStepError,
     SerializationError,
+    NonRetryableError,
+    RetryAfterError,
   ].map((type) => [type.name, type.prototype]),
 )
 

@@ -1,5 +1,5 @@
 import { ValidationError } from './error.ts'
-import { requireText } from './job.ts'
+import { requireText } from './require-text.ts'
 import { requireObject } from './require-object.ts'
 import { show } from './show.ts'
 import { runStatuses, type RunStatus } from './transitions.ts'

@@ -4,6 +4,7 @@ import type { BulkFilter, Handles, JobHandle, RunFilter } from './handle.ts'
 import type { JobDefinition } from './job.ts'
 import type { Labels, Run } from './run.ts'
 import type { Log, Step } from './step.ts'
+import type { Token } from './wait.ts'
 
 /** Definitions by the keys under which `durably.jobs` has their handles. */
 export type Jobs = Readonly<Record<string, JobDefinition>>
@@ -81,6 +82,27 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
   deleteRun(runId: string): Promise<void>
   /** A new run with the same stored payload, labels and concurrency key. */
   retrigger(runId: string): Promise<Run<unknown, unknown, TLabels>>
+  /**
+   * Sends a run a signal: kept until the run waits for one of this name, first in first out. Resolves once that is
+   * durable. A second one with the same `id` (per name) is the same signal. Throws `NotFoundError`, `ConflictError`
+   * if the run has ended, and `ValidationError` if the data is not what the job's `signals` want.
+   *
+   * @example
+   * await durably.signal(run.id, 'approval', { ok: true }, { id: request.id })
+   */
+  signal(
+    runId: string,
+    name: string,
+    data?: unknown,
+    options?: { readonly id?: string | undefined },
+  ): Promise<void>
+  /**
+   * Completes a wait for a token that the run made. Throws `NotFoundError` for a token that nobody made, and
+   * `ConflictError` for one that was completed before, has expired, or whose run has ended.
+   */
+  completeToken<T>(token: Token<T>, data?: T): Promise<void>
+  /** Ends a sleep, or the delay before a step's next attempt, now. Throws `NotFoundError` and `ConflictError`. */
+  wake(runId: string, waitName: string): Promise<void>
   /** Cancels all that match and have not ended. Returns how many. */
   cancelRuns(filter: BulkFilter<TLabels>): Promise<number>
   /** Retries all that match and failed or were cancelled. Returns how many. */

@@ -1,57 +1,40 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { requirePeriod, type Duration } from './duration.ts'
 import { ValidationError, type Issue } from './error.ts'
-import type { LogLevel } from './journal.ts'
 import { requireObject } from './require-object.ts'
-import { show } from './show.ts'
-
-/** Writes lines to the run's log. They become durable with the next step, or shortly after. */
-export type StepLog = {
-  readonly [L in LogLevel]: (message: string, data?: unknown) => void
-}
-
-/** What a step function is told about its execution. */
-export interface StepInfo {
-  /** Of this step: 1 the first time, one more for each attempt that failed before. */
-  readonly attempt: number
-  /** The same for every attempt of this step of this run: for APIs that drop repeated requests. */
-  readonly idempotencyKey: string
-  /** The run's log, bound to this step. */
-  readonly log: StepLog
-}
-
-/** What a job is given to do its work with. */
-export interface StepContext {
-  readonly runId: string
-  /** Of the run: 1, and one more for each worker that died under it and each retry. */
-  readonly attempt: number
-  /** Fires when the run is cancelled, its worker is stopped for good, or another worker has taken it. */
-  readonly abortSignal: AbortSignal
-  /**
-   * Runs `fn` and stores what it returns; resolves once that is durable. On any later execution of the run the
-   * stored value is returned and `fn` is not called. Names are unique within a run.
-   *
-   * Rejects with what `fn` threw (as a copy: same name, message, stack, cause), `DuplicateStepError`,
-   * `SerializationError` when the result cannot be stored, and `CancelledError` once the run is cancelled.
-   *
-   * @example
-   * const user = await step.run('load user', () => api.loadUser(payload.id))
-   */
-  run<T>(name: string, fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>): Promise<T>
-  readonly log: StepLog
-  /** Says how far the run is. The last value is always kept; those before it may be skipped. */
-  progress(current: number, total?: number, message?: string): void
-}
+import { requireText } from './require-text.ts'
+import { readRetry, type Retry } from './retry.ts'
+import type { Signals, StepContext } from './step-context.ts'
 
 /** A job: a name, what goes in, what comes out, and the function that does it. */
 export interface JobDefinition<
   TName extends string = string,
   TInput extends StandardSchemaV1 = StandardSchemaV1,
   TOutput = unknown,
-> {
+  TSignals extends Signals = Signals,
+> extends JobLimits {
   readonly name: TName
   readonly input: TInput
   readonly output?: StandardSchemaV1<unknown, TOutput>
-  run(step: StepContext, payload: StandardSchemaV1.InferOutput<TInput>): Promise<TOutput> | TOutput
+  /** The signals that its runs take, and what their data must be: checked when they are sent. Absent: any. */
+  readonly signals?: TSignals
+  run(
+    step: StepContext<TSignals>,
+    payload: StandardSchemaV1.InferOutput<TInput>,
+  ): Promise<TOutput> | TOutput
+}
+
+/** How a job's steps and runs are limited. */
+interface JobLimits {
+  /** Of those of its steps that do not say it themselves. Default: a step that fails is not tried again. */
+  readonly retry?: Retry | undefined
+  /** How long one attempt of a step may take. Default: any time. */
+  readonly timeout?: Duration | undefined
+  /**
+   * How long a run may take, waits included, from its first start since it was triggered or retried last. After
+   * it the run fails with a `TimeoutError`.
+   */
+  readonly maxDuration?: Duration | undefined
 }
 
 /** What a caller passes to trigger the job. */
@@ -83,15 +66,19 @@ export function defineJob<
   const TName extends string,
   TInput extends StandardSchemaV1,
   TOutput = void,
->(definition: {
-  readonly name: TName
-  readonly input: TInput
-  readonly output?: StandardSchemaV1<unknown, TOutput>
-  readonly run: (
-    step: StepContext,
-    payload: StandardSchemaV1.InferOutput<TInput>,
-  ) => Promise<TOutput> | TOutput
-}): JobDefinition<TName, TInput, TOutput> {
+  TSignals extends Signals = Signals,
+>(
+  definition: JobLimits & {
+    readonly name: TName
+    readonly input: TInput
+    readonly output?: StandardSchemaV1<unknown, TOutput>
+    readonly signals?: TSignals
+    readonly run: (
+      step: StepContext<TSignals>,
+      payload: StandardSchemaV1.InferOutput<TInput>,
+    ) => Promise<TOutput> | TOutput
+  },
+): JobDefinition<TName, TInput, TOutput, TSignals> {
   requireObject(definition, 'job definition')
   requireParts(definition)
   return Object.freeze({ ...definition })
@@ -106,34 +93,26 @@ export function requireJob(value: unknown, what: string): asserts value is JobDe
   requireParts(value as JobDefinition)
 }
 
-function requireParts({ name, input, output, run }: JobDefinition): void {
+function requireParts({ name, input, output, signals, run, ...limits }: JobDefinition): void {
   requireText(name, 'job name')
   requireSchema(input, `input of job "${name}"`)
   if (output !== undefined) requireSchema(output, `output of job "${name}"`)
+  if (signals !== undefined) requireSignals(signals, name)
+  const { retry, timeout, maxDuration } = limits
+  readRetry(retry, `retry of job "${name}"`)
+  if (timeout !== undefined) requirePeriod(timeout, `timeout of job "${name}"`)
+  if (maxDuration !== undefined) requirePeriod(maxDuration, `maxDuration of job "${name}"`)
   if (typeof run === 'function') return
   throw new ValidationError(`run of job "${name}" must be a function; got ${typeof run}`)
 }
 
-/** Throws `ValidationError` unless `value` is text the database can keep as a name or a key. */
-export function requireText(value: unknown, what: string): asserts value is string {
-  if (typeof value !== 'string') {
-    throw new ValidationError(`${what} must be a string; got ${typeof value}`)
-  }
-  if (value === '') throw new ValidationError(`${what} must not be empty`)
-  if (value.length > MAX_NAME) {
-    throw new ValidationError(
-      `${what} must be at most ${MAX_NAME} characters; got ${value.length}: ${show(value)}`,
-    )
-  }
-  if (value.includes('\0') || !value.isWellFormed()) {
-    throw new ValidationError(
-      `${what} must not contain NUL or half a surrogate pair; got ${show(value)}`,
-    )
+function requireSignals(signals: Signals, jobName: string): void {
+  requireObject(signals, `signals of job "${jobName}"`)
+  for (const [name, schema] of Object.entries(signals)) {
+    requireText(name, `signal name of job "${jobName}"`)
+    requireSchema(schema, `signal "${name}" of job "${jobName}"`)
   }
 }
-
-// Names and keys stand in indexes; PostgreSQL refuses index rows over 2,704 bytes.
-const MAX_NAME = 512
 
 /** Throws `ValidationError` unless `value` can check other values. */
 export function requireSchema(value: unknown, what: string): void {

@@ -1,10 +1,9 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { richCodec, type Codec } from './codec.ts'
-import { parseDuration, type Duration } from './duration.ts'
+import { parseDuration, type Duration, requirePeriod } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireSchema, type JobDefinition } from './job.ts'
-import { show } from './show.ts'
 import type { Wakeups } from './wakeups.ts'
 
 /** Settings of an instance that do not depend on its database. */
@@ -47,9 +46,9 @@ export interface Settings {
 export function readOptions(options: EngineOptions): Settings {
   const { retainRuns, maxConcurrentRuns = 1, maxCrashes = 5 } = options
   const { pollingInterval = 1000, heartbeatInterval = 5000, staleThreshold = 30_000 } = options
-  const pollMs = readPeriod(pollingInterval, 'pollingInterval')
-  const heartbeatMs = readPeriod(heartbeatInterval, 'heartbeatInterval')
-  const leaseMs = readPeriod(staleThreshold, 'staleThreshold')
+  const pollMs = requirePeriod(pollingInterval, 'pollingInterval')
+  const heartbeatMs = requirePeriod(heartbeatInterval, 'heartbeatInterval')
+  const leaseMs = requirePeriod(staleThreshold, 'staleThreshold')
   if (heartbeatMs >= leaseMs) {
     throw new ValidationError(
       `heartbeatInterval (${heartbeatMs} ms) must be less than staleThreshold (${leaseMs} ms), or leases run out between two renewals`,
@@ -76,10 +75,4 @@ export function requireFunctions(value: unknown, option: string, names: readonly
   const functions = (value ?? {}) as Readonly<Record<string, unknown>>
   if (names.every((name) => typeof functions[name] === 'function')) return
   throw new ValidationError(`${option} must have the functions ${names.join(' and ')}`)
-}
-
-function readPeriod(value: unknown, name: string): number {
-  const ms = parseDuration(value, name)
-  if (ms >= 1) return ms
-  throw new ValidationError(`${name} must be at least 1 ms; got ${show(value)}`)
 }

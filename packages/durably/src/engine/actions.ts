@@ -2,10 +2,10 @@ import type { Codec } from '../core/codec.ts'
 import type { Env } from '../core/env.ts'
 import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { BulkFilter, RunFilter } from '../core/handle.ts'
-import { requireText } from '../core/job.ts'
+import { requireText } from '../core/require-text.ts'
+import { requireDate } from '../core/require-date.ts'
 import { requireObject } from '../core/require-object.ts'
 import { decodePayload, type Labels, type RunRecord } from '../core/run.ts'
-import { show } from '../core/show.ts'
 import { activeStatuses, isLegal, terminalStatuses, type RunStatus } from '../core/transitions.ts'
 import type { Enqueued, Fact, NewRun, RunQuery, Store } from '../store/store.ts'
 import { readFilter } from './reads.ts'
@@ -179,8 +179,6 @@ async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Pr
 function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
   requireObject(bulk, 'filter')
   const { before, ...filter } = bulk
-  if (before !== undefined && !(before instanceof Date && !Number.isNaN(before.getTime()))) {
-    throw new ValidationError(`before must be a valid Date; got ${show(before)}`)
-  }
+  if (before !== undefined) requireDate(before, 'before')
   return readFilter({ status: statuses, ...filter } satisfies RunFilter)
 }

@@ -14,6 +14,8 @@ export interface Deliveries {
   ask(position: number, deliver: () => void): void
   /** Hands out an outcome that was committed just now, after all that stand before it. */
   push(deliver: () => void): void
+  /** Nothing is asked for, and what was handed out had its reaction. */
+  isIdle(): boolean
 }
 
 /**
@@ -68,6 +70,7 @@ export function createDeliveries(env: Env): Deliveries {
     },
     ask: (position, deliver) => ask(line, position, deliver),
     push: (deliver) => ask(line, line.laidOut++, deliver),
+    isIdle: () => !line.isServing,
   }
 }
 

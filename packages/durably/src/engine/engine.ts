@@ -6,7 +6,7 @@ import type { Entry } from '../core/journal.ts'
 import type { Settings } from '../core/options.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
 import type { Wakeups } from '../core/wakeups.ts'
-import type { Enqueued, Fact, NewRun, Store } from '../store/store.ts'
+import type { Enqueued, Fact, NewRun, Send, Sent, Store } from '../store/store.ts'
 import { createElsewhere, type Elsewhere } from './elsewhere.ts'
 import { createJanitor, type Janitor } from './janitor.ts'
 import type { OnTick } from './steps.ts'
@@ -31,6 +31,7 @@ export interface Engine {
   readonly worker: Worker
   readonly elsewhere: Elsewhere
   enqueue(runs: readonly NewRun[]): Promise<readonly Enqueued[]>
+  send(message: Send): Promise<Sent>
   /** Tells what was committed, here and to other processes. */
   announce(facts: readonly Fact[]): void
   report: Report
@@ -70,6 +71,7 @@ export function createEngine(parts: EngineParts): Engine {
       audience.fact(entry, run)
       elsewhere.changed(run.id, entry.kind.startsWith('run:'))
     }
+    if (facts.some(({ entry }) => entry.kind === 'run:wake')) worker.poke()
   }
   const onError = (error: unknown): void => report(error, 'writing to the database')
   const writer = createWriter({ ...settings, store, env, onWritten: announce, onError })
@@ -98,6 +100,18 @@ export function createEngine(parts: EngineParts): Engine {
       const enqueued = writer.enqueue(runs)
       pokeFor(runs, worker)
       return enqueued
+    },
+    async send(message) {
+      const answers = writer.send([message])
+      worker.poke()
+      const [sent] = await answers
+      if (sent === undefined) throw new Error(`No answer to message ${message.id}`)
+      if (sent.done && sent.entry === null) {
+        const { id, inbox } = sent.run
+        worker.mailed(id, inbox)
+        elsewhere.changed(id, true)
+      }
+      return sent
     },
     ...createLifecycle(parts, worker, elsewhere, report),
   }

@@ -1,11 +1,12 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
+import { parseDuration } from '../core/duration.ts'
 import { pause, type Env, type Scope } from '../core/env.ts'
-import { CancelledError, describeError, LeaseLostError } from '../core/error.ts'
+import { CancelledError, describeError, LeaseLostError, TimeoutError } from '../core/error.ts'
 import { parseWith, type JobDefinition } from '../core/job.ts'
 import { entryData, type EntryDataByKind } from '../core/journal.ts'
 import { decodePayload, type RunRecord } from '../core/run.ts'
 import { transitions } from '../core/transitions.ts'
-import type { Claim, JournalPage, Lease, Store, Transition } from '../store/store.ts'
+import type { Claim, Fact, JournalPage, Lease, Store, Transition } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 import { createDeliveries } from './deliveries.ts'
 import { createHistoryReader, type HistoryReader } from './history.ts'
@@ -25,6 +26,19 @@ export interface Execution {
   lose(): void
   /** Gives the run back for another worker to continue. */
   release(): void
+  /** The run was sent something: its mailbox has come so far. */
+  mail(inbox: number): void
+  /** Its code, if the execution is over because the run was parked. */
+  parked(): Parked | null
+}
+
+/** The code of a parked run, kept in memory to go on without a replay. */
+export interface Parked {
+  /** Whether the claim is the very next one, so that nobody else had the run in between. */
+  isNext(claim: Claim): boolean
+  resume(claim: Claim): Execution
+  /** Another worker has the run, may have it, or is to: the code does not go on. */
+  drop(): void
 }
 
 export interface ExecutionOptions {
@@ -37,15 +51,28 @@ export interface ExecutionOptions {
   readonly onTick: OnTick
   /** The job's function is done, and the last write about to leave: the slot is free. */
   readonly onFinishing: (execution: Execution) => void
+  /** The run was parked, and is due to be woken then; null: by what it is sent alone. */
+  readonly onParked: (wakeAt: number | null) => void
+  /** A parked run was made claimable, since its code goes on by itself. */
+  readonly onWoken: (facts: readonly Fact[]) => void
   readonly onError: (error: unknown, context: string, run?: RunRecord) => void
 }
 
+interface Ending extends Execution {
+  end(parked: Parked | null): void
+}
+
+/** Of a run's code, from its beginning to its end: one execution, or several with parks between them. */
 interface Life extends ExecutionOptions {
-  readonly run: RunRecord
+  run: RunRecord
+  execution: Ending
   readonly outbox: Outbox
   readonly aborter: AbortController
-  readonly end: () => void
+  /** When it has taken too long; null: never. */
+  deadline: number | null
+  cancelDeadline: (() => void) | null
   steps: Steps | null
+  /** Nothing can be written now. */
   ended: boolean
 }
 
@@ -53,56 +80,81 @@ const PAGE_SIZE = 1000
 
 /** Executes a claimed run. */
 export function execute(claim: Claim, job: JobDefinition, options: ExecutionOptions): Execution {
-  const [life, execution] = begin(claim, options)
-  void live(life, job).then(() => options.onFinishing(execution))
-  return execution
+  const life = begin(claim, options)
+  void live(life, claim, job).then(() => options.onFinishing(life.execution))
+  return life.execution
 }
 
 /** Gives a claimed run back without having started it. */
 export function handBack(claim: Claim, options: ExecutionOptions): Execution {
-  const [life, execution] = begin(claim, options)
+  const life = begin(claim, options)
   release(life)
-  return execution
+  return life.execution
 }
 
-function begin(claim: Claim, options: ExecutionOptions): [Life, Execution] {
+function begin(claim: Claim, options: ExecutionOptions): Life {
   const { run, entry } = claim
-  const lease = { runId: run.id, generation: run.generation }
-  const { promise: over, resolve } = Promise.withResolvers<void>()
   const outbox = createOutbox({
     run,
     lastSeq: entry.seq,
     writer: options.writer,
     env: options.env,
     onLost: (answer) => (answer === 'cancelled' ? cancel(life) : lose(life)),
+    onQuiet: () => life.steps?.quiet(),
   })
-  const aborter = new AbortController()
-  const life: Life = { ...options, run, outbox, aborter, end: resolve, steps: null, ended: false }
-  const execution = {
+  const life: Life = {
+    ...options,
     run,
-    lease,
-    over,
-    cancel: () => cancel(life),
-    lose: () => lose(life),
-    release: () => release(life),
+    execution: createExecution(run, () => life),
+    outbox,
+    aborter: new AbortController(),
+    deadline: null,
+    cancelDeadline: null,
+    steps: null,
+    ended: false,
   }
-  return [life, execution]
+  return life
+}
+
+/** A part of the life: what comes after its end does not touch the next one. */
+function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  let parked: Parked | null = null
+  const ifCurrent = (act: (life: Life) => void) => (): void => {
+    const life = lifeOf()
+    if (life.execution === execution) act(life)
+  }
+  const execution: Ending = {
+    run,
+    lease: { runId: run.id, generation: run.generation },
+    over,
+    cancel: ifCurrent(cancel),
+    lose: ifCurrent(lose),
+    release: ifCurrent(release),
+    mail: (inbox) => ifCurrent(({ steps }) => steps?.mail(inbox))(),
+    parked: () => parked,
+    end(how) {
+      parked = how
+      resolve()
+    },
+  }
+  return execution
 }
 
 /** The life of a run's execution: what happened so far, the job's function, and what came of it. */
-async function live(life: Life, job: JobDefinition): Promise<void> {
+async function live(life: Life, claim: Claim, job: JobDefinition): Promise<void> {
   let end: End
   try {
-    const history = await readHistory(life)
+    const reader = await readHistory(life)
     const payload = decodePayload(life.run, life.codec)
-    const { context } = prepare(life, history)
+    const { context } = prepare(life, claim, job, reader)
     const returned = life.ended ? undefined : await job.run(context, payload)
     end = { output: await encodeOutput(job, returned, life.codec) }
   } catch (error) {
     end = { error }
   }
+  await life.steps?.finish()
   if (life.ended) return
-  await life.steps?.logged()
   if ('output' in end) complete(life, end.output)
   else fail(life, end.error)
 }
@@ -134,22 +186,47 @@ async function readHistory(life: Life): Promise<HistoryReader> {
   return history
 }
 
-function prepare(life: Life, history: HistoryReader): Steps {
-  const { run, env, codec, scope, outbox, aborter, onTick, maxCrashes } = life
+function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryReader): Steps {
+  const { run, env, maxCrashes, onError } = life
   const deliveries = createDeliveries(env)
+  const history = reader.finish(deliveries)
+  const { maxDuration } = job
+  if (maxDuration !== undefined) {
+    const startedAt = history.startedAt ?? claim.entry.at
+    life.deadline = startedAt + parseDuration(maxDuration, 'maxDuration')
+  }
   life.steps = createSteps({
-    run,
-    history: history.finish(deliveries),
+    ...life,
+    job,
+    history,
     deliveries,
-    outbox,
-    env,
-    codec,
-    scope,
-    signal: aborter.signal,
+    signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
-    onTick,
+    onParked: (wakeAt) => park(life, wakeAt),
+    onAsked: () => void ask(life),
+    onUnparkable(error) {
+      onError(error, 'parking a run', run)
+      fail(life, error)
+    },
   })
+  watchDeadline(life)
   return life.steps
+}
+
+/** Fails a run that takes too long, at once if it has. */
+function watchDeadline(life: Life): void {
+  const { deadline, env, run } = life
+  if (deadline === null || life.ended) return
+  const check = (): void => {
+    if (life.ended) return
+    if (env.now() < deadline) return watchDeadline(life)
+    const error = new TimeoutError(`Run ${run.id} took longer than the maxDuration of its job`)
+    closeWaits(life)
+    abort(life, error)
+    fail(life, error)
+  }
+  if (env.now() >= deadline) return check()
+  life.cancelDeadline = env.after(deadline - env.now(), check)
 }
 
 async function encodeOutput(job: JobDefinition, returned: unknown, codec: Codec): Promise<Encoded> {
@@ -183,6 +260,7 @@ function finish<T extends Transition>(
   data: EntryDataByKind[(typeof transitions)[T['name']]['event']],
   onRejected: (error: Error) => void,
 ): void {
+  if (transition.name !== 'release') closeWaits(life)
   if (life.steps?.isBusy()) {
     abort(life, new CancelledError(`Run ${life.run.id} has ended while this step ran`))
   }
@@ -196,6 +274,54 @@ function finish<T extends Transition>(
     onCommitted: () => leave(life),
     onRejected,
   })
+}
+
+/** Waits that were open are so no longer. */
+function closeWaits({ steps, outbox, env }: Life): void {
+  for (const { name, index } of steps?.closeWaits() ?? []) {
+    const data = entryData('step:cancel', { index })
+    outbox.add({ kind: 'step:cancel', name, at: env.now(), data })
+  }
+}
+
+/** The run is given up; its code stays, and goes on if this process is the next to have the run. */
+function park(life: Life, wakeAt: number | null): void {
+  const { generation } = life.run
+  life.ended = true
+  life.cancelDeadline?.()
+  life.execution.end({
+    isNext: ({ run }) => run.generation === generation + 1,
+    resume: (claim) => resume(life, claim),
+    drop: () => abort(life, new LeaseLostError(`Run ${life.run.id} may be executed elsewhere`)),
+  })
+  life.onParked(wakeAt)
+}
+
+function resume(life: Life, { run, entry }: Claim): Execution {
+  life.run = run
+  life.ended = false
+  life.execution = createExecution(run, () => life)
+  life.outbox.reopen(run, entry.seq)
+  watchDeadline(life)
+  if (!life.ended) life.steps?.resume(run)
+  return life.execution
+}
+
+/** Has the parked run woken. Whoever was faster has done so, or has ended it. */
+async function ask(life: Life): Promise<void> {
+  const { store, env, onWoken, onError } = life
+  const { id: runId, generation } = life.run
+  const backoff = createBackoff(env)
+  while (life.ended && !life.aborter.signal.aborted && life.run.generation === generation) {
+    try {
+      const acted = await store.act({ transition: 'wake', runId, generation }, env.now())
+      if (acted.done && acted.entry !== null) onWoken([{ run: acted.run, entry: acted.entry }])
+      return
+    } catch (error) {
+      onError(error, 'waking a run whose code goes on', life.run)
+      await pause(env, backoff.next())
+    }
+  }
 }
 
 function cancel(life: Life): void {
@@ -220,8 +346,9 @@ function abort({ steps, aborter }: Life, reason: Error): void {
 
 function leave(life: Life): void {
   life.outbox.close()
+  life.cancelDeadline?.()
   life.ended = true
-  life.end()
+  life.execution.end(null)
 }
 
 function age({ run, env }: Life): number {

@@ -1,5 +1,6 @@
 import type { ErrorDetail } from '../core/error.ts'
 import { allDataOf, requireKind, type Entry, type EntryDataByKind } from '../core/journal.ts'
+import type { Wait } from '../core/run.ts'
 import type { Deliveries } from './deliveries.ts'
 
 /** The outcome of a step as the journal has it. */
@@ -17,7 +18,22 @@ export interface History {
   indexOf(name: string): number
   /** Attempts of the step that failed so far. */
   failures(name: string): number
-  failed(name: string): void
+  /** Of them, those after which this very call tried again. */
+  tries(name: string): number
+  /** Notes that an attempt failed, and whether another one follows. */
+  failed(name: string, isRetried: boolean): void
+  /** The wait of this name that opened and has not ended. */
+  openWait(name: string): OpenedWait | null
+  /** When the next attempt of the step is due that failed last, or null when none is to come. */
+  retryAt(name: string): number | null
+  /** When the run started first since it was triggered, or retried last; null: it did not before. */
+  readonly startedAt: number | null
+}
+
+/** A wait as the journal has it. */
+export interface OpenedWait {
+  readonly at: number
+  readonly waits: readonly Wait[]
 }
 
 /** An outcome, its turn among all deliveries, and the outcome that the same step had after it. */
@@ -39,32 +55,81 @@ export interface HistoryReader {
 interface Named {
   readonly index: number
   failures: number
+  tries: number
+  wait: OpenedWait | null
+  retryAt: number | null
   next: Recorded | null
   last: Recorded | null
 }
 
+interface Reading {
+  readonly names: Map<string, Named>
+  recorded: Recorded[]
+  startedAt: number | null
+}
+
 export function createHistoryReader(): HistoryReader {
-  const names = new Map<string, Named>()
-  let recorded: Recorded[] = []
+  const reading: Reading = { names: new Map(), recorded: [], startedAt: null }
   return {
     add(entries) {
-      const data = allDataOf(entries.filter(isOutcome))
+      const data = allDataOf(entries.filter(isOfStep))
       let next = 0
       for (const entry of entries) {
         requireKind(entry)
-        // A retry of the run forgets failures, and keeps what was completed.
-        if (entry.kind === 'run:retry') recorded = recorded.filter(({ outcome }) => outcome.ok)
-        if (!isOutcome(entry)) continue
-        const read = toRecorded(entry, data[next++])
-        const named = names.get(read.name) ?? nameNew(names, read.name, read.index)
-        if (!read.outcome.ok) named.failures++
-        recorded.push(read)
+        if (isOfStep(entry)) readStep(reading, entry, data[next++])
+        else if (entry.kind === 'run:start') reading.startedAt ??= entry.at
+        else if (entry.kind === 'run:retry') forget(reading)
       }
     },
     finish(deliveries) {
+      const { names, recorded, startedAt } = reading
       for (const one of recorded) layOut(one, names, deliveries)
-      return createHistory(names)
+      return createHistory(names, startedAt)
     },
+  }
+}
+
+/** A retry of the run forgets failures and open waits, and keeps what was completed. */
+function forget(reading: Reading): void {
+  reading.recorded = reading.recorded.filter(({ outcome }) => outcome.ok)
+  reading.startedAt = null
+  for (const named of reading.names.values()) close(named)
+}
+
+function close(named: Named): void {
+  named.tries = 0
+  named.wait = null
+  named.retryAt = null
+}
+
+function readStep({ names, recorded }: Reading, { kind, name, at }: Entry, data: unknown): void {
+  const place = name ?? ''
+  const { index } = data as { readonly index: number }
+  const named = names.get(place) ?? nameNew(names, place, index)
+  switch (kind) {
+    case 'step:wait':
+      named.wait = { at, waits: (data as EntryDataByKind[typeof kind]).waits }
+      break
+    case 'step:retry':
+      named.failures++
+      named.tries++
+      named.retryAt = (data as EntryDataByKind[typeof kind]).until
+      break
+    case 'step:complete': {
+      close(named)
+      const outcome = { ok: true, data: data as EntryDataByKind[typeof kind] } as const
+      recorded.push({ name: place, index, outcome, position: 0, next: null })
+      break
+    }
+    case 'step:fail': {
+      close(named)
+      named.failures++
+      const { error } = data as EntryDataByKind[typeof kind]
+      recorded.push({ name: place, index, outcome: { ok: false, error }, position: 0, next: null })
+      break
+    }
+    default:
+      break
   }
 }
 
@@ -77,8 +142,9 @@ function layOut(recorded: Recorded, names: Map<string, Named>, deliveries: Deliv
   named.last = recorded
 }
 
-function createHistory(names: Map<string, Named>): History {
+function createHistory(names: Map<string, Named>, startedAt: number | null): History {
   return {
+    startedAt,
     knows: (name) => names.has(name),
     take(name) {
       const named = names.get(name)
@@ -88,10 +154,16 @@ function createHistory(names: Map<string, Named>): History {
     },
     indexOf: createIndexes(names),
     failures: (name) => names.get(name)?.failures ?? 0,
-    failed(name) {
+    tries: (name) => names.get(name)?.tries ?? 0,
+    failed(name, isRetried) {
       const named = names.get(name)
-      if (named !== undefined) named.failures++
+      if (named === undefined) return
+      named.failures++
+      named.tries = isRetried ? named.tries + 1 : 0
+      named.retryAt = null
     },
+    openWait: (name) => names.get(name)?.wait ?? null,
+    retryAt: (name) => names.get(name)?.retryAt ?? null,
   }
 }
 
@@ -109,25 +181,12 @@ function createIndexes(names: Map<string, Named>): (name: string) => number {
 }
 
 function nameNew(names: Map<string, Named>, name: string, index: number): Named {
-  const named = { index, failures: 0, next: null, last: null }
+  const none = { next: null, last: null, wait: null, retryAt: null }
+  const named = { index, failures: 0, tries: 0, ...none }
   names.set(name, named)
   return named
 }
 
-function isOutcome({ kind }: Entry): boolean {
-  return kind === 'step:complete' || kind === 'step:fail'
-}
-
-function toRecorded({ name, kind }: Entry, data: unknown): Recorded {
-  const place = name ?? ''
-  if (kind === 'step:complete') return completed(place, data as EntryDataByKind[typeof kind])
-  return failed(place, data as EntryDataByKind['step:fail'])
-}
-
-function completed(name: string, data: EntryDataByKind['step:complete']): Recorded {
-  return { name, index: data.index, outcome: { ok: true, data }, position: 0, next: null }
-}
-
-function failed(name: string, { index, error }: EntryDataByKind['step:fail']): Recorded {
-  return { name, index, outcome: { ok: false, error }, position: 0, next: null }
+function isOfStep({ kind }: Entry): boolean {
+  return kind.startsWith('step:')
 }

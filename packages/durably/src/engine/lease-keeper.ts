@@ -1,5 +1,5 @@
 import type { Env } from '../core/env.ts'
-import type { Fact, Lease, Store, WorkerLease } from '../store/store.ts'
+import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
 import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
@@ -112,15 +112,17 @@ function tooLate(lateMs: number): Error {
 /** Compares what the database says this worker holds with what it executes. Returns what it does not execute. */
 async function reconcile(
   keeper: State,
-  ask: (store: Store) => Promise<Lease[]>,
+  ask: (store: Store) => Promise<Held[]>,
 ): Promise<Strangers> {
   const { store, executions } = keeper
   const asked = [...executions.values()]
   const leases = await ask(store)
-  const generations = new Map(leases.map(({ runId, generation }) => [runId, generation]))
+  const held = new Map(leases.map((lease) => [lease.runId, lease]))
   for (const execution of asked) {
     const { runId, generation } = execution.lease
-    if (generations.get(runId) !== generation) await giveUp(keeper, execution)
+    const lease = held.get(runId)
+    if (lease?.generation === generation) execution.mail(lease.inbox)
+    else await giveUp(keeper, execution)
   }
   const strangers = leases.filter(({ runId }) => !executions.has(runId))
   return new Map(strangers.map((lease) => [nameOf(lease), lease]))
@@ -130,7 +132,10 @@ async function giveUp({ store }: State, execution: Execution): Promise<void> {
   const { runId, generation } = execution.lease
   const run = await store.run(runId)
   const cancelled = run?.status === 'cancelled' && run.generation === generation + 1
+  // It has parked the run, and is about to hear so.
+  const parked = run?.status === 'waiting' && run.generation === generation
   if (cancelled) execution.cancel()
+  else if (parked) return
   else if (run?.status !== 'running' || run.generation !== generation) execution.lose()
 }
 

@@ -2,7 +2,8 @@ import { parseDuration } from '../core/duration.ts'
 import { requireInteger, readLabels } from '../core/filter.ts'
 import type { Handles } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
-import { parseWith, requireText } from '../core/job.ts'
+import { parseWith } from '../core/job.ts'
+import { requireText } from '../core/require-text.ts'
 import { requireFunctions, type Settings } from '../core/options.ts'
 import { requireObject } from '../core/require-object.ts'
 import { toIso, toRun, type RunRecord } from '../core/run.ts'
@@ -13,6 +14,7 @@ import { createSubscription } from '../events/subscription.ts'
 import { createActions, type Actions } from './actions.ts'
 import type { Engine } from './engine.ts'
 import { createHandle } from './handles.ts'
+import { createMail } from './mail.ts'
 import { createReads } from './reads.ts'
 import { createRegistry } from './registry.ts'
 import { createRunFactory, type RunFactoryOptions } from './trigger.ts'
@@ -32,6 +34,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
   return {
     ...createLifecycle(engine),
     ...actions,
+    ...createMail(engine),
     getRun: reads.getRun as Instance['getRun'],
     getRuns: reads.getRuns as Instance['getRuns'],
     getSteps: reads.getSteps,

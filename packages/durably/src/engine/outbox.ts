@@ -1,7 +1,7 @@
 import type { Env } from '../core/env.ts'
 import { logData, type EntryKind } from '../core/journal.ts'
 import type { Progress, RunRecord } from '../core/run.ts'
-import type { Answer, Commit, Transition } from '../store/store.ts'
+import type { Answer, Commit, NewToken, Transition } from '../store/store.ts'
 import type { CommitSource, Writer } from './writer.ts'
 
 /** A line for the journal, and what to do once it stands there. */
@@ -11,6 +11,10 @@ interface Item {
   readonly at: number
   readonly data: string
   readonly transition?: Transition
+  /** The message that it consumes, by its position in the mailbox. */
+  readonly consumes?: number
+  /** The token that it hands out. */
+  readonly token?: NewToken
   readonly onCommitted?: () => void
   /** The database will never take it. */
   readonly onRejected?: (error: Error) => void
@@ -24,7 +28,15 @@ export interface Outbox {
   add(item: Item): void
   /** The last item of all; what comes after it is dropped in silence. */
   finish(item: Item & { readonly transition: Transition }): void
-  /** Rides along with what comes next, or goes alone after a moment. Lines beyond a bound are only counted. */
+  /** Rides along with what comes next, or goes alone after a moment. */
+  ride(item: Item): void
+  /** Gives the run up until something wakes it. Answers whether it did: not if it was sent something meanwhile. */
+  park(park: Park): void
+  /** The run is held again: what was kept while it was parked leaves now. */
+  reopen(run: RunRecord, lastSeq: number): void
+  /** Nothing is under way, and nothing would be but what can ride along. */
+  isQuiet(): boolean
+  /** Like `ride`; lines beyond a bound are only counted. */
   log(stepName: string | null, data: string): void
   /** The last value rides along with what comes next, or goes alone after a while. */
   progress(progress: Progress): void
@@ -36,6 +48,13 @@ export interface Outbox {
   lastSeq(): number
 }
 
+/** The entry that parks a run, and what to do with the answer. */
+interface Park {
+  readonly item: Item
+  readonly onAnswer: (isParked: boolean) => void
+  readonly onRejected: (error: Error) => void
+}
+
 export interface OutboxOptions {
   readonly run: RunRecord
   readonly lastSeq: number
@@ -43,15 +62,19 @@ export interface OutboxOptions {
   readonly env: Env
   /** The lease is gone; nothing more can be written. */
   readonly onLost: (answer: 'cancelled' | 'lost') => void
+  /** All that was to leave at once has left. */
+  readonly onQuiet: () => void
 }
 
 interface Sent {
   readonly commit: Commit
   readonly items: readonly Item[]
+  readonly park: Park | null
   readonly onNoted: (() => void) | null
 }
 
 interface State extends OutboxOptions {
+  run: RunRecord
   lastSeq: number
   waiting: Item[]
   logLines: number
@@ -61,6 +84,9 @@ interface State extends OutboxOptions {
   /** The commit under way: sent again as it is until it is answered. */
   sent: Sent | null
   inLine: boolean
+  /** To leave with all that is waiting. */
+  park: Park | null
+  isParked: boolean
   /** The last item is in. */
   sealed: boolean
   closed: boolean
@@ -70,7 +96,7 @@ interface State extends OutboxOptions {
   readonly source: CommitSource
 }
 
-const LOG_DELAY_MS = 50
+const RIDE_DELAY_MS = 50
 const PROGRESS_DELAY_MS = 100
 const MAX_LOG_LINES = 10_000
 const MAX_ENTRIES = 1000
@@ -86,12 +112,14 @@ export function createOutbox(options: OutboxOptions): Outbox {
     noted: null,
     sent: null,
     inLine: false,
+    park: null,
+    isParked: false,
     sealed: false,
     closed: false,
     alone: 0,
     cancelDelay: null,
     source: {
-      run: options.run,
+      run: () => box.run,
       take: () => take(box),
       answered: (answer) => answered(box, answer),
       rejected: (error) => rejected(box, error),
@@ -103,6 +131,16 @@ export function createOutbox(options: OutboxOptions): Outbox {
       add(box, item)
       box.sealed = true
     },
+    ride: (item) => ride(box, item),
+    park(park) {
+      box.park = park
+      send(box)
+    },
+    reopen(run, lastSeq) {
+      Object.assign(box, { run, lastSeq, isParked: false })
+      sendRest(box)
+    },
+    isQuiet: () => !box.inLine && !box.sealed && box.waiting.every(canRide),
     log: (stepName, data) => log(box, stepName, data),
     progress(progress) {
       box.progress = progress
@@ -131,8 +169,13 @@ function log(box: State, name: string | null, data: string): void {
     return
   }
   box.logLines++
-  box.waiting.push({ kind: 'log:write', name, at: box.env.now(), data })
-  sendWithin(box, LOG_DELAY_MS)
+  ride(box, { kind: 'log:write', name, at: box.env.now(), data })
+}
+
+function ride(box: State, item: Item): void {
+  if (box.closed || box.sealed) return
+  box.waiting.push(item)
+  sendWithin(box, RIDE_DELAY_MS)
 }
 
 function close(box: State): void {
@@ -142,7 +185,7 @@ function close(box: State): void {
 }
 
 function send(box: State): void {
-  if (box.inLine || box.closed) return
+  if (box.inLine || box.closed || box.isParked) return
   box.inLine = true
   box.cancelDelay?.()
   box.cancelDelay = null
@@ -150,7 +193,7 @@ function send(box: State): void {
 }
 
 function sendWithin(box: State, ms: number): void {
-  if (box.inLine || box.closed || box.cancelDelay !== null) return
+  if (box.inLine || box.closed || box.isParked || box.cancelDelay !== null) return
   box.cancelDelay = box.env.after(ms, () => {
     box.cancelDelay = null
     send(box)
@@ -167,10 +210,13 @@ function compose(box: State): Sent {
   const items = box.waiting.splice(0, howMany(box))
   box.logLines -= items.filter(isLog).length
   if (box.droppedLines > 0) items.unshift(droppedLines(box))
-  const entries = items.map(({ kind, name, at, data }, i) => {
+  // All that came before is to be stored when the run is given up.
+  const park = box.waiting.length === 0 ? box.park : null
+  const all = park === null ? items : [...items, park.item]
+  const entries = all.map(({ kind, name, at, data }, i) => {
     return { seq: lastSeq + 1 + i, kind, name, at, data }
   })
-  const transition = items.at(-1)?.transition
+  const transition = all.at(-1)?.transition
   const commit: Commit = {
     lease: { runId: run.id, generation: run.generation },
     concurrencyKey: run.concurrencyKey,
@@ -178,11 +224,22 @@ function compose(box: State): Sent {
     ...(progress === null ? {} : { progress }),
     ...(noted === null ? {} : { executing: noted.name }),
     ...(transition === undefined ? {} : { transition }),
+    ...mailOf(items),
   }
   box.droppedLines = 0
   box.progress = null
   box.noted = null
-  return { commit, items, onNoted: noted?.resolve ?? null }
+  return { commit, items, park, onNoted: noted?.resolve ?? null }
+}
+
+/** What the items take out of the mailbox, and the tokens they hand out. */
+function mailOf(items: readonly Item[]): Pick<Commit, 'consumes' | 'tokens'> | null {
+  if (!items.some(({ consumes, token }) => consumes !== undefined || token !== undefined))
+    return null
+  return {
+    consumes: items.flatMap(({ consumes }) => consumes ?? []),
+    tokens: items.flatMap(({ token }) => token ?? []),
+  }
 }
 
 /** As many as make a commit of bounded size, but at least one. */
@@ -201,39 +258,71 @@ function answered(box: State, answer: Answer): void {
   box.sent = null
   box.inLine = false
   box.alone = Math.max(0, box.alone - 1)
+  if (answer === 'moved') return moved(box, sent)
   if (answer !== 'committed') {
     close(box)
-    // Nothing parks yet.
-    return box.onLost(answer === 'moved' ? 'lost' : answer)
+    return box.onLost(answer)
   }
   if (sent === null) return
   box.lastSeq += sent.commit.entries.length
+  if (sent.park !== null) parked(box, sent.park)
   sent.onNoted?.()
   for (const item of sent.items) item.onCommitted?.()
   sendRest(box)
 }
 
+function parked(box: State, park: Park): void {
+  box.park = null
+  box.isParked = true
+  if (!box.closed) park.onAnswer(true)
+}
+
+/** Nothing was written: all but the park is still to be. */
+function moved(box: State, sent: Sent | null): void {
+  box.park = null
+  if (box.closed) return
+  takeBack(box, sent?.items ?? [])
+  sent?.onNoted?.()
+  sent?.park?.onAnswer(false)
+  sendRest(box)
+}
+
+function takeBack(box: State, items: readonly Item[]): void {
+  box.waiting.unshift(...items)
+  box.logLines += items.filter(isLog).length
+}
+
 function rejected(box: State, error: Error): void {
-  const { items, onNoted } = box.sent ?? { items: [], onNoted: null }
+  const { items, park, onNoted } = box.sent ?? { items: [], park: null, onNoted: null }
   box.sent = null
   box.inLine = false
+  box.park = null
   onNoted?.()
-  if (items.length > 1) {
-    box.waiting.unshift(...items)
+  if (items.length > 1 || (items.length > 0 && park !== null)) {
+    takeBack(box, items)
     box.alone = items.length
+    // Asked for again once they are stored, or refused.
+    park?.onAnswer(false)
   } else {
     box.alone = Math.max(0, box.alone - 1)
     // A refused end can be followed by another one.
     box.sealed = false
     items[0]?.onRejected?.(error)
+    park?.onRejected(error)
   }
   sendRest(box)
 }
 
 function sendRest(box: State): void {
-  if (box.noted !== null || !box.waiting.every(isLog)) send(box)
-  else if (box.waiting.length > 0) sendWithin(box, LOG_DELAY_MS)
+  if (box.noted !== null || box.park !== null || !box.waiting.every(canRide)) return send(box)
+  if (box.waiting.length > 0) sendWithin(box, RIDE_DELAY_MS)
   else if (box.progress !== null) sendWithin(box, PROGRESS_DELAY_MS)
+  box.onQuiet()
+}
+
+/** Nobody waits for it to be stored. */
+function canRide({ kind }: Item): boolean {
+  return kind === 'log:write' || kind === 'step:wait'
 }
 
 function isLog(item: Item): boolean {

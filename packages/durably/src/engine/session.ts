@@ -1,7 +1,13 @@
 import type { JobDefinition } from '../core/job.ts'
 import type { Claim, Fact } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
-import { execute, handBack, type Execution, type ExecutionOptions } from './execution.ts'
+import {
+  execute,
+  handBack,
+  type Execution,
+  type ExecutionOptions,
+  type Parked,
+} from './execution.ts'
 import { createLeaseKeeper, type LeaseKeeper } from './lease-keeper.ts'
 import { createRest, type Rest } from './rest.ts'
 
@@ -13,6 +19,8 @@ export interface Session {
   pokeFromElsewhere(): void
   /** The run was cancelled by this process. */
   cancelled(runId: string): void
+  /** This process sent the run something: its mailbox has come so far. */
+  mailed(runId: string, inbox: number): void
   /** Claims nothing more; `over` resolves when nothing executes any more. */
   stop(): void
   /** Hands all runs back for other workers. */
@@ -22,7 +30,8 @@ export interface Session {
   executed(): number
 }
 
-export interface SessionOptions extends Omit<ExecutionOptions, 'onFinishing'> {
+export interface SessionOptions
+  extends Omit<ExecutionOptions, 'onFinishing' | 'onParked' | 'onWoken'> {
   readonly jobs: ReadonlyMap<string, JobDefinition>
   readonly slots: number
   readonly pollMs: number
@@ -42,6 +51,8 @@ interface State extends SessionOptions {
   /** What each execution is given. */
   readonly execution: ExecutionOptions
   readonly executions: Map<string, Execution>
+  /** Parked runs whose code waits in memory, the one that was parked last at the end. */
+  readonly parked: Map<string, Parked>
   /** Executions that use a slot: those whose last write is on its way do not. */
   readonly occupied: Set<Execution>
   /** There may be something to claim: claim without looking first. */
@@ -54,6 +65,7 @@ interface State extends SessionOptions {
 }
 
 const PROMOTE_LIMIT = 1000
+const MAX_PARKED = 1000
 // Others who claim at the same moment are through by then.
 const CONTENTION_MS = 5
 // Between two batches of due runs.
@@ -75,7 +87,13 @@ export function createSession(options: SessionOptions): Session {
       onFact: (fact) => options.onFacts([fact]),
     }),
     rest: createRest(env),
-    execution: { ...options, onFinishing: (execution) => vacate(session, execution) },
+    execution: {
+      ...options,
+      onFinishing: (execution) => vacate(session, execution),
+      onParked: (wakeAt) => wakeAt !== null && poke(session, wakeAt),
+      onWoken: options.onFacts,
+    },
+    parked: new Map(),
     occupied: new Set(),
     hinted: true,
     lookAt: 0,
@@ -88,7 +106,12 @@ export function createSession(options: SessionOptions): Session {
   return {
     poke: (dueAt = null) => poke(session, dueAt),
     pokeFromElsewhere: () => pokeFromElsewhere(session),
-    cancelled: (runId) => executions.get(runId)?.cancel(),
+    cancelled(runId) {
+      executions.get(runId)?.cancel()
+      session.parked.get(runId)?.drop()
+      session.parked.delete(runId)
+    },
+    mailed: (runId, inbox) => executions.get(runId)?.mail(inbox),
     stop: () => stop(session),
     abandon() {
       for (const execution of executions.values()) execution.release()
@@ -169,17 +192,30 @@ function take(session: State, claims: readonly Claim[]): void {
   for (const claim of claims) {
     const { run } = claim
     if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue
-    session.executions.get(run.id)?.lose()
-    const job = session.jobs.get(run.jobName)
-    const execution =
-      session.stopping || job === undefined
-        ? handBack(claim, session.execution)
-        : execute(claim, job, session.execution)
+    const execution = begin(session, claim)
     session.claimed++
     session.occupied.add(execution)
     session.executions.set(run.id, execution)
     void execution.over.then(() => ended(session, execution))
   }
+}
+
+/** Goes on where the run's code was left in memory, if nobody had the run since. */
+function begin(session: State, claim: Claim): Execution {
+  const { executions, parked, jobs, stopping } = session
+  const { id, jobName } = claim.run
+  const before = executions.get(id)
+  const code = before?.parked() ?? parked.get(id)
+  parked.delete(id)
+  before?.lose()
+  const job = jobs.get(jobName)
+  if (stopping || job === undefined) {
+    code?.drop()
+    return handBack(claim, session.execution)
+  }
+  if (code?.isNext(claim) === true) return code.resume(claim)
+  code?.drop()
+  return execute(claim, job, session.execution)
 }
 
 /** The slot is free: what is claimed into it shares the transaction with the last write of the run. */
@@ -190,10 +226,24 @@ function vacate(session: State, execution: Execution): void {
 function ended(session: State, execution: Execution): void {
   const { executions } = session
   session.executed++
-  if (executions.get(execution.run.id) === execution) executions.delete(execution.run.id)
+  if (executions.get(execution.run.id) === execution) {
+    executions.delete(execution.run.id)
+    keep(session, execution)
+  }
   vacate(session, execution)
   if (session.untilIdle && executions.size === 0) session.lookAt = 0
   session.rest.call()
+}
+
+/** The code of a run that was parked, instead of that which was left alone for longest. */
+function keep({ parked }: State, { run, ...execution }: Execution): void {
+  const code = execution.parked()
+  if (code === null) return
+  parked.set(run.id, code)
+  const [oldest] = parked
+  if (parked.size <= MAX_PARKED || oldest === undefined) return
+  parked.delete(oldest[0])
+  oldest[1].drop()
 }
 
 function poke(session: State, dueAt: number | null): void {
@@ -233,6 +283,8 @@ async function drained(session: State): Promise<void> {
     await Promise.all([...session.executions.values()].map(({ over }) => over))
   }
   session.keeper.stop()
+  for (const code of session.parked.values()) code.drop()
+  session.parked.clear()
 }
 
 function namesOf({ jobs }: State): string[] {

@@ -1,22 +1,23 @@
-import { decode, decodeParsed, encode, type Codec, type Encoded } from '../core/codec.ts'
+import type { Codec } from '../core/codec.ts'
 import type { Env, Scope } from '../core/env.ts'
-import {
-  type CancelledError,
-  describeError,
-  DuplicateStepError,
-  restoreError,
-  ValidationError,
-  type ErrorDetail,
-} from '../core/error.ts'
+import { type CancelledError, ValidationError } from '../core/error.ts'
 import type { DurablyEvent, EventType } from '../core/event.ts'
-import { requireText, type StepContext, type StepInfo } from '../core/job.ts'
-import { entryData, stepCompleteData } from '../core/journal.ts'
-import { toIso, type RunRecord } from '../core/run.ts'
-import { unreadable } from '../core/unreadable.ts'
-import type { History, Outcome } from './history.ts'
-import { createRunLog, type RunLog } from './run-log.ts'
+import type { JobDefinition } from '../core/job.ts'
+import { requirePeriod } from '../core/duration.ts'
+import { requireObject } from '../core/require-object.ts'
+import { readRetry } from '../core/retry.ts'
+import { toIso, type Progress, type RunRecord } from '../core/run.ts'
+import type { StepContext, StepOptions } from '../core/step-context.ts'
+import type { Store } from '../store/store.ts'
+import { createAttempts, type Attempts, type How, type StepFunction } from './attempts.ts'
+import { createCalls, type Calls } from './calls.ts'
 import type { Deliveries } from './deliveries.ts'
+import type { History } from './history.ts'
 import type { Outbox } from './outbox.ts'
+import { createPrimitives } from './primitives.ts'
+import { createRunLog } from './run-log.ts'
+import { createSuspension } from './suspension.ts'
+import { createWaits, type OpenWait } from './waits.ts'
 
 /** Which step the code that runs right now belongs to. */
 export interface StepScope {
@@ -27,8 +28,13 @@ export interface StepScope {
 /** Says what stands in no journal; `make` is called if someone listens. */
 export type OnTick = (type: EventType, runId: string, make: () => DurablyEvent) => void
 
+/** The same of one execution. */
+export type Tick = (type: 'step:start', name: string, index: number) => void
+
 export interface StepsOptions {
   readonly run: RunRecord
+  readonly job: JobDefinition
+  readonly store: Store
   readonly history: History
   readonly deliveries: Deliveries
   readonly outbox: Outbox
@@ -38,10 +44,17 @@ export interface StepsOptions {
   readonly scope: Scope<StepScope> | null
   /** Steps are noted in the run before they execute: should the worker die once more, the run names its step. */
   readonly noteSteps: boolean
+  /** When the run has taken too long; null: never. */
+  readonly deadline: number | null
   readonly onTick: OnTick
+  readonly onParked: (wakeAt: number | null) => void
+  readonly onAsked: () => void
+  /** The database will never take that the run is parked. */
+  readonly onUnparkable: (error: Error) => void
+  readonly onError: (error: unknown, context: string, run: RunRecord) => void
 }
 
-/** The steps of one execution of a run. */
+/** The steps and waits of a run, as long as its code lives in this process. */
 export interface Steps {
   readonly context: StepContext
   /** Every open and later call rejects. */
@@ -50,206 +63,150 @@ export interface Steps {
   suspend(): void
   /** The step whose failure this very error is. */
   stepOf(error: unknown): string | undefined
-  /** Resolves when every log line is on its way. */
-  logged(): Promise<void>
+  /** The job's code is over: resolves when the run is held, and every log line on its way. */
+  finish(): Promise<void>
+  /** No wait ends any more. Returns those that were open. */
+  closeWaits(): readonly OpenWait[]
   isBusy(): boolean
-}
-
-interface Call {
-  readonly name: string
-  readonly fn: (signal: AbortSignal, info: StepInfo) => unknown
-  readonly promise: Promise<unknown>
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  settled: boolean
-}
-
-interface State extends StepsOptions {
-  readonly log: RunLog
-  readonly open: Set<Call>
-  /** Names that are executing or completed in this execution. */
-  readonly used: Set<string>
-  readonly executing: Set<string>
-  readonly failedIn: WeakMap<object, string>
-  cancelled: CancelledError | null
-  suspended: boolean
+  /** Nothing urgent is left to write. */
+  quiet(): void
+  /** The run was sent messages; its mailbox has come so far. */
+  mail(inbox: number): void
+  /** The run was parked, and is held again. */
+  resume(run: RunRecord): void
 }
 
 export function createSteps(options: StepsOptions): Steps {
-  const { run, signal, outbox, scope } = options
-  const executing = new Set<string>()
-  const log = createRunLog({ ...options, currentStep: () => currentStep(steps) })
-  const steps: State = {
+  const { run, signal, outbox, scope, env, store, job, onError } = options
+  const calls = createCalls({ ...options, onHeld: () => suspension.called() })
+  const waits = createWaits({
+    run,
+    store,
+    env,
+    onSettled: () => suspension.consider(),
+    onError: (error) => onError(error, 'reading the mailbox', run),
+  })
+  const suspension = createSuspension({
     ...options,
-    log,
-    open: new Set(),
-    used: new Set(),
-    executing,
-    failedIn: new WeakMap(),
-    cancelled: null,
-    suspended: false,
-  }
-  function currentStep(owner: object): string | null {
+    calls,
+    waits,
+    onRejected: options.onUnparkable,
+  })
+  const owner = {}
+  const currentStep = (): string | null => {
+    const { executing } = attempts
     if (scope === null) return executing.size === 1 ? ([...executing][0] ?? null) : null
     const current = scope.get()
     return current?.steps === owner ? current.name : null
   }
+  const log = createRunLog({ ...options, currentStep })
+  const parts = { ...options, calls, waits, suspension, log, owner }
+  const tick: Tick = (type, stepName, stepIndex) =>
+    options.onTick(type, run.id, () => ({ type, ...tickFields(options), stepName, stepIndex }))
+  const attempts = createAttempts({ ...parts, tick })
+  const primitives = createPrimitives(parts)
+  const usual = readHow(job, `job "${run.jobName}"`, null)
   return {
     context: {
       runId: run.id,
       attempt: run.attempt,
       abortSignal: signal,
-      run: (name, fn) => call(steps, name, fn),
+      run: createRun(calls, attempts.perform, usual),
+      // Without a scope nobody knows whose code it is.
+      ...guarded(primitives, calls, () => (scope === null ? null : currentStep())),
       log: log.ofCurrentStep,
-      progress(current, total, message) {
-        const progress = readProgress(current, total, message)
+      progress(...args) {
+        const progress = readProgress(...args)
         outbox.progress(progress)
         const type = 'run:progress'
-        steps.onTick(type, run.id, () => ({ type, ...tickFields(steps), progress }))
+        options.onTick(type, run.id, () => ({ type, ...tickFields(options), progress }))
       },
     },
-    cancel: (error) => cancel(steps, error),
-    suspend() {
-      steps.suspended = true
+    cancel(error) {
+      waits.close()
+      calls.cancel(error)
     },
-    stepOf: (error) =>
-      typeof error === 'object' && error !== null ? steps.failedIn.get(error) : undefined,
-    logged: log.stored,
-    isBusy: () => executing.size > 0,
+    suspend() {
+      waits.close()
+      calls.suspend()
+    },
+    stepOf: calls.stepOf,
+    async finish() {
+      await suspension.finish()
+      await log.stored()
+    },
+    closeWaits: waits.close,
+    isBusy: () => attempts.executing.size > 0,
+    quiet: suspension.consider,
+    mail: waits.mail,
+    resume: ({ inbox }) => suspension.resume(inbox),
   }
 }
 
-function call<T>(
-  steps: State,
-  name: string,
-  fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>,
-): Promise<T> {
-  const settlers = Promise.withResolvers<unknown>()
-  begin(steps, { name, fn, ...settlers, settled: false })
-  return settlers.promise as Promise<T>
-}
-
-function begin(steps: State, call: Call): void {
-  if (steps.suspended) return
-  if (steps.cancelled !== null) return reject(call, steps.cancelled)
-  try {
-    checkCall(steps, call)
-  } catch (error) {
-    return reject(call, error)
+function createRun(calls: Calls, perform: Attempts['perform'], usual: How): StepContext['run'] {
+  return <T>(name: string, fn: StepFunction, options?: StepOptions): Promise<T> => {
+    let how = usual
+    try {
+      if (typeof fn !== 'function') {
+        throw new ValidationError(`step "${name}" needs a function to run; got ${typeof fn}`)
+      }
+      if (options !== undefined) how = readHow(options, `step "${name}"`, usual)
+    } catch (error) {
+      return refuse(error)
+    }
+    return calls.make(name, (call, index) => perform(call, index, fn, how), null) as Promise<T>
   }
-  const { name } = call
-  const { history, deliveries } = steps
-  steps.used.add(name)
-  const recorded = history.take(name)
-  if (recorded === null) void perform(steps, call, history.indexOf(name))
-  else deliveries.ask(recorded.position, () => replay(steps, call, recorded.outcome))
-  if (!call.settled) steps.open.add(call)
 }
 
-function reject({ promise, reject }: Call, error: unknown): void {
-  // A call that nobody awaits must not end the process when it is rejected.
-  promise.catch(() => {})
-  reject(error)
-}
-
-function checkCall({ used, run, history }: State, { name, fn }: Call): void {
-  if (!history.knows(name)) requireText(name, 'step name')
-  if (typeof fn !== 'function') {
-    throw new ValidationError(`step "${name}" needs a function to run; got ${typeof fn}`)
+/** How the steps are executed of whoever says it; else as usual. Throws `ValidationError` that names what is wrong. */
+function readHow(options: StepOptions, what: string, usual: How | null): How {
+  requireObject(options, `options of ${what}`)
+  const { retry, timeout } = options
+  return {
+    nextDelay:
+      retry === undefined && usual !== null
+        ? usual.nextDelay
+        : readRetry(retry, `retry of ${what}`),
+    timeoutMs:
+      timeout === undefined
+        ? (usual?.timeoutMs ?? null)
+        : requirePeriod(timeout, `timeout of ${what}`),
   }
-  if (!used.has(name)) return
-  throw new DuplicateStepError(
-    `Step "${name}" was already called in run ${run.id}: names tell steps apart, so give each its own, such as \`${name} \${i}\` in a loop`,
+}
+
+/** A call that nobody awaits must not end the process when it is rejected. */
+function refuse(error: unknown): Promise<never> {
+  const refused = Promise.reject(error)
+  refused.catch(() => {})
+  return refused
+}
+
+type Waiting = ReturnType<typeof createPrimitives>
+
+/** What is wrong with the arguments rejects the call, and so does a wait inside of a step's function. */
+function guarded(primitives: Waiting, calls: Calls, currentStep: () => string | null): Waiting {
+  const members = Object.entries(primitives).map(([primitive, wait]) => [
+    primitive,
+    (name: string, ...args: readonly unknown[]) => {
+      try {
+        const step = calls.isOver() ? null : currentStep()
+        if (step !== null) throw insideOf(step, primitive, name)
+        return (wait as (...all: readonly unknown[]) => Promise<unknown>)(name, ...args)
+      } catch (error) {
+        return refuse(error)
+      }
+    },
+  ])
+  return Object.fromEntries(members) as Waiting
+}
+
+function insideOf(step: string, primitive: string, name: string): Error {
+  return new ValidationError(
+    `${primitive} "${name}" was called inside the function of step "${step}", which would have to run again after it: call it between steps`,
   )
 }
 
-function replay(steps: State, call: Call, outcome: Outcome): void {
-  if (!outcome.ok) return fail(steps, call, outcome.error)
-  const { output, format } = outcome.data
-  try {
-    complete(steps, call, decodeParsed(output, format ?? 'json', steps.codec))
-  } catch (cause) {
-    const error = unreadable(`the output of step "${call.name}" of run ${steps.run.id}`, cause)
-    fail(steps, call, describeError(error, call.name))
-  }
-}
-
-async function perform(steps: State, call: Call, index: number): Promise<void> {
-  const { env, outbox, history } = steps
-  const { name } = call
-  if (steps.noteSteps) await outbox.note(name)
-  if (steps.suspended || steps.cancelled !== null) return
-  const type = 'step:start'
-  const place = { stepName: name, stepIndex: index }
-  steps.onTick(type, steps.run.id, () => ({ type, ...tickFields(steps), ...place }))
-  const startedAt = env.now()
-  const failed = (thrown: unknown): void => {
-    history.failed(name)
-    const error = describeError(thrown, name)
-    const data = entryData('step:fail', { index, duration: env.now() - startedAt, error })
-    const onCommitted = deliver(() => fail(steps, call, error))
-    outbox.add({ kind: 'step:fail', name, at: env.now(), data, onCommitted })
-  }
-  const deliver = (outcome: () => void) => () => steps.deliveries.push(outcome)
-  try {
-    const output = await execute(steps, call)
-    const data = stepCompleteData(index, env.now() - startedAt, output)
-    const onCommitted = deliver(() => complete(steps, call, decode(output, steps.codec)))
-    const onRejected = failed
-    outbox.add({ kind: 'step:complete', name, at: env.now(), data, onCommitted, onRejected })
-  } catch (error) {
-    failed(error)
-  }
-}
-
-/** Runs the step's function and encodes what it returns. */
-async function execute(steps: State, { name, fn }: Call): Promise<Encoded> {
-  const { run, signal, scope, codec, executing } = steps
-  const info: StepInfo = {
-    attempt: steps.history.failures(name) + 1,
-    idempotencyKey: `${run.id}:${name}`,
-    log: steps.log.ofStep(name),
-  }
-  executing.add(name)
-  try {
-    const work = () => fn(signal, info)
-    const value = await (scope === null ? work() : scope.run({ steps, name }, work))
-    return await encode(value, codec, `output of step "${name}"`)
-  } finally {
-    executing.delete(name)
-  }
-}
-
-function complete(steps: State, call: Call, value: unknown): void {
-  if (closes(steps, call)) call.resolve(value)
-}
-
-function fail(steps: State, call: Call, detail: ErrorDetail): void {
-  if (!closes(steps, call)) return
-  steps.used.delete(call.name)
-  const error = restoreError(detail)
-  steps.failedIn.set(error, call.name)
-  reject(call, error)
-}
-
-/** Whether the call may settle still: not twice, and not once the run is another's. */
-function closes({ suspended, open }: State, call: Call): boolean {
-  if (suspended || call.settled) return false
-  call.settled = true
-  open.delete(call)
-  return true
-}
-
-function cancel(steps: State, error: CancelledError): void {
-  steps.cancelled = error
-  for (const call of steps.open) {
-    call.settled = true
-    reject(call, error)
-  }
-  steps.open.clear()
-}
-
-function tickFields({ run, env, outbox }: State) {
+function tickFields({ run, env, outbox }: StepsOptions) {
   return {
     timestamp: toIso(env.now()),
     sequence: outbox.lastSeq(),
@@ -259,7 +216,7 @@ function tickFields({ run, env, outbox }: State) {
   }
 }
 
-function readProgress(current: unknown, total: unknown, message: unknown) {
+function readProgress(current: unknown, total?: unknown, message?: unknown): Progress {
   if (typeof current !== 'number' || !Number.isFinite(current)) {
     throw new ValidationError(`progress needs a finite number as current`)
   }

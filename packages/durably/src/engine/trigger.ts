@@ -4,7 +4,9 @@ import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { readLabels, requireInteger } from '../core/filter.ts'
 import type { TriggerOptions } from '../core/handle.ts'
-import { parseWith, requireText, type JobDefinition } from '../core/job.ts'
+import { parseWith, type JobDefinition } from '../core/job.ts'
+import { requireText } from '../core/require-text.ts'
+import { requireDate } from '../core/require-date.ts'
 import { requireObject } from '../core/require-object.ts'
 import type { Labels } from '../core/run.ts'
 import { show } from '../core/show.ts'
@@ -127,7 +129,5 @@ function readDueAt({ delay, runAt }: TriggerOptions, now: number, at: string): n
     throw new ValidationError(`${at}give either delay or runAt, not both`)
   }
   if (delay !== undefined) return now + parseDuration(delay, `${at}delay`)
-  if (runAt === undefined) return null
-  if (runAt instanceof Date && !Number.isNaN(runAt.getTime())) return runAt.getTime()
-  throw new ValidationError(`${at}runAt must be a valid Date; got ${show(runAt)}`)
+  return runAt === undefined ? null : requireDate(runAt, `${at}runAt`)
 }

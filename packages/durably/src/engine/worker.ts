@@ -1,7 +1,8 @@
 import { createSession, type Session, type SessionOptions } from './session.ts'
 
 /** Starts and stops the execution of runs in this process: one session after the other, never two. */
-export interface Worker extends Pick<Session, 'poke' | 'pokeFromElsewhere' | 'cancelled'> {
+export interface Worker
+  extends Pick<Session, 'poke' | 'pokeFromElsewhere' | 'cancelled' | 'mailed'> {
   /** No-op while it runs; during a drain it takes effect after it. */
   start(): void
   isRunning(): boolean
@@ -37,6 +38,7 @@ export function createWorker(options: WorkerOptions): Worker {
     poke: (dueAt) => worker.sessions.forEach((session) => session.poke(dueAt)),
     pokeFromElsewhere: () => worker.sessions.forEach((session) => session.pokeFromElsewhere()),
     cancelled: (runId) => worker.sessions.forEach((session) => session.cancelled(runId)),
+    mailed: (runId, inbox) => worker.sessions.forEach((session) => session.mailed(runId, inbox)),
   }
 }
 

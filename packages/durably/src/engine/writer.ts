@@ -9,6 +9,8 @@ import {
   type Enqueued,
   type Fact,
   type NewRun,
+  type Send,
+  type Sent,
   type Store,
   type Written,
 } from '../store/store.ts'
@@ -19,7 +21,7 @@ import { createBackoff, type Backoff } from './backoff.ts'
  * what came up meanwhile; asked again after an error, it must give the same commit again.
  */
 export interface CommitSource {
-  readonly run: RunRecord
+  run(): RunRecord
   take(): Commit
   answered(answer: Answer): void
   /** The database will never take this commit. */
@@ -32,6 +34,8 @@ export interface Writer {
   commit(source: CommitSource): void
   /** Rejects when the database did not take them for as long as a caller can be kept waiting. */
   enqueue(runs: readonly NewRun[]): Promise<readonly Enqueued[]>
+  /** The same of messages. */
+  send(messages: readonly Send[]): Promise<readonly Sent[]>
   /** Rejects when it is not known what was claimed: the next renewal tells. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
 }
@@ -52,11 +56,15 @@ interface Waiting<T> {
   readonly deadline: number
 }
 
-interface Enqueue {
-  readonly runs: readonly NewRun[]
-  readonly resolve: (enqueued: readonly Enqueued[]) => void
+/** What a caller wants written, all in one transaction, and waits for. */
+interface Asked<T, A> {
+  readonly items: readonly T[]
+  readonly resolve: (answers: readonly A[]) => void
   readonly reject: (error: unknown) => void
 }
+
+type Enqueue = Asked<NewRun, Enqueued>
+type Mail = Asked<Send, Sent>
 
 interface ClaimInLine {
   readonly request: ClaimRequest
@@ -67,17 +75,20 @@ interface ClaimInLine {
 interface Sending {
   readonly sources: readonly Waiting<CommitSource>[]
   readonly enqueues: readonly Waiting<Enqueue>[]
+  readonly mail: readonly Waiting<Mail>[]
   readonly claim: ClaimInLine | null
 }
 
 // A transaction that is too large holds everyone up, and a statement's parameter has a limit.
 const MAX_SOURCES = 1000
 const MAX_RUNS = 10_000
-const ENQUEUE_PATIENCE_MS = 5000
+const MAX_MESSAGES = 1000
+const PATIENCE_MS = 5000
 
 interface Queue extends WriterOptions {
   sources: Waiting<CommitSource>[]
   enqueues: Waiting<Enqueue>[]
+  mail: Waiting<Mail>[]
   /** Of as many sessions; each transaction takes one along. */
   readonly claims: ClaimInLine[]
   underWay: boolean
@@ -87,24 +98,32 @@ interface Queue extends WriterOptions {
 export function createWriter(options: WriterOptions): Writer {
   const { env, leaseMs } = options
   const backoff = createBackoff(env)
-  const q: Queue = { ...options, sources: [], enqueues: [], claims: [], underWay: false, backoff }
+  const lines = { sources: [], enqueues: [], mail: [], claims: [] }
+  const q: Queue = { ...options, ...lines, underWay: false, backoff }
   return {
     commit(source) {
       q.sources.push({ what: source, deadline: env.now() + leaseMs })
       leaveSoon(q)
     },
-    enqueue: (runs) =>
-      new Promise((resolve, reject) => {
-        const deadline = env.now() + ENQUEUE_PATIENCE_MS
-        q.enqueues.push({ what: { runs, resolve, reject }, deadline })
-        leaveSoon(q)
-      }),
+    enqueue: (items) => ask(q, q.enqueues, items),
+    send: (items) => ask(q, q.mail, items),
     claim: (request) =>
       new Promise((resolve, reject) => {
         q.claims.push({ request, resolve, reject })
         leaveSoon(q)
       }),
   }
+}
+
+function ask<T, A>(
+  q: Queue,
+  line: Waiting<Asked<T, A>>[],
+  items: readonly T[],
+): Promise<readonly A[]> {
+  return new Promise((resolve, reject) => {
+    line.push({ what: { items, resolve, reject }, deadline: q.env.now() + PATIENCE_MS })
+    leaveSoon(q)
+  })
 }
 
 /** One turn later, so that all that is ready now travels together, and the process stays responsive. */
@@ -123,29 +142,34 @@ async function leave(q: Queue): Promise<void> {
     await afterFailure(q, error, sending)
   }
   q.underWay = false
-  if (q.sources.length + q.enqueues.length + q.claims.length > 0) leaveSoon(q)
+  if (q.sources.length + q.enqueues.length + q.mail.length + q.claims.length > 0) leaveSoon(q)
 }
 
 function board(q: Queue): Sending {
   const sources = q.sources.splice(0, MAX_SOURCES)
-  const enqueues = q.enqueues.splice(0, enqueuesThatFit(q.enqueues))
-  return { sources, enqueues, claim: q.claims.shift() ?? null }
+  const enqueues = q.enqueues.splice(0, thatFit(q.enqueues, MAX_RUNS))
+  const mail = q.mail.splice(0, thatFit(q.mail, MAX_MESSAGES))
+  return { sources, enqueues, mail, claim: q.claims.shift() ?? null }
 }
 
-function enqueuesThatFit(enqueues: readonly Waiting<Enqueue>[]): number {
-  let runs = 0
-  const tooMany = enqueues.findIndex(({ what }, i) => {
-    runs += what.runs.length
-    return i > 0 && runs > MAX_RUNS
+function thatFit(
+  line: readonly Waiting<{ readonly items: readonly unknown[] }>[],
+  most: number,
+): number {
+  let items = 0
+  const tooMany = line.findIndex(({ what }, i) => {
+    items += what.items.length
+    return i > 0 && items > most
   })
-  return tooMany === -1 ? enqueues.length : tooMany
+  return tooMany === -1 ? line.length : tooMany
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {
   const commits = sending.sources.map(({ what }) => what.take())
-  const runs = sending.enqueues.flatMap(({ what }) => what.runs)
-  const request = sending.claim?.request ?? null
-  const written = await q.store.write({ commits, runs, sends: [], claim: request }, q.env.now())
+  const runs = sending.enqueues.flatMap(({ what }) => what.items)
+  const sends = sending.mail.flatMap(({ what }) => what.items)
+  const claim = sending.claim?.request ?? null
+  const written = await q.store.write({ commits, runs, sends, claim }, q.env.now())
   q.onWritten(factsOf(sending, commits, written))
   answer(sending, written)
 }
@@ -153,13 +177,18 @@ async function send(q: Queue, sending: Sending): Promise<void> {
 /** What is true now, in the order in which it was written. */
 function factsOf(sending: Sending, commits: readonly Commit[], written: Written): Fact[] {
   const facts: Fact[] = []
-  sending.sources.forEach(({ what: { run } }, i) => {
+  sending.sources.forEach(({ what }, i) => {
     const commit = commits[i]
-    if (commit !== undefined && written.commits[i] === 'committed') addFacts(facts, commit, run)
+    if (commit !== undefined && written.commits[i] === 'committed') {
+      addFacts(facts, commit, what.run())
+    }
   })
   facts.push(...written.woken)
   for (const { run, entry } of written.runs) {
     if (entry !== null) facts.push({ run, entry })
+  }
+  for (const sent of written.sends) {
+    if (sent.done && sent.entry !== null) facts.push({ run: sent.run, entry: sent.entry })
   }
   facts.push(...written.claimed)
   return facts
@@ -184,15 +213,16 @@ async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise
   const alone = eachAlone(sending)
   if (alone.length > 1) return sendOneByOne(q, alone)
   for (const { what } of sending.sources) what.rejected(error)
-  for (const { what } of sending.enqueues) what.reject(error)
+  for (const { what } of [...sending.enqueues, ...sending.mail]) what.reject(error)
   sending.claim?.reject(error)
 }
 
-function eachAlone({ sources, enqueues, claim }: Sending): Sending[] {
-  const empty: Sending = { sources: [], enqueues: [], claim: null }
+function eachAlone({ sources, enqueues, mail, claim }: Sending): Sending[] {
+  const empty: Sending = { sources: [], enqueues: [], mail: [], claim: null }
   return [
     ...sources.map((source) => ({ ...empty, sources: [source] })),
     ...enqueues.map((enqueue) => ({ ...empty, enqueues: [enqueue] })),
+    ...mail.map((one) => ({ ...empty, mail: [one] })),
     ...(claim === null ? [] : [{ ...empty, claim }]),
   ]
 }
@@ -213,21 +243,29 @@ function putBack(q: Queue, sending: Sending, error: unknown): void {
   const [lateSources, sources] = split(sending.sources, now)
   const [lateEnqueues, enqueues] = split(sending.enqueues, now)
   q.sources.unshift(...sources)
+  const [lateMail, mail] = split(sending.mail, now)
   q.enqueues.unshift(...enqueues)
+  q.mail.unshift(...mail)
   for (const source of lateSources) source.answered('lost')
-  for (const enqueue of lateEnqueues) enqueue.reject(error)
+  for (const asked of [...lateEnqueues, ...lateMail]) asked.reject(error)
 }
 
 function answer(sending: Sending, written: Written): void {
-  let at = 0
-  for (const { what } of sending.enqueues) {
-    what.resolve(written.runs.slice(at, at + what.runs.length))
-    at += what.runs.length
-  }
+  resolveAll(sending.enqueues, written.runs)
+  resolveAll(sending.mail, written.sends)
   sending.claim?.resolve(written.claimed)
   sending.sources.forEach(({ what }, i) => {
     what.answered(written.commits[i] ?? 'lost')
   })
+}
+
+/** Gives each its part of the answers. */
+function resolveAll<T, A>(line: readonly Waiting<Asked<T, A>>[], answers: readonly A[]): void {
+  let at = 0
+  for (const { what } of line) {
+    what.resolve(answers.slice(at, at + what.items.length))
+    at += what.items.length
+  }
 }
 
 /** Those whose time is over, and the others. */

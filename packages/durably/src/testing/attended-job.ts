@@ -1,4 +1,5 @@
-import type { JobDefinition, StepContext, StepInfo } from '../core/job.ts'
+import type { JobDefinition } from '../core/job.ts'
+import type { StepContext, StepInfo, StepOptions } from '../core/step-context.ts'
 
 /** An execution of a step's function. */
 export interface StepExecution {
@@ -74,8 +75,8 @@ function attendContext(
   attendance: JobAttendance,
   shift: Shift,
 ): StepContext {
-  const run: StepContext['run'] = (name, fn) =>
-    step.run(name, typeof fn === 'function' ? attendStep(fn, name) : fn)
+  const run: StepContext['run'] = (name, fn, options?: StepOptions) =>
+    step.run(name, typeof fn === 'function' ? attendStep(fn, name) : fn, options)
   const attendStep =
     <T>(fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>, name: string) =>
     (signal: AbortSignal, info: StepInfo): Promise<T> => {

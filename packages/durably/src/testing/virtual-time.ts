@@ -154,6 +154,9 @@ function createVirtualEnv(world: World): VirtualEnv {
     random,
     scope: real.scope,
     id: () => ids.generateOrResetWithTs(world.now).toString(),
+    secret: () => `secret-${ids.generateOrResetWithTs(world.now).toString()}`,
+    // The real one works in a thread, in which time would not wait for it.
+    digest: async (secret) => `digest of ${secret}`,
     after(ms, fn) {
       const timer: Timer = {
         // Clocks count whole milliseconds.

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { StepContext } from '../../src/core/job.ts'
+import type { StepContext } from '../../src/core/step-context.ts'
 import { hostile, refusals } from './hostile.ts'
 import { fuzzedBackends, openInstance } from './open-instance.ts'
 

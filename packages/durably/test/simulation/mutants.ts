@@ -91,8 +91,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant('a caught failure is executed again on replay', {
     file: 'engine/history.ts',
-    find: "return kind === 'step:complete' || kind === 'step:fail'",
-    replace: "return kind === 'step:complete'",
+    find: '      recorded.push({ name: place, index, outcome: { ok: false, error }, position: 0, next: null })\n',
+    replace: '      void error\n',
   }),
   mutant('outcomes are delivered in the order of the calls', {
     file: 'engine/deliveries.ts',
@@ -106,14 +106,14 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('a retry forgets completed steps', {
     file: 'engine/history.ts',
-    find: 'recorded = recorded.filter(({ outcome }) => outcome.ok)',
-    replace: 'recorded = []',
+    find: 'reading.recorded = reading.recorded.filter(({ outcome }) => outcome.ok)',
+    replace: 'reading.recorded = []',
   }),
   mutant('a claimed run that nobody holds', {
     file: 'engine/execution.ts',
-    find: '  void live(life, job).then(() => options.onFinishing(execution))',
+    find: '  const life = begin(claim, options)\n  void live',
     replace:
-      '  if (claim.run.generation === 2) return execution\n  void live(life, job).then(() => options.onFinishing(execution))',
+      '  const life = begin(claim, options)\n  if (claim.run.generation === 2) return life.execution\n  void live',
   }),
   mutant("a claim does not renew its worker's row", {
     file: 'store/sql/write.ts',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { JobDefinition, StepContext } from '../../src/core/job.ts'
+import type { JobDefinition } from '../../src/core/job.ts'
+import type { StepContext } from '../../src/core/step-context.ts'
 import { defineJob } from '../../src/index.ts'
 import type { JobPlan, Part } from './plan.ts'
 

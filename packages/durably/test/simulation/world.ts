@@ -109,6 +109,8 @@ function createEnv(world: World, owner: Owner, random: Random, skew: () => numbe
     random: random.next,
     scope: () => null,
     id: () => `${timeline.now()}-${String(lastId++).padStart(9, '0')}`,
+    secret: () => `secret-${timeline.now()}-${String(lastId++).padStart(9, '0')}`,
+    digest: async (secret) => `digest of ${secret}`,
   }
 }
 

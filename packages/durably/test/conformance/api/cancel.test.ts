@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { CancelledError, ConflictError, NotFoundError } from '../../../src/core/error.ts'
-import type { StepContext } from '../../../src/core/job.ts'
+import type { StepContext } from '../../../src/core/step-context.ts'
 import { hold, isEnding } from './wire.ts'
 import { job, onEveryBackend, type World } from './world.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { StepContext } from '../../../src/core/job.ts'
+import type { StepContext } from '../../../src/core/step-context.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { StepContext } from '../../../src/core/job.ts'
+import type { StepContext } from '../../../src/core/step-context.ts'
 import { job, onEveryBackend, type World } from './world.ts'
 
 /** Runs the job in a process that dies in its last step, and once more in another one. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { DuplicateStepError, ValidationError } from '../../../src/core/error.ts'
-import type { StepInfo } from '../../../src/core/job.ts'
+import type { StepInfo } from '../../../src/core/step-context.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {

@@ -1,0 +1,87 @@
+import { parseDuration, type Duration } from './duration.ts'
+import { isMadeBy, NonRetryableError, RetryAfterError, ValidationError } from './error.ts'
+import { requireInteger } from './filter.ts'
+import { requireObject } from './require-object.ts'
+import { show } from './show.ts'
+
+/** How often, and after which delays, a step that failed is tried again. */
+export interface RetryPolicy {
+  /** Executions in all, the first one included, 1 to 1,000,000. Default 3. */
+  readonly attempts?: number | undefined
+  /** Before the second attempt. Default one second. */
+  readonly delay?: Duration | undefined
+  /** What each delay is longer than the one before it, at least 1. Default 2. */
+  readonly factor?: number | undefined
+  /** No delay is longer. Default one hour. */
+  readonly maxDelay?: Duration | undefined
+  /** The part of each delay, 0 to 1, that chance takes away, so that many do not come back at once. Default 0. */
+  readonly jitter?: number | undefined
+  /** Whether this error is worth another attempt. Default: each is. */
+  readonly retryIf?: ((error: unknown) => boolean) | undefined
+}
+
+/**
+ * Either a policy, or a function that is asked after each failed attempt (the first one is 1) for the delay before
+ * the next, and answers `false` when there is to be none.
+ */
+export type Retry = RetryPolicy | ((attempt: number, error: unknown) => Duration | false)
+
+/** Milliseconds until the next attempt, or null for none. Throws what a function of the app throws. */
+export type NextDelay = (attempt: number, error: unknown, random: () => number) => number | null
+
+const never: NextDelay = () => null
+
+/** What the app's `retry` says. Throws `ValidationError` that names the part that is wrong. */
+export function readRetry(retry: Retry | undefined, what: string): NextDelay {
+  if (retry === undefined) return never
+  const delayOf = typeof retry === 'function' ? readAnswers(retry, what) : readPolicy(retry, what)
+  return (attempt, error, random) => {
+    if (isMadeBy(error, NonRetryableError)) return null
+    const delay = delayOf(attempt, error, random)
+    if (delay === null || !isMadeBy(error, RetryAfterError)) return delay
+    return parseDuration(error.delay, 'delay of the RetryAfterError')
+  }
+}
+
+function readAnswers(ask: Extract<Retry, Function>, what: string): NextDelay {
+  return (attempt, error) => {
+    const answer = ask(attempt, error)
+    return answer === false ? null : parseDuration(answer, `what ${what} answered`)
+  }
+}
+
+const parts: readonly (keyof RetryPolicy)[] = [
+  'attempts',
+  'delay',
+  'factor',
+  'maxDelay',
+  'jitter',
+  'retryIf',
+]
+
+function readPolicy(policy: RetryPolicy, what: string): NextDelay {
+  requireObject(policy, what, 'a policy or a function')
+  const unknown = Object.keys(policy).find((key) => !parts.includes(key as keyof RetryPolicy))
+  if (unknown !== undefined) {
+    throw new ValidationError(`${what} has no "${unknown}"; it has ${parts.join(', ')}`)
+  }
+  const { attempts = 3, delay = 1000, factor = 2, maxDelay = '1h', jitter = 0, retryIf } = policy
+  requireInteger(attempts, `${what}.attempts`, 1, 1_000_000)
+  const delayMs = parseDuration(delay, `${what}.delay`)
+  const longestMs = parseDuration(maxDelay, `${what}.maxDelay`)
+  requireBetween(factor, `${what}.factor`, 1, 1000)
+  requireBetween(jitter, `${what}.jitter`, 0, 1)
+  if (retryIf !== undefined && typeof retryIf !== 'function') {
+    throw new ValidationError(`${what}.retryIf must be a function; got ${show(retryIf)}`)
+  }
+  return (attempt, error, random) => {
+    if (attempt >= attempts || retryIf?.(error) === false) return null
+    const full = Math.min(delayMs * factor ** (attempt - 1), longestMs)
+    return Math.ceil(full * (1 - jitter * random()))
+  }
+}
+
+function requireBetween(value: unknown, what: string, least: number, most: number): void {
+  if (typeof value === 'number' && value >= least && value <= most) return
+  throw new ValidationError(`${what} must be a number from ${least} to ${most}; got ${show(value)}`)
+}

@@ -1,0 +1,87 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { parseDuration, type Duration } from './duration.ts'
+import { requireSchema } from './job.ts'
+import { requireText } from './require-text.ts'
+import { requireDate } from './require-date.ts'
+import type { RunStatus } from './transitions.ts'
+
+declare const carried: unique symbol
+
+/** The right to complete a wait from outside, with a value of type `T`: a string, to be mailed or put in an address. */
+export type Token<T = unknown> = string & { readonly [carried]?: T }
+
+/** One of the things that `step.waitAny` can wait for, which ends with a value of type `T`. */
+export interface Branch<T> {
+  readonly what: BranchOf
+  readonly [carried]?: T
+}
+
+/** What a branch is, in plain data. */
+export type BranchOf =
+  | { readonly kind: 'signal'; readonly name: string; readonly schema: StandardSchemaV1 | null }
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'run'; readonly runId: string }
+  | { readonly kind: 'for'; readonly ms: number }
+  | { readonly kind: 'until'; readonly time: number }
+
+/** How a run that was waited for ended. */
+export interface RunEnd<TOutput = unknown> {
+  readonly id: string
+  readonly status: RunStatus
+  /** Null unless it completed, and for nothing. */
+  readonly output: TOutput | null
+  /** The message of the error it failed with. */
+  readonly error: string | null
+}
+
+/** A name for each branch. */
+export type Branches = Readonly<Record<string, Branch<unknown>>>
+
+/** Which branch came first, and what it came with. */
+export type First<B extends Branches> = {
+  readonly [K in keyof B]: {
+    readonly key: K
+    readonly value: B[K] extends Branch<infer T> ? T : never
+  }
+}[keyof B]
+
+/**
+ * The branches of `step.waitAny`. Each throws `ValidationError` for what it cannot wait for.
+ *
+ * @example
+ * const first = await step.waitAny('decision', {
+ *   decided: wait.signal('decision', { schema: z.object({ ok: z.boolean() }) }),
+ *   late: wait.for('3d'),
+ * })
+ * if (first.key === 'late') await step.run('escalate', () => escalate(payload.id))
+ */
+export const wait = {
+  /** A signal of this name; its value is the data. */
+  signal<T = unknown>(
+    name: string,
+    options: { readonly schema?: StandardSchemaV1<unknown, T> | undefined } = {},
+  ): Branch<T> {
+    requireText(name, 'signal name')
+    const { schema = null } = options
+    if (schema !== null) requireSchema(schema, `schema of signal "${name}"`)
+    return { what: { kind: 'signal', name, schema } }
+  },
+  /** The completion of a token that `step.token` made in the same run. */
+  token<T>(token: Token<T>): Branch<T> {
+    requireText(token, 'token')
+    return { what: { kind: 'token', token } }
+  },
+  /** The end of any run, in whatever way it ends. */
+  run<TOutput = unknown>(runId: string): Branch<RunEnd<TOutput>> {
+    requireText(runId, 'run id')
+    return { what: { kind: 'run', runId } }
+  },
+  /** So much time after the wait began. */
+  for(duration: Duration): Branch<null> {
+    return { what: { kind: 'for', ms: parseDuration(duration, 'duration') } }
+  },
+  /** A point in time. */
+  until(date: Date): Branch<null> {
+    return { what: { kind: 'until', time: requireDate(date, 'date') } }
+  },
+} as const

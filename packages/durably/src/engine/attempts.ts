@@ -1,0 +1,228 @@
+import { encode, type Codec, type Encoded } from '../core/codec.ts'
+import type { Env, Scope } from '../core/env.ts'
+import { describeError, isMadeBy, SerializationError, TimeoutError } from '../core/error.ts'
+import { entryData, stepCompleteData } from '../core/journal.ts'
+import type { NextDelay } from '../core/retry.ts'
+import type { RunRecord } from '../core/run.ts'
+import type { StepInfo } from '../core/step-context.ts'
+import type { Call, Calls } from './calls.ts'
+import type { History } from './history.ts'
+import type { Outbox } from './outbox.ts'
+import type { RunLog } from './run-log.ts'
+import type { StepScope, Tick } from './steps.ts'
+import type { Suspension } from './suspension.ts'
+import type { Waits } from './waits.ts'
+
+export type StepFunction = (signal: AbortSignal, info: StepInfo) => unknown
+
+/** How the attempts of a step are made. */
+export interface How {
+  readonly nextDelay: NextDelay
+  readonly timeoutMs: number | null
+}
+
+/** Executes steps: each until it has a result, or no attempt is left. */
+export interface Attempts {
+  perform(call: Call, index: number, fn: StepFunction, how: How): void
+  /** Steps whose functions execute. */
+  readonly executing: ReadonlySet<string>
+}
+
+export interface AttemptsOptions {
+  readonly run: RunRecord
+  readonly calls: Calls
+  readonly history: History
+  readonly outbox: Outbox
+  readonly waits: Waits
+  readonly suspension: Suspension
+  readonly log: RunLog
+  readonly env: Env
+  readonly codec: Codec
+  readonly signal: AbortSignal
+  readonly scope: Scope<StepScope> | null
+  /** What `scope` is given to tell this execution from others. */
+  readonly owner: object
+  /** Steps are noted in the run before they execute: should the worker die once more, the run names its step. */
+  readonly noteSteps: boolean
+  readonly tick: Tick
+  readonly onError: (error: unknown, context: string, run: RunRecord) => void
+}
+
+interface State extends AttemptsOptions {
+  readonly executing: Set<string>
+}
+
+interface Step {
+  readonly call: Call
+  readonly index: number
+  readonly fn: StepFunction
+  readonly how: How
+  /** The function of the attempt before: it took too long, and may be at work still. */
+  lingering: Promise<unknown> | null
+}
+
+/** A delay from this on is a wait like others, during which the run can be parked. */
+const LONG_DELAY_MS = 1000
+
+export function createAttempts(options: AttemptsOptions): Attempts {
+  const attempts: State = { ...options, executing: new Set() }
+  return {
+    executing: attempts.executing,
+    perform(call, index, fn, how) {
+      const step = { call, index, fn, how, lingering: null }
+      const retryAt = options.history.retryAt(call.name)
+      if (retryAt === null) void attempt(attempts, step)
+      else backOff(attempts, step, retryAt)
+    },
+  }
+}
+
+/** One attempt; `woken`: the message that ended the wait for it, by its position in the mailbox. */
+async function attempt(attempts: State, step: Step, woken?: number): Promise<void> {
+  const { env, outbox, calls, suspension } = attempts
+  const { call, index } = step
+  const { name } = call
+  suspension.enter()
+  if (attempts.noteSteps) await outbox.note(name)
+  if (calls.isOver()) return
+  attempts.tick('step:start', name, index)
+  const startedAt = env.now()
+  const consumes = woken === undefined ? null : { consumes: woken }
+  const failed = (thrown: unknown, mayRetry: boolean): void =>
+    afterFailure(attempts, step, { thrown, mayRetry, duration: env.now() - startedAt, consumes })
+  try {
+    const output = await execute(attempts, step)
+    const data = stepCompleteData(index, env.now() - startedAt, output)
+    const onCommitted = (): void => calls.succeeded(call, output)
+    const item = { kind: 'step:complete', name, at: env.now(), data, ...consumes } as const
+    outbox.add({ ...item, onCommitted, onRejected: (error) => failed(error, false) })
+  } catch (error) {
+    // What cannot be stored could not be the next time either.
+    failed(error, !isMadeBy(error, SerializationError))
+  }
+  suspension.leave()
+}
+
+/** Runs the step's function and encodes what it returns. */
+async function execute(attempts: State, step: Step): Promise<Encoded> {
+  const { run, scope, codec, executing, owner } = attempts
+  const { name } = step.call
+  const info: StepInfo = {
+    attempt: attempts.history.failures(name) + 1,
+    idempotencyKey: `${run.id}:${name}`,
+    log: attempts.log.ofStep(name),
+  }
+  executing.add(name)
+  try {
+    const start = (signal: AbortSignal): unknown => {
+      const work = () => step.fn(signal, info)
+      return scope === null ? work() : scope.run({ steps: owner, name }, work)
+    }
+    const { timeoutMs } = step.how
+    const value =
+      timeoutMs === null
+        ? await start(attempts.signal)
+        : await inTime(attempts, step, timeoutMs, start)
+    return await encode(value, codec, `output of step "${name}"`)
+  } finally {
+    executing.delete(name)
+  }
+}
+
+/** What `start` returns, unless it takes too long. */
+async function inTime(
+  { env, signal }: State,
+  step: Step,
+  timeoutMs: number,
+  start: (signal: AbortSignal) => unknown,
+): Promise<unknown> {
+  const aborter = new AbortController()
+  const late = Promise.withResolvers<never>()
+  const cancel = env.after(timeoutMs, () => {
+    const error = new TimeoutError(`Step "${step.call.name}" took longer than ${timeoutMs} ms`)
+    late.reject(error)
+    aborter.abort(error)
+  })
+  const work = (async () => start(AbortSignal.any([signal, aborter.signal])))()
+  step.lingering = work
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    cancel()
+  }
+}
+
+interface Failure {
+  readonly thrown: unknown
+  readonly mayRetry: boolean
+  readonly duration: number
+  readonly consumes: { readonly consumes: number } | null
+}
+
+/** The step fails, or is tried again after a while: either is stored before anything comes of it. */
+function afterFailure(attempts: State, step: Step, failure: Failure): void {
+  const { env, history, outbox, calls } = attempts
+  if (calls.isOver()) return
+  const { call, index } = step
+  const { name } = call
+  const { thrown, mayRetry, duration, consumes } = failure
+  const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
+  history.failed(name, delay !== null)
+  const error = describeError(thrown, name)
+  const item = { name, at: env.now(), ...consumes }
+  if (delay === null) {
+    const data = entryData('step:fail', { index, duration, error })
+    const onCommitted = (): void => calls.failed(call, error)
+    return outbox.add({ kind: 'step:fail', ...item, data, onCommitted })
+  }
+  const until = env.now() + delay
+  const data = entryData('step:retry', { index, duration, error, until })
+  const onCommitted = (): void => void again(attempts, step, until)
+  outbox.add({ kind: 'step:retry', ...item, data, onCommitted })
+}
+
+/** Milliseconds until the next attempt; null when there is none. */
+function delayAfter(attempts: State, { call, how }: Step, thrown: unknown): number | null {
+  const { env, history, run, onError } = attempts
+  try {
+    return how.nextDelay(history.tries(call.name) + 1, thrown, env.random)
+  } catch (error) {
+    onError(error, `asking whether step "${call.name}" is tried again`, run)
+    return null
+  }
+}
+
+async function again(attempts: State, step: Step, until: number): Promise<void> {
+  const { env, suspension } = attempts
+  const { lingering, how } = step
+  suspension.enter()
+  if (lingering !== null && how.timeoutMs !== null) await settled(env, lingering, how.timeoutMs)
+  backOff(attempts, step, until)
+  suspension.leave()
+}
+
+/** Resolves when `work` is over, or after so long. */
+async function settled(env: Env, work: Promise<unknown>, ms: number): Promise<void> {
+  const enough = Promise.withResolvers<void>()
+  const cancel = env.after(ms, enough.resolve)
+  await Promise.race([work.catch(() => {}), enough.promise])
+  cancel()
+}
+
+function backOff(attempts: State, step: Step, until: number): void {
+  const { env, suspension, waits } = attempts
+  const { call, index } = step
+  const left = until - env.now()
+  if (left >= LONG_DELAY_MS) {
+    const sources = [{ kind: 'retry', name: call.name, until }] as const
+    const end: Parameters<Waits['open']>[0]['end'] = (_source, message) =>
+      void attempt(attempts, step, message?.seq)
+    return waits.open({ name: call.name, index, sources, end })
+  }
+  if (left <= 0) return void attempt(attempts, step)
+  suspension.enter()
+  env.after(left, () => {
+    void attempt(attempts, step)
+    suspension.leave()
+  })
+}

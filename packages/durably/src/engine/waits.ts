@@ -1,0 +1,189 @@
+import { awaits } from '../core/awaits.ts'
+import { pause, type Env } from '../core/env.ts'
+import { toIso, type RunRecord, type Wait } from '../core/run.ts'
+import type { Message, Store } from '../store/store.ts'
+import { createBackoff } from './backoff.ts'
+
+/** One of the things that can end a wait: a message, and the time, where there is one. */
+export interface Source extends Pick<Wait, 'kind' | 'name'> {
+  /** In milliseconds since the epoch. */
+  readonly until: number | null
+}
+
+/** A wait of the job's code. */
+export interface OpenWait {
+  /** Of its step. */
+  readonly name: string
+  readonly index: number
+  readonly sources: readonly Source[]
+  /** Called once: which of the sources ended it, by its message, or null when its time came. */
+  readonly end: (source: number, message: Message | null) => void
+}
+
+/** What a run waits for, and what it was sent and has not used. Messages go to the wait that opened first. */
+export interface Waits {
+  open(wait: OpenWait): void
+  /** The mailbox has come so far. */
+  mail(inbox: number): void
+  /** There may be more in the mailbox than is known. */
+  check(): void
+  /** No wait ends until `thaw`: what comes meanwhile stays in the mailbox. */
+  freeze(): void
+  thaw(): void
+  /** Whether the run waits for something, and for nothing that has come. */
+  isWaiting(): boolean
+  /** What for, in plain data. */
+  list(): Wait[]
+  /** When the first of the waits ends by itself, or null. */
+  nextTime(): number | null
+  /** How far the mailbox was read. */
+  inbox(): number
+  /** No wait ends any more. Returns those that were open. */
+  close(): readonly OpenWait[]
+}
+
+export interface WaitsOptions {
+  readonly run: Pick<RunRecord, 'id' | 'inbox'>
+  readonly store: Pick<Store, 'mailbox'>
+  readonly env: Env
+  /** Those that could be ended are. */
+  readonly onSettled: () => void
+  readonly onError: (error: unknown) => void
+}
+
+interface State extends WaitsOptions {
+  readonly opened: Set<OpenWait>
+  messages: readonly Message[]
+  /** Messages that ended a wait here and may stand in the mailbox still. */
+  readonly taken: Set<number>
+  seen: number
+  /** The mailbox is to be read before anything else is decided. */
+  stale: boolean
+  reading: boolean
+  frozen: boolean
+  closed: boolean
+  cancelTimer: (() => void) | null
+}
+
+export function createWaits(options: WaitsOptions): Waits {
+  const waits: State = {
+    ...options,
+    opened: new Set(),
+    messages: [],
+    taken: new Set(),
+    seen: 0,
+    stale: options.run.inbox > 0,
+    reading: false,
+    frozen: false,
+    closed: false,
+    cancelTimer: null,
+  }
+  const { opened } = waits
+  return {
+    open(wait) {
+      if (waits.closed) return
+      opened.add(wait)
+      proceed(waits)
+    },
+    mail(inbox) {
+      if (inbox > waits.seen) check(waits)
+    },
+    check: () => check(waits),
+    freeze() {
+      waits.frozen = true
+      waits.cancelTimer?.()
+    },
+    thaw() {
+      waits.frozen = false
+      proceed(waits)
+    },
+    isWaiting: () => opened.size > 0 && !waits.stale && !waits.reading,
+    list: () => [...opened].flatMap(({ sources }) => sources.map(toWait)),
+    nextTime: () => nextTime(waits),
+    inbox: () => waits.seen,
+    close() {
+      const left = [...opened]
+      opened.clear()
+      waits.closed = true
+      waits.cancelTimer?.()
+      return left
+    },
+  }
+}
+
+/** What a source is to everyone. */
+export function toWait({ kind, name, until }: Source): Wait {
+  return { kind, name, until: until === null ? null : toIso(until) }
+}
+
+function check(waits: State): void {
+  waits.stale = true
+  proceed(waits)
+}
+
+/** Ends what can be ended; what was sent before a time came is seen before it. */
+function proceed(waits: State): void {
+  const { opened, closed, frozen, stale, reading } = waits
+  if (opened.size === 0 || closed || frozen || reading) return
+  if (stale) return void read(waits)
+  for (const wait of opened) {
+    const end = endOf(waits, wait)
+    if (end === null) continue
+    opened.delete(wait)
+    if (end.message !== null) take(waits, end.message)
+    wait.end(end.source, end.message)
+  }
+  schedule(waits)
+  waits.onSettled()
+}
+
+/** A database that does not answer is asked until it does. */
+async function read(waits: State): Promise<void> {
+  const { store, env, run, taken, onError } = waits
+  const backoff = createBackoff(env)
+  waits.reading = true
+  while (waits.stale && !waits.closed) {
+    waits.stale = false
+    try {
+      const { inbox, messages } = await store.mailbox(run.id)
+      waits.seen = inbox
+      waits.messages = messages.filter(({ seq }) => !taken.has(seq))
+    } catch (error) {
+      waits.stale = true
+      onError(error)
+      await pause(env, backoff.next())
+    }
+  }
+  waits.reading = false
+  proceed(waits)
+}
+
+function endOf({ messages, env }: State, { sources }: OpenWait) {
+  for (const message of messages) {
+    const source = sources.findIndex((one) => awaits([one], message))
+    if (source !== -1) return { source, message }
+  }
+  const now = env.now()
+  const due = sources.filter(({ until }) => until !== null && until <= now)
+  const [first] = due.toSorted((a, b) => (a.until ?? 0) - (b.until ?? 0))
+  return first === undefined ? null : { source: sources.indexOf(first), message: null }
+}
+
+function take(waits: State, { seq }: Message): void {
+  waits.taken.add(seq)
+  waits.messages = waits.messages.filter((message) => message.seq !== seq)
+}
+
+/** One timer for all. */
+function schedule(waits: State): void {
+  const { env, cancelTimer } = waits
+  cancelTimer?.()
+  const time = nextTime(waits)
+  waits.cancelTimer =
+    time === null ? null : env.after(Math.max(0, time - env.now()), () => proceed(waits))
+}
+
+function nextTime({ opened }: State): number | null {
+  const times = [...opened].flatMap(({ sources }) => sources.flatMap(({ until }) => until ?? []))
+  return times.length === 0 ? null : Math.min(...times)
+}

@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { ConflictError, NotFoundError } from '../../../src/core/error.ts'
+import type { Token } from '../../../src/core/wait.ts'
+import { begin, MINUTE } from './waiting-run.ts'
+import { job, onEveryBackend } from './world.ts'
+
+onEveryBackend((open) => {
+  describe('a token', () => {
+    test('completes its wait once, with a value; its text stands nowhere where people see it', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        const token = await step.token('approval')
+        await step.run('mail', () => {
+          sent = token
+        })
+        return step.waitForToken('approved', token)
+      })
+      const { durably, id, events } = await begin(world, asker)
+      expect(await durably.getRun(id)).toMatchObject({
+        status: 'waiting',
+        waitingFor: [{ kind: 'token', name: 'approval', until: null }],
+      })
+      const shown = JSON.stringify([events, await durably.getSteps(id), await durably.getRun(id)])
+      expect(shown).not.toContain(sent)
+      await expect(world.until(durably.completeToken('guess', 1))).rejects.toThrow(NotFoundError)
+      await world.until(durably.completeToken(sent, { ok: true }))
+      await expect(world.until(durably.completeToken(sent, 2))).rejects.toThrow(ConflictError)
+      await world.advance(60)
+      expect(await durably.getRun(id)).toMatchObject({ output: { ok: true } })
+    })
+
+    test('that expires ends its wait with null, and is refused from then on', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        sent = await step.token('approval', { timeout: '1m' })
+        const value = await step.waitForToken('approved', sent)
+        await step.sleep('pause', '1m')
+        return value
+      })
+      const { durably, id } = await begin(world, asker)
+      await world.advance(MINUTE + 100)
+      await expect(world.until(durably.completeToken(sent, 1))).rejects.toThrow('has expired')
+      await world.advance(MINUTE + 100)
+      expect(await durably.getRun(id)).toMatchObject({ status: 'completed', output: null })
+    })
+
+    test('of another run is refused', async () => {
+      const world = await open()
+      const asker = job((step) => step.waitForToken('approved', 'somebody else’s'))
+      const { durably, id } = await begin(world, asker)
+      expect(await durably.getRun(id)).toMatchObject({
+        status: 'failed',
+        error: expect.stringContaining('tokens of its own only') as string,
+      })
+    })
+
+    test('stays the same over a crash', async () => {
+      const world = await open()
+      const seen = new Set<string>()
+      const asker = job(async (step) => {
+        const token = await step.token<number>('approval', { schema: z.number() })
+        seen.add(token)
+        return (await step.waitForToken('approved', token)) + 1
+      })
+      const { crash, id } = await begin(world, asker)
+      crash()
+      const { durably } = await world.work({ job: asker })
+      const [token = ''] = seen
+      await world.until(durably.completeToken(token, 4))
+      await world.advance(1100)
+      expect(await durably.getRun(id)).toMatchObject({ output: 5 })
+      expect(seen.size).toBe(1)
+    })
+  })
+})
