@@ -23,7 +23,7 @@ export interface LeaseKeeperOptions {
   readonly onError: (error: unknown, context: string) => void
 }
 
-/** An idle worker only says that it is there. */
+/** An idle worker only says that it is there, and never more often than a busy one. */
 const IDLE_HEARTBEAT_MS = 60_000
 
 type Strangers = ReadonlyMap<string, Lease>
@@ -79,7 +79,8 @@ function schedule(keeper: State): void {
 }
 
 function nextRenewal({ renewedAt, executions, heartbeatMs }: State): number {
-  return renewedAt + (executions.size > 0 ? heartbeatMs : IDLE_HEARTBEAT_MS)
+  const isBusy = executions.size > 0
+  return renewedAt + (isBusy ? heartbeatMs : Math.max(heartbeatMs, IDLE_HEARTBEAT_MS))
 }
 
 async function renew(keeper: State, dueAt: number): Promise<void> {

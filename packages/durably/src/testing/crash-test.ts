@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import { openStore } from './connection.ts'
 import type { CrashPlace } from './crash-place.ts'
 import { createReport, type CrashReport } from './crash-report.ts'
-import { runTrial, type Trial } from './crash-trial.ts'
+import { runTrial, type Answer, type Trial } from './crash-trial.ts'
 import { recordEffects, type Actor } from './effects.ts'
 import { createVirtualTime } from './virtual-time.ts'
 
@@ -17,6 +17,11 @@ export interface CrashTestOptions<TEffects extends object = object> {
   readonly effects?: TEffects | undefined
   /** Effects that are the same effect when they are called with the same arguments, such as an upsert. */
   readonly idempotent?: readonly (keyof TEffects & string)[] | undefined
+  /**
+   * Called each time the run waits, once: sends it what it waits for. Without it, or without an answer, time passes
+   * until the run goes on by itself.
+   */
+  readonly answer?: Answer | undefined
   /** Called before each run, for instance to empty fakes. */
   readonly reset?: (() => unknown) | undefined
   /** A Kysely dialect of a database for tests; the runs stay in it. Default: a new store in memory for each run. */
@@ -53,11 +58,11 @@ export async function crashTest<J extends JobDefinition, TEffects extends object
   try {
     const definition = typeof job === 'function' ? job(effects) : job
     const trialOf = (crashAt: CrashPlace | null): Promise<Trial> =>
-      run({ scope, job: definition, input, crashAt })
+      run({ scope, job: definition, input, crashAt, answer: options.answer })
     const dryRun = await trialOf(null)
     if (!isTerminal(dryRun.status)) {
       throw new ConflictError(
-        `Job "${definition.name}" does not end without a crash: a step does not settle`,
+        `Job "${definition.name}" does not end without a crash: a step does not settle, or it waits for an answer`,
       )
     }
     const control = await trialOf(null)
@@ -71,7 +76,10 @@ export async function crashTest<J extends JobDefinition, TEffects extends object
   }
 }
 
-type Variables = Pick<Parameters<typeof runTrial>[0], 'scope' | 'job' | 'input' | 'crashAt'>
+type Variables = Pick<
+  Parameters<typeof runTrial>[0],
+  'scope' | 'job' | 'input' | 'crashAt' | 'answer'
+>
 
 /** One time for all trials; in memory, each has a store of its own. */
 function prepareTrials({

@@ -2,8 +2,9 @@ import { richCodec, type Codec } from '../core/codec.ts'
 import type { Scope } from '../core/env.ts'
 import { NotFoundError } from '../core/error.ts'
 import type { JobHandle } from '../core/handle.ts'
+import type { Instance, Jobs } from '../core/instance.ts'
 import type { JobDefinition } from '../core/job.ts'
-import { toRun } from '../core/run.ts'
+import { toRun, type Run } from '../core/run.ts'
 import { isTerminal, type RunStatus } from '../core/transitions.ts'
 import { assemble } from '../durably.ts'
 import type { Store } from '../store/store.ts'
@@ -20,9 +21,16 @@ export interface TrialOptions {
   readonly scope: Scope<Actor>
   readonly job: JobDefinition
   readonly input: unknown
+  readonly answer: Answer | undefined
   /** Where the first process dies; null: nowhere. */
   readonly crashAt: CrashPlace | null
 }
+
+/** Called each time the run waits, to send it what it waits for. */
+export type Answer = (
+  run: Run,
+  durably: Pick<Instance, 'signal' | 'completeToken' | 'wake'>,
+) => void | Promise<void>
 
 /** What came of one run of the job, and of its crash. */
 export interface Trial {
@@ -47,22 +55,24 @@ interface State extends TrialOptions {
 
 interface Process {
   readonly job: JobHandle
+  readonly durably: Instance<Jobs | null>
   /** Begins to work. */
   start(): void
   kill(): void
 }
 
-const LEASE_MS = 30_000
-const LIMIT_MS = 600_000
+// Nobody else is on the database: there is nothing to poll for. Waits may take months.
+const HEARTBEAT_MS = 3_600_000
+const LEASE_MS = 3 * HEARTBEAT_MS
+const LIMIT_MS = 100 * 24 * HEARTBEAT_MS
 
 /** Runs the job once, lets its process die at the place, and has another process finish the run. */
 export async function runTrial(options: TrialOptions): Promise<Trial> {
-  const { time, store, crashAt } = options
+  const { time, crashAt } = options
   const trial: State = { ...options, calls: [], places: [], crashed: false }
   const client = createProcess(trial, () => {})
   const { id } = await time.until(client.job.trigger(options.input))
-  const hasEnded = async (): Promise<boolean> =>
-    isTerminal((await store.run(id))?.status ?? 'pending')
+  const hasEnded = createEndCheck(trial, client, id)
   const first = createProcess(trial, (place) => {
     trial.places.push(place)
     if (place !== crashAt) return
@@ -81,6 +91,23 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   }
   client.kill()
   return { ...trial, ...(await outcomeOf(trial, id)) }
+}
+
+/** Whether the run has ended. One that waits is answered, once each time. */
+function createEndCheck(
+  { time, store, answer, codec = richCodec }: State,
+  { durably }: Process,
+  id: string,
+): () => Promise<boolean> {
+  let answered = -1
+  return async () => {
+    const record = await store.run(id)
+    if (record?.status === 'waiting' && answer !== undefined && record.generation !== answered) {
+      answered = record.generation
+      await time.until(Promise.resolve(answer(toRun(record, codec), durably)))
+    }
+    return isTerminal(record?.status ?? 'pending')
+  }
 }
 
 async function outcomeOf(
@@ -138,8 +165,14 @@ function createProcess(trial: State, reach: (place: CrashPlace) => void): Proces
     ...attended,
     run: (step, payload) => scope.run(actAs(null), () => attended.run(step, payload)),
   }
-  const instance = assemble(connection.store, env, { codec, staleThreshold: LEASE_MS })
+  const instance = assemble(connection.store, env, {
+    codec,
+    pollingInterval: LIMIT_MS,
+    heartbeatInterval: HEARTBEAT_MS,
+    staleThreshold: LEASE_MS,
+  })
   return {
+    durably: instance,
     job: instance.register({ observed }).observed,
     start: instance.start,
     kill() {

@@ -13,9 +13,11 @@ function placeOf(frame: string): string | null {
   return place?.startsWith(FILE) ? decodeURI(place.slice(FILE.length)) : place
 }
 
-const sources = decodeURI(new URL('..', import.meta.url).pathname)
+// With source maps the platform tells the place in the sources, also of what was built from them.
+const home = decodeURI(new URL('../..', import.meta.url).pathname)
+const sources = ['src/', 'dist/'].map((folder) => `${home}${folder}`)
 
 /** The engine calls a step's function; what the user passed to it directly has no line of its own. */
 function isOurs(place: string): boolean {
-  return place.startsWith(sources)
+  return sources.some((folder) => place.startsWith(folder))
 }

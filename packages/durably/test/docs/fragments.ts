@@ -28,6 +28,7 @@ declare global {
     loadOrders(userId: string): Promise<string[]>
     importPage(page: string): Promise<void>
     send(userId: string): Promise<void>
+    mail(to: string, text: string): Promise<void>
   }
   const vault: { encrypt(text: string): Promise<string>; decrypt(text: string): string }
   function createAccount(email: string): Promise<{ id: string }>

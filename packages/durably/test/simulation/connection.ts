@@ -1,5 +1,5 @@
 import type { Store } from '../../src/store/store.ts'
-import type { Fault, StoreOperation } from './plan.ts'
+import { storeOperations, type Fault, type StoreOperation } from './plan.ts'
 import type { Random } from './random.ts'
 import type { Owner, Timeline } from './timeline.ts'
 
@@ -34,22 +34,10 @@ interface State extends ConnectionOptions {
   brokenUntil: number
 }
 
-const operations: readonly StoreOperation[] = [
-  'write',
-  'look',
-  'promote',
-  'reclaim',
-  'renew',
-  'leases',
-  'act',
-  'run',
-  'journal',
-]
-
 export function createConnection(options: ConnectionOptions): Connection {
   const state: State = { ...options, faults: [], brokenUntil: 0 }
   const reached = Object.fromEntries(
-    operations.map((operation) => [operation, reach(state, operation)]),
+    storeOperations.map((operation) => [operation, reach(state, operation)]),
   )
   return {
     store: { ...options.store, ...reached },

@@ -1,3 +1,5 @@
+import { storeOperations } from './plan.ts'
+
 /** How often each fault met each operation, as lines of a table; `least` marks what was met too seldom. */
 export function tabulate(hits: ReadonlyMap<string, number>, least: number): string[] {
   return CELLS.map((cell) => {
@@ -12,20 +14,8 @@ export function metTooSeldom(hits: ReadonlyMap<string, number>, least: number): 
 }
 
 const FAULTS = ['crash', 'error', 'slow']
-const OPERATIONS = [
-  'write',
-  'look',
-  'promote',
-  'reclaim',
-  'renew',
-  'leases',
-  'act',
-  'run',
-  'journal',
-]
-
 const CELLS = FAULTS.flatMap((fault) =>
-  OPERATIONS.flatMap((operation) =>
+  storeOperations.flatMap((operation) =>
     ['before', 'after'].map((when) => `${fault} ${operation} ${when}`),
   ),
 )

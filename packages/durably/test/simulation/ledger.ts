@@ -5,7 +5,8 @@ import {
   type TransitionName,
 } from '../../src/core/transitions.ts'
 import type { RunStatus } from '../../src/core/transitions.ts'
-import type { RunRecord } from '../../src/core/run.ts'
+import { awaits } from '../../src/core/awaits.ts'
+import type { RunRecord, Wait } from '../../src/core/run.ts'
 import type {
   ActRequest,
   Acted,
@@ -20,7 +21,10 @@ import type {
   NewRun,
   ReclaimRequest,
   Reclaimed,
+  Send,
+  Sent,
   Store,
+  Transition,
   WorkerLease,
   Written,
 } from '../../src/store/store.ts'
@@ -44,6 +48,12 @@ interface Account {
   worker: string | null
   holdsKey: boolean
   deleted: boolean
+  /** What it waits for, once it was parked; and by when it is woken. */
+  waits: readonly Wait[]
+  wakeAt: number | null
+  readonly consumed: Set<number>
+  /** What it was sent and has not consumed, by position. */
+  readonly mail: Map<number, { readonly kind: Send['kind']; readonly name: string }>
 }
 
 /** Watches the store from beside it and holds each answer against the promises. */
@@ -120,7 +130,9 @@ function checkWritten(ledger: State, batch: Batch, written: Written, now: number
   // An answer may speak of a run that the same batch made, also for a later item.
   const created = asked.filter(([, answer]) => answer?.disposition === 'created')
   const others = asked.filter((pair) => !created.includes(pair))
+  checkWoken(ledger, written.woken)
   for (const [run, answer] of [...created, ...others]) checkEnqueued(ledger, run, answer, now)
+  batch.sends.forEach((message, i) => checkSent(ledger, message, written.sends[i]))
   const { claim } = batch
   if (claim !== null) checkClaimed(ledger, claim, written.claimed, now)
 }
@@ -133,6 +145,11 @@ function checkCommit(ledger: State, commit: Commit, answer: Answer | undefined):
   const first = entries[0]?.seq ?? run.lastSeq + 1
   const sentAgain = first <= run.lastSeq
   const isThere = sentAgain && run.writtenBy[first - 1] === lease.generation
+  if (answer === 'moved') {
+    if (transition?.name !== 'park') broken(ledger, `${answer} was said of what parks nothing`)
+    if (!holds || isThere) broken(ledger, `moved was said to no holder of ${run.id}`)
+    return
+  }
   if (answer !== 'committed') {
     if (isThere) broken(ledger, `what was written to ${run.id} was said to be ${answer}`)
     if (holds && !sentAgain) broken(ledger, `${answer} was said to the holder of ${run.id}`)
@@ -149,7 +166,51 @@ function checkCommit(ledger: State, commit: Commit, answer: Answer | undefined):
     )
   }
   for (const { seq } of entries) extend(ledger, run, seq, lease.generation)
+  for (const seq of commit.consumes ?? []) consume(ledger, run, seq)
   if (transition !== undefined) move(ledger, run, transition.name)
+  if (transition?.name === 'park') checkParked(ledger, run, transition)
+}
+
+/** Each message is consumed once. Ends of runs come without having been sent. */
+function consume(ledger: State, run: Account, seq: number): void {
+  if (run.consumed.has(seq)) broken(ledger, `message ${seq} of ${run.id} was consumed twice`)
+  run.consumed.add(seq)
+  run.mail.delete(seq)
+}
+
+/** No wake-up is lost: who parks has seen all that was sent. */
+function checkParked(
+  ledger: State,
+  run: Account,
+  { waits, wakeAt }: Extract<Transition, { name: 'park' }>,
+): void {
+  run.waits = waits
+  run.wakeAt = wakeAt
+  const missed = [...run.mail.values()].find((message) => awaits(waits, message))
+  if (missed !== undefined) broken(ledger, `${run.id} sleeps on the ${missed.kind} ${missed.name}`)
+}
+
+function checkSent(ledger: State, message: Send, sent: Sent | undefined): void {
+  if (sent === undefined) return broken(ledger, 'a message got no answer')
+  const run = sent.done ? ledger.accounts.get(sent.run.id) : undefined
+  if (!sent.done || !sent.isNew || run === undefined) return
+  const kind = message.kind
+  // Of a token its row knows the name.
+  const token = run.waits.find((wait) => wait.kind === 'token')
+  const name = kind === 'token' ? (token?.name ?? '') : message.name
+  if (kind !== 'token') run.mail.set(sent.run.inbox, { kind, name })
+  const isAwaited = run.status === 'waiting' && awaits(run.waits, { kind, name })
+  if (isAwaited && sent.entry === null) broken(ledger, `${kind} ${name} did not wake ${run.id}`)
+  if (sent.entry !== null) checkWoken(ledger, [{ run: sent.run, entry: sent.entry }])
+}
+
+function checkWoken(ledger: State, facts: readonly Fact[]): void {
+  for (const { run, entry } of facts) {
+    const account = ledger.accounts.get(run.id)
+    if (account === undefined) continue
+    extend(ledger, account, entry.seq)
+    move(ledger, account, 'wake')
+  }
 }
 
 function checkEnqueued(
@@ -188,6 +249,10 @@ function checkEnqueued(
       worker: null,
       holdsKey: false,
       deleted: false,
+      waits: [],
+      wakeAt: null,
+      consumed: new Set(),
+      mail: new Map(),
     })
     return
   }
@@ -234,6 +299,12 @@ function checkPromoted(ledger: State, facts: Fact[], now: number): Fact[] {
   for (const { run, entry } of facts) {
     const account = ledger.accounts.get(run.id)
     if (account === undefined) continue
+    if (entry.kind === 'run:wake') {
+      const isDue = account.wakeAt !== null && account.wakeAt <= now
+      if (entry.data.includes('"due"') && !isDue) broken(ledger, `${run.id} woke early`)
+      checkWoken(ledger, [{ run, entry }])
+      continue
+    }
     if (account.expireAt === null || account.expireAt > now)
       broken(ledger, `${run.id} expired early`)
     extend(ledger, account, entry.seq)
@@ -256,8 +327,11 @@ function checkReclaimed(
     const account = ledger.accounts.get(run.id)
     if (account === undefined) continue
     const expiry = ledger.expiries.get(account.worker ?? '') ?? 0
-    if (expiry > now) broken(ledger, `${run.id} was reclaimed from a worker with a lease`)
-    if (run.status === 'running') {
+    if (expiry > now && entry.kind !== 'run:wake')
+      broken(ledger, `${run.id} was reclaimed from a worker with a lease`)
+    if (entry.kind === 'run:wake') {
+      checkWoken(ledger, [{ run, entry }])
+    } else if (run.status === 'running') {
       begin(ledger, account, 'reclaim', workerId, entry.seq, run)
     } else {
       extend(ledger, account, entry.seq)
@@ -283,13 +357,13 @@ function checkActed(ledger: State, request: ActRequest, acted: Acted): Acted {
   const run = ledger.accounts.get(request.runId)
   if (run === undefined || run.deleted) return acted
   const { transition } = request
-  const fenced = transition === 'release' && request.generation !== run.generation
+  const fenced = 'generation' in request && request.generation !== run.generation
   if (!acted.done) {
     if (isLegal(transition, run.status) && !fenced)
       broken(ledger, `${transition} of ${run.id} was refused`)
     return acted
   }
-  if (fenced) broken(ledger, `a stale lease released ${run.id}`)
+  if (fenced) broken(ledger, `a stale lease could ${transition} ${run.id}`)
   if (transition === 'delete') {
     if (!isLegal('delete', run.status)) broken(ledger, `${run.status} ${run.id} was deleted`)
     forget(ledger, run.id)
@@ -299,6 +373,7 @@ function checkActed(ledger: State, request: ActRequest, acted: Acted): Acted {
   move(ledger, run, transition)
   if (transitions[transition].raisesGeneration) raise(ledger, run, acted.run.generation)
   if (acted.entry !== null) extend(ledger, run, acted.entry.seq)
+  checkWoken(ledger, acted.woken)
   return acted
 }
 

@@ -120,4 +120,29 @@ export const mutants: readonly Mutant[] = [
     find: 'if (batch.claim !== null) {',
     replace: 'if (batch.claim !== null && batch.claim.limit < 0) {',
   }),
+  mutant('a park does not look whether something was sent', {
+    file: 'store/memory/commit.ts',
+    find: 'transition.inbox !== row.record.inbox',
+    replace: 'transition.inbox < -1',
+  }),
+  mutant('a signal that is sent again is another one', {
+    file: 'store/memory/send.ts',
+    find: "letter.kind !== 'run' && letter.id === id",
+    replace: "letter.kind === 'run' && letter.id === id",
+  }),
+  mutant('what a wait took stays in the mailbox', {
+    file: 'engine/outbox.ts',
+    find: 'consumes: items.flatMap(({ consumes }) => consumes ?? []),',
+    replace: 'consumes: [],',
+  }),
+  mutant('a parked copy goes on though another had the run', {
+    file: 'engine/execution.ts',
+    find: 'isNext: ({ run }) => run.generation === generation + 1,',
+    replace: 'isNext: ({ run }) => run.generation > generation,',
+  }),
+  mutant('a wait ends before what ended it is stored', {
+    file: 'engine/primitives.ts',
+    find: '    outbox.add({ ...item, onCommitted, onRejected: failed })',
+    replace: '    onCommitted()\n    outbox.add({ ...item, onRejected: failed })',
+  }),
 ]

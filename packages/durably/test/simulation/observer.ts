@@ -10,6 +10,8 @@ export interface Observer extends Witness {
   acknowledged(run: string): void
   retried(run: string, attempt: number): void
   readonly triggered: ReadonlySet<string>
+  /** Of a run, latest last. */
+  tokens(run: string): readonly string[]
 }
 
 interface Told {
@@ -28,6 +30,9 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
   const announced = new Map<string, string>()
   const refused = new Set<string>()
   const retries = new Map<string, number[]>()
+  const tokens = new Map<string, Set<string>>()
+  /** Which wait of a run got what was sent. */
+  const takers = new Map<string, string>()
   let lastExecution = 0
 
   /** All executions of one attempt are told the same outcomes in the same order, each as far as it comes. */
@@ -48,12 +53,22 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
     return (retries.get(run) ?? []).some((attempt) => a.attempt < attempt && attempt <= b.attempt)
   }
 
+  /** What was sent once is given to one wait. */
+  function takes(run: string, step: string, sent: string): void {
+    const taker = takers.get(`${run} ${sent}`) ?? step
+    takers.set(`${run} ${sent}`, taker)
+    if (taker !== step) violations.push(`${sent} was given to ${taker} and to ${step} of ${run}`)
+  }
+
   return {
     violations,
     triggered,
     acknowledged: (run) => void triggered.add(run),
     refuses: (run, step) => void refused.add(`${run} ${step}`),
     retried: (run, attempt) => void retries.set(run, [...(retries.get(run) ?? []), attempt]),
+    hands: (run, token) => void tokens.set(run, new Set(tokens.get(run)).add(token)),
+    tokens: (run) => [...(tokens.get(run) ?? [])],
+    anyRun: (run) => [...triggered].findLast((other) => other !== run) ?? run,
     newExecution: () => ++lastExecution,
     executions: (run, step) => executions.get(`${run} ${step}`) ?? 0,
     executes(run, attempt, step) {
@@ -70,6 +85,9 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
         violations.push(`${run} ${step} failed with a write that was not its own`)
       }
       if (sign === '=') completed.add(`${run} ${step}`)
+      // A step that is named after what was sent is none that takes it.
+      const [, taker, sent] = /^([^ ]*?)=\w+:"(sent-[^"]+)"$/.exec(what) ?? []
+      if (taker !== undefined && sent !== undefined) takes(run, taker, sent)
       const ofRun = histories.get(run) ?? new Map<number, Told>()
       const mine = ofRun.get(execution) ?? { attempt, outcomes: [] }
       mine.outcomes.push(what)

@@ -8,6 +8,11 @@ export type Part =
   | { readonly kind: 'many'; readonly name: string; readonly count: number }
   /** The database refuses what the step returns. */
   | { readonly kind: 'refused'; readonly name: string }
+  | { readonly kind: 'sleep' | 'any' | 'mixed' | 'run'; readonly name: string; readonly ms: number }
+  /** Without `ms` it waits as long as it takes. */
+  | { readonly kind: 'signal' | 'token'; readonly name: string; readonly ms: number | null }
+  /** Its first attempts fail, with a delay after each. */
+  | { readonly kind: 'retry'; readonly name: string; readonly times: number; readonly ms: number }
 
 export interface JobPlan {
   readonly name: string
@@ -31,18 +36,28 @@ export type Action = { readonly at: number; readonly who: number } & (
   | { readonly kind: 'cancel' | 'retry' | 'delete' | 'cancelThenRetry'; readonly which: number }
   | { readonly kind: 'pause' | 'resume'; readonly job: string }
   | { readonly kind: 'purge' }
+  | { readonly kind: 'signal'; readonly which: number; readonly name: SignalName }
+  | { readonly kind: 'wake' | 'complete'; readonly which: number }
 )
 
-export type StoreOperation =
-  | 'write'
-  | 'look'
-  | 'promote'
-  | 'reclaim'
-  | 'renew'
-  | 'leases'
-  | 'act'
-  | 'run'
-  | 'journal'
+const signalNames = ['go', 'stop'] as const
+type SignalName = (typeof signalNames)[number]
+
+/** What faults can meet. */
+export const storeOperations = [
+  'write',
+  'look',
+  'promote',
+  'reclaim',
+  'renew',
+  'leases',
+  'act',
+  'run',
+  'journal',
+  'mailbox',
+  'watch',
+] as const
+export type StoreOperation = (typeof storeOperations)[number]
 
 /** Something that goes wrong. */
 export type Fault = { readonly at: number; readonly who: number } & (
@@ -91,15 +106,69 @@ export function createPlan(seed: number, random: Random): Plan {
   const jobs = [0, 1, 2].map((i) => planJob(`job-${i}`, random))
   const actions = Array.from({ length: 16 + random.int(8) }, (_, i) => planAction(i, random))
   const faults = Array.from({ length: 6 + random.int(10) }, () => planFault(random))
+  const waits = planWaits(random.fork('waits'))
   return {
     seed,
     store: seed % 2 === 0 ? 'memory' : 'sql',
     workers: 2 + random.int(2),
     slots: 1 + random.int(3),
-    jobs,
-    actions,
-    faults,
+    jobs: [...jobs, waits.job],
+    actions: [...actions, ...waits.actions],
+    faults: [...faults, ...waits.faults],
   }
+}
+
+/** From a source of its own: plans of seeds that failed once stay what they were. */
+function planWaits(random: Random): Pick<Plan, 'actions' | 'faults'> & { readonly job: JobPlan } {
+  const parts = Array.from({ length: 2 + random.int(4) }, (_, i) => planWait(`w${i}`, random))
+  const triggers = Array.from({ length: 2 + random.int(3) }, (): Action => {
+    const trigger = { ...planTrigger(random), job: WAITING_JOB }
+    return { kind: 'trigger', at: random.int(HORIZON_MS / 3), who: random.next(), trigger }
+  })
+  const mail = Array.from({ length: 4 + random.int(10) }, () => planMail(random))
+  const faults = Array.from({ length: random.int(4) }, (): Fault => {
+    const operation = random.pick(['mailbox', 'watch', 'write', 'act', 'promote'])
+    const kind = random.pick(['crash', 'crash', 'error', 'slow'])
+    const when = random.pick(['before', 'after'])
+    return { kind, at: random.int(HORIZON_MS), who: random.next(), operation, when }
+  })
+  return { job: { name: WAITING_JOB, parts }, actions: [...triggers, ...mail], faults }
+}
+
+const WAITING_JOB = 'waiting'
+
+function planWait(name: string, random: Random): Part {
+  const kind = random.pick([
+    'sleep',
+    'signal',
+    'signal',
+    'token',
+    'any',
+    'mixed',
+    'retry',
+    'run',
+    'step',
+  ])
+  const ms = random.chance(0.3) ? 1000 + random.int(3000) : random.int(200)
+  switch (kind) {
+    case 'signal':
+    case 'token':
+      return { kind, name, ms: random.chance(0.5) ? null : ms }
+    case 'retry':
+      return { kind, name, times: 1 + random.int(3), ms }
+    default:
+      return { kind, name, ms }
+  }
+}
+
+function planMail(random: Random): Action {
+  const at = random.int(HORIZON_MS)
+  const who = random.next()
+  const which = random.next()
+  const kind = random.pick(['signal', 'signal', 'signal', 'complete', 'wake'])
+  return kind === 'signal'
+    ? { kind, at, who, which, name: random.pick(signalNames) }
+    : { kind, at, who, which }
 }
 
 function planJob(name: string, random: Random): JobPlan {

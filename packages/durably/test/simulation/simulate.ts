@@ -101,15 +101,36 @@ async function perform(world: World, { durably }: Process, action: Action): Prom
       return durably.resumeJob(action.job)
     case 'purge':
       return void (await durably.purgeRuns({ before: new Date(world.timeline.now() - 5000) }))
+    case 'signal':
+    case 'complete':
+    case 'wake':
+      return send(world, durably, action)
     default:
       return actOnRun(world, durably, action)
   }
 }
 
+/** Sends something to a run, to one that waits if there is one. */
+async function send(
+  { ledger, observer }: World,
+  durably: Process['durably'],
+  action: Extract<Action, { kind: 'signal' | 'complete' | 'wake' }>,
+): Promise<void> {
+  const active = [...ledger.accounts.values()].filter(({ deleted }) => !deleted)
+  const waiting = active.filter(({ status }) => status === 'waiting')
+  const run = pick(waiting.length > 0 ? waiting : active, action.which)
+  if (run === undefined) return
+  if (action.kind === 'signal') return durably.signal(run.id, action.name, `sent-${action.which}`)
+  const name = run.waits.find(({ kind }) => kind === 'sleep' || kind === 'retry')?.name
+  if (action.kind === 'wake') return durably.wake(run.id, name ?? 'nothing')
+  const token = observer.tokens(run.id).at(-1)
+  if (token !== undefined) await durably.completeToken(token, `done-${action.which}`)
+}
+
 async function actOnRun(
   world: World,
   durably: Process['durably'],
-  { kind, which }: Extract<Action, { which: number }>,
+  { kind, which }: Extract<Action, { kind: 'cancel' | 'retry' | 'delete' | 'cancelThenRetry' }>,
 ): Promise<void> {
   const runId = pick(worthwhile(world, kind), which)
   if (runId === undefined) return
@@ -194,6 +215,21 @@ async function endInPeace(world: World, plan: Plan, broken: () => boolean): Prom
     // What frozen processes and late answers still bring about.
     await timeline.run(broken, timeline.now() + AFTERMATH_MS)
     if (done()) return
+    answerAll(world)
+  }
+}
+
+/** Every run that waits for someone gets what it waits for. */
+function answerAll({ ledger, observer, processes }: World): void {
+  const durably = processes[0]?.durably
+  for (const { id, status, waits } of ledger.accounts.values()) {
+    if (status !== 'waiting') continue
+    for (const { kind, name } of waits) {
+      if (kind === 'signal') void durably?.signal(id, name, 'at last').catch(() => {})
+    }
+    for (const token of observer.tokens(id)) {
+      void durably?.completeToken(token, 'at last').catch(() => {})
+    }
   }
 }
 

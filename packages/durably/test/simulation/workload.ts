@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { JobDefinition } from '../../src/core/job.ts'
 import type { StepContext } from '../../src/core/step-context.ts'
-import { defineJob } from '../../src/index.ts'
+import { defineJob, wait, type Branches } from '../../src/index.ts'
 import type { JobPlan, Part } from './plan.ts'
 
 /** What jobs did, seen from outside the engine. */
@@ -15,6 +15,10 @@ export interface Witness {
   newExecution(): number
   /** The database refuses what this step returns. */
   refuses(run: string, step: string): void
+  /** The run has made a token. */
+  hands(run: string, token: string): void
+  /** A run that there is, or was. */
+  anyRun(run: string): string
 }
 
 /** A value that the database never takes. */
@@ -43,10 +47,16 @@ function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => P
   const execution = witness.newExecution()
 
   async function call(name: string, work: () => Promise<string> | string): Promise<string> {
-    const outcome = step.run(name, async () => {
-      witness.executes(run, attempt, name)
-      return work()
-    })
+    return observe(
+      name,
+      step.run(name, async () => {
+        witness.executes(run, attempt, name)
+        return work()
+      }),
+    )
+  }
+
+  async function observe(name: string, outcome: Promise<string>): Promise<string> {
     try {
       const value = await outcome
       witness.settles(run, attempt, execution, `${name}=${value}`)
@@ -58,10 +68,14 @@ function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => P
     }
   }
 
-  async function plain(name: string, ms: number): Promise<string> {
+  async function plain(
+    name: string,
+    ms: number,
+    result = (): string => `${name}-done`,
+  ): Promise<string> {
     return call(name, async () => {
       if (ms > 0) await sleep(ms)
-      return `${name}-done`
+      return result()
     })
   }
 
@@ -76,6 +90,45 @@ function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => P
   async function refused(name: string): Promise<string> {
     witness.refuses(run, name)
     return call(name, () => REFUSED).catch(() => plain(`${name}-after`, 0))
+  }
+
+  /** What a wait came to, as text. */
+  async function any(name: string, branches: Branches): Promise<string> {
+    const first = step.waitAny(name, branches)
+    return observe(
+      name,
+      first.then(({ key, value }) => `${key}:${JSON.stringify(value)}`),
+    )
+  }
+
+  async function slept(name: string, ms: number): Promise<string> {
+    return observe(
+      name,
+      step.sleep(name, ms).then(() => 'slept'),
+    )
+  }
+
+  async function retried(name: string, times: number, ms: number): Promise<string> {
+    const outcome = step.run(
+      name,
+      () => {
+        witness.executes(run, attempt, name)
+        if (witness.executions(run, name) <= times) throw new TypeError(`${name} fails`)
+        return `${name}-done`
+      },
+      { retry: { attempts: 99, delay: ms, factor: 1 } },
+    )
+    return observe(name, outcome)
+  }
+
+  async function tokened(name: string, ms: number | null): Promise<string> {
+    const options = ms === null ? {} : { timeout: ms }
+    const token = await step.token(`${name}-token`, options)
+    witness.hands(run, token)
+    return observe(
+      name,
+      step.waitForToken(name, token).then((value) => JSON.stringify(value)),
+    )
   }
 
   async function part(of: Part): Promise<string> {
@@ -104,6 +157,35 @@ function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => P
       case 'many': {
         for (let i = 0; i < of.count; i++) await plain(`${of.name}-${i}`, 0)
         return of.name
+      }
+      case 'sleep':
+        return slept(of.name, of.ms)
+      case 'signal':
+        return any(of.name, {
+          go: wait.signal('go'),
+          ...(of.ms === null ? {} : { late: wait.for(of.ms) }),
+        })
+      case 'token':
+        return tokened(of.name, of.ms)
+      case 'any':
+        return any(of.name, {
+          go: wait.signal('go'),
+          stop: wait.signal('stop'),
+          late: wait.for(of.ms),
+        })
+      case 'mixed': {
+        const winner = await Promise.race([
+          plain(`${of.name}-step`, of.ms),
+          slept(`${of.name}-sleep`, of.ms),
+          any(`${of.name}-any`, { stop: wait.signal('stop'), late: wait.for(of.ms * 2) }),
+        ])
+        return plain(`${of.name}-after ${winner}`, 0)
+      }
+      case 'retry':
+        return retried(of.name, of.times, of.ms)
+      case 'run': {
+        const other = await plain(`${of.name}-pick`, 0, () => witness.anyRun(run))
+        return any(of.name, { run: wait.run(other), late: wait.for(of.ms) }).catch(() => 'gone')
       }
     }
   }
