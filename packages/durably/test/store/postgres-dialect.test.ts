@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { Kysely, sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { postgresDialect } from '../../src/postgres.ts'
@@ -52,6 +53,17 @@ test('destroying Kysely leaves the pool open', async () => {
   await sql`select 1`.execute(db)
   await db.destroy()
   expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+})
+
+test('a connection that breaks as it is handed out for the first time does not end the process', async () => {
+  const schema = await openSchema()
+  const pool = schema.pool(1)
+  const db = new Kysely<unknown>({ dialect: postgresDialect({ pool }) })
+  // As when the server's farewell comes with its greeting: the pool listens no more, whoever asked for it not yet.
+  pool.once('acquire', (client: EventEmitter) => {
+    process.nextTick(() => client.emit('error', new Error('terminated')))
+  })
+  expect((await sql`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
 })
 
 test('connections that break while nobody uses them are replaced', async () => {

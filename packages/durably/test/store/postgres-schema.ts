@@ -158,7 +158,7 @@ export function intercept(inner: pg.Pool, interceptor: Interceptor): PgPool {
   return {
     options: inner.options,
     query: (text, values) => inner.query(text, values),
-    on: (event, listener) => inner.on(event, listener),
+    on: inner.on.bind(inner),
     connect: async () => {
       const client = await inner.connect()
       const known = clients.get(client) ?? wrap(client, interceptor)

@@ -1,4 +1,5 @@
 import { DurablyError, ValidationError } from '../../../core/error.ts'
+import { withstand } from './withstand.ts'
 import type { PgPool, PGliteClient, PostgresJsClient, PostgresSource } from './postgres-client.ts'
 
 /** The channel on which the processes of a database talk, as one driver reaches it. */
@@ -29,6 +30,7 @@ const CHANNEL = 'durably'
 const NOTIFY = 'select pg_notify($1, $2)'
 
 function lineToPool(pool: PgPool): Line {
+  withstand(pool)
   return {
     open: async (onMessage) => {
       if (pool.options?.max === 1) {

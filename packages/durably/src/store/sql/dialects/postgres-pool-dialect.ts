@@ -2,6 +2,7 @@ import { PostgresDialect, type Dialect, type PostgresPoolClient } from 'kysely'
 import type { Env } from '../../../core/env.ts'
 import type { PgClient, PgPool } from './postgres-client.ts'
 import { isStalePlan } from './postgres-errors.ts'
+import { withstand } from './withstand.ts'
 
 /**
  * Kysely's dialect over a pool, with three differences: each connection prepares a statement once, one that breaks
@@ -12,7 +13,7 @@ export function createPoolDialect(pool: PgPool, env: Env): Dialect {
   const clients = new WeakMap<PgClient, PreparingClient>()
 
   function meet(client: PgClient): PreparingClient {
-    // As a pool's: one that nobody listens to ends the process. Whoever queries gets the error too.
+    // It may be older than this dialect.
     client.on('error', () => {})
     const preparing = { ...createPreparingClient(client, names), plannedAt: env.now() }
     clients.set(client, preparing)
@@ -26,13 +27,10 @@ export function createPoolDialect(pool: PgPool, env: Env): Dialect {
     return known
   }
 
-  if (!survivors.has(pool)) pool.on('error', () => {})
-  survivors.add(pool)
+  withstand(pool)
   const { options = {} } = pool
   return new PostgresDialect({ pool: { options, connect, end: async () => {} } })
 }
-
-const survivors = new WeakSet<PgPool>()
 
 interface PreparingClient extends PostgresPoolClient {
   /** No plan of this connection is older. */
