@@ -1,4 +1,4 @@
-import { defineJob } from '@coji/durably'
+import { defineJob, wait } from '@coji/durably'
 import { z } from 'zod'
 
 /** A run of as many steps as asked, one after the other. */
@@ -27,4 +27,34 @@ export const first = defineJob({
   name: 'first',
   input: z.object({ id: z.string() }),
   run: async (_step, { id }) => onFirstLine(id),
+})
+
+/** Waits for a signal; its first line after that is all that matters. */
+export const waiting = defineJob({
+  name: 'waiting',
+  input: z.object({ id: z.string() }),
+  run: async (step, { id }) => {
+    await step.waitForSignal('go')
+    onFirstLine(id)
+  },
+})
+
+/** Sleeps until a point in time. */
+export const nap = defineJob({
+  name: 'nap',
+  input: z.object({ until: z.number() }),
+  run: (step, { until }) => step.sleepUntil('nap', new Date(until)),
+})
+
+/** Does many steps, then waits again and again. */
+export const patient = defineJob({
+  name: 'patient',
+  input: z.object({ steps: z.number(), waits: z.number() }),
+  run: async (step, { steps: count, waits }) => {
+    for (let i = 0; i < count; i++) await step.run(`step ${i}`, () => i)
+    for (let i = 0; i < waits; i++) {
+      await step.waitAny(`wait ${i}`, { go: wait.signal('go') })
+      onFirstLine(String(i))
+    }
+  },
 })

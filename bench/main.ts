@@ -3,6 +3,7 @@ import { openLibsql, openPostgres, openSqlite, type Database } from './databases
 import { measureLargeTables, measureReplay } from './large-tables.ts'
 import { measureLatency, measureLatencyElsewhere } from './latency.ts'
 import { measureThroughput } from './throughput.ts'
+import { measureTimers, measureWaking, measureWarmth } from './waiting.ts'
 
 const databases: Readonly<Record<string, () => Database | Promise<Database>>> = {
   sqlite: () => openSqlite('kysely'),
@@ -18,6 +19,9 @@ const measures: Readonly<Record<string, (database: Database) => Promise<void>>> 
   elsewhere: measureLatencyElsewhere,
   replay: measureReplay,
   large: measureLargeTables,
+  warmth: measureWarmth,
+  timers: measureTimers,
+  waking: measureWaking,
 }
 
 /** `npm run bench -- [databases] [measures]`, each a list with commas; all by default. */
