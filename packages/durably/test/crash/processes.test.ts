@@ -12,7 +12,7 @@ import {
   readEffects,
   type Effect,
 } from './effects.ts'
-import { createRecordedJob, STEPS } from './job.ts'
+import { createRecordedJob, outputOf, signalAll, STEPS } from './job.ts'
 import { createPlace, dialectAt, type Driver } from './places.ts'
 
 const drivers: readonly Driver[] = [
@@ -73,10 +73,13 @@ async function runAll(plan: {
       ...(i % 4 < 2 ? {} : { options: { concurrencyKey: `key ${i % 4}` } }),
     })),
   )
+  const ids = runs.map(({ id }) => id)
+  const signalled = signalAll(durably, ids, 1000)
   for (let i = 0; i < plan.kills; i++) {
     await sleep(50 + Math.random() * 200)
     await crew.killOne(Math.random)
   }
+  await signalled
   const done = await Promise.all(runs.map(({ id }) => durably.waitForRun(id, { timeout: '60s' })))
 
   const effects = readEffects(effectsFile)
@@ -84,6 +87,6 @@ async function runAll(plan: {
     const ofKey = runs.filter(({ concurrencyKey }) => concurrencyKey === key)
     expect(interleaved(effects, new Set(ofKey.map(({ id }) => id)))).toEqual([])
   }
-  expect(done.map(({ output }) => output)).toEqual(runs.map(() => STEPS))
-  return { effects, runIds: runs.map(({ id }) => id) }
+  expect(done.map(({ output }) => output)).toEqual(ids.map(outputOf))
+  return { effects, runIds: ids }
 }

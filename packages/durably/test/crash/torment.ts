@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createDurably } from '../../src/index.ts'
 import { startCrew } from './crew.ts'
 import { countExecutions, executedAfterAcknowledged, interleaved, readEffects } from './effects.ts'
-import { createRecordedJob, STEPS } from './job.ts'
+import { createRecordedJob, outputOf, signalAll, STEPS } from './job.ts'
 import { pickKillPoint } from './kill-points.ts'
 import { createPlace, dialectAt, type Driver } from './places.ts'
 
@@ -25,6 +25,7 @@ export interface Tormented {
 }
 
 const BATCH = 24
+const SIGNALS_WITHIN_MS = 200
 const PATIENCE = '60s'
 
 /** Triggers runs for workers that end themselves at points of their choice, until enough of them did. */
@@ -45,11 +46,20 @@ export async function torment({ driver, kills, workers, random }: Torment): Prom
     while (crew.kills() < kills && violations.length === 0) {
       const batch = await durably.jobs.recorded.batchTrigger(Array.from({ length: BATCH }, itemOf))
       runs += batch.length
+      await signalAll(
+        durably,
+        batch.map(({ id }) => id),
+        SIGNALS_WITHIN_MS,
+      )
       const ends = await Promise.allSettled(
         batch.map(({ id }) => durably.waitForRun(id, { timeout: PATIENCE })),
       )
       violations.push(
-        ...ends.flatMap((end) => (end.status === 'rejected' ? [String(end.reason)] : [])),
+        ...ends.flatMap((end) => {
+          if (end.status === 'rejected') return [String(end.reason)]
+          const { id, output } = end.value
+          return output === outputOf(id) ? [] : [`${id} returned ${String(output)}`]
+        }),
         ...(await brokenBy(batch, effectsFile)),
       )
     }
