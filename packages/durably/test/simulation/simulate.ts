@@ -50,16 +50,33 @@ async function openStore(plan: Plan): Promise<{ store: Store; close: () => Promi
     const store = createMemoryStore()
     return { store, close: store.close }
   }
-  const database = new BetterSqlite(':memory:')
-  const { store } = createSqlStore({ dialect: sqliteDialect({ database }), env: createEnv() })
-  await store.migrate()
+  const { store, database } = openSqlStore((tables ??= await makeTables()))
   return {
-    store,
+    // All processes share one connection, whose number never changes: their wake-ups are messages.
+    store: { ...store, version: null },
     async close() {
       await store.close()
       database.close()
     },
   }
+}
+
+/** Made once: a copy of them costs less than another migration. */
+let tables: Buffer | null = null
+
+async function makeTables(): Promise<Buffer> {
+  const { store, database } = openSqlStore(':memory:')
+  await store.migrate()
+  const copy = database.serialize()
+  await store.close()
+  database.close()
+  return copy
+}
+
+function openSqlStore(from: string | Buffer) {
+  const database = new BetterSqlite(from)
+  const { store } = createSqlStore({ dialect: sqliteDialect({ database }), env: createEnv() })
+  return { store, database }
 }
 
 /** Refuses a transaction that holds the value which no database takes. */
