@@ -8,6 +8,7 @@ import {
   type LogLevel,
 } from './journal.ts'
 import { toIso } from './run.ts'
+import { isEnding } from './transitions.ts'
 
 /** A step of a run, as its journal has it. */
 export interface Step {
@@ -40,11 +41,20 @@ export function stepsOf(entries: readonly Entry[], codec: Codec): Step[] {
   const steps = new Map<string, Step>()
   for (const entry of entries) {
     const { name } = entry
+    if (isEnding(entry.kind)) closeWaits(steps, entry)
     if (name === null) continue
     const step = stepAfter(entry, name, steps.get(name), codec)
     if (step !== null) steps.set(name, step)
   }
   return [...steps.values()].toSorted((a, b) => a.index - b.index)
+}
+
+/** A run that was ended from outside closes its waits without a word. */
+function closeWaits(steps: Map<string, Step>, { at }: Entry): void {
+  for (const [name, step] of steps) {
+    if (step.status !== 'waiting') continue
+    steps.set(name, { ...step, status: 'cancelled', completedAt: toIso(at) })
+  }
 }
 
 /** What the entry makes of the step; null when it does not speak of it. */

@@ -20,6 +20,7 @@ onEveryBackend((open) => {
       await world.until(durably.cancel(id))
       await world.advance(1100)
       expect(await durably.getRun(id)).toMatchObject({ status: 'cancelled', waitingFor: null })
+      expect(await durably.getSteps(id)).toMatchObject([{ name: 'go', status: 'cancelled' }])
       expect(log).toEqual(['aborted'])
       await world.until(durably.retry(id))
       await world.until(durably.signal(id, 'go'))
