@@ -141,8 +141,8 @@ export const mutants: readonly Mutant[] = [
     replace: 'isNext: ({ run }) => run.generation > generation,',
   }),
   mutant('a wait ends before what ended it is stored', {
-    file: 'engine/primitives.ts',
-    find: '    outbox.add({ ...item, onCommitted, onRejected: failed })',
-    replace: '    onCommitted()\n    outbox.add({ ...item, onRejected: failed })',
+    file: 'engine/wait.ts',
+    find: '    outbox.add({ ...item, ...handsOut, onCommitted, onRejected: failed })',
+    replace: '    onCommitted()\n    outbox.add({ ...item, ...handsOut, onRejected: failed })',
   }),
 ]

@@ -1,0 +1,73 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { encode } from '../core/codec.ts'
+import { parseDuration } from '../core/duration.ts'
+import { ValidationError } from '../core/error.ts'
+import { requireSchema } from '../core/job.ts'
+import { requireObject } from '../core/require-object.ts'
+import type { TokenOptions } from '../core/step-context.ts'
+import { record, type Result, type WaitOptions } from './wait.ts'
+
+/** The result of the step that made a token. */
+interface StoredToken {
+  readonly token: string
+  readonly expiresAt: number | null
+}
+
+interface KnownToken extends StoredToken {
+  /** Of the step that made it. */
+  readonly name: string
+  readonly schema: StandardSchemaV1 | null
+}
+
+/** The tokens of a run. */
+export interface Tokens {
+  make(name: string, options?: TokenOptions<unknown>): Promise<unknown>
+  /** Throws `ValidationError` unless this run made it. */
+  known(text: unknown): KnownToken
+}
+
+export function createTokens(options: WaitOptions): Tokens {
+  const tokens = new Map<string, KnownToken>()
+  return {
+    make(name, tokenOptions = {}) {
+      requireObject(tokenOptions, 'options')
+      const { timeout, schema = null } = tokenOptions
+      if (schema !== null) requireSchema(schema, `schema of token "${name}"`)
+      const ms = timeout === undefined ? null : parseDuration(timeout, `timeout of token "${name}"`)
+      const read = (value: unknown): string => {
+        const stored = value as StoredToken
+        tokens.set(stored.token, { ...stored, name, schema })
+        return stored.token
+      }
+      return options.calls.make(
+        name,
+        (call, index) => {
+          const at = options.env.now()
+          void record(options, { call, index, at }, () => secretFor(options, name, at, ms), null)
+        },
+        read,
+      )
+    },
+    known(text) {
+      const token = typeof text === 'string' ? tokens.get(text) : undefined
+      if (token !== undefined) return token
+      throw new ValidationError(
+        'A run can wait for tokens of its own only: pass what step.token returned in this run',
+      )
+    },
+  }
+}
+
+/** It stands in the journal of its run before anyone has it; everyone else finds it by its hash. */
+async function secretFor(
+  { env, codec }: WaitOptions,
+  name: string,
+  at: number,
+  ms: number | null,
+): Promise<Result> {
+  const token = env.secret()
+  const expiresAt = ms === null ? null : at + ms
+  const hash = await env.digest(token)
+  const output = await encode({ token, expiresAt } satisfies StoredToken, codec, `token "${name}"`)
+  return { output, token: { hash, name, expiresAt } }
+}

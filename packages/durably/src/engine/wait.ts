@@ -1,0 +1,162 @@
+import { encode, type Codec, type Encoded } from '../core/codec.ts'
+import { pause, type Env } from '../core/env.ts'
+import { describeError, NotFoundError } from '../core/error.ts'
+import { entryData, stepCompleteData } from '../core/journal.ts'
+import type { RunRecord } from '../core/run.ts'
+import type { Message, NewToken, Store } from '../store/store.ts'
+import { createBackoff } from './backoff.ts'
+import type { Call, Calls } from './calls.ts'
+import type { History, OpenedWait } from './history.ts'
+import type { Outbox } from './outbox.ts'
+import type { Suspension } from './suspension.ts'
+import { toWait, type OpenWait, type Source, type Waits } from './waits.ts'
+
+export interface WaitOptions {
+  readonly run: RunRecord
+  readonly store: Pick<Store, 'watch'>
+  readonly calls: Calls
+  readonly history: History
+  readonly outbox: Outbox
+  readonly waits: Waits
+  readonly suspension: Suspension
+  readonly env: Env
+  readonly codec: Codec
+  readonly onError: (error: unknown, context: string, run: RunRecord) => void
+}
+
+/** A source of a wait, before the wait has begun. */
+export interface Plan {
+  readonly kind: Source['kind']
+  readonly name: string
+  /** When it ends by itself, of a wait that began at this time. */
+  readonly until: (begunAt: number) => number | null
+  /** What the message is worth, or that none came in time. */
+  readonly valueOf: (message: Message | null) => unknown
+}
+
+/** The one wait: its deadlines are fixed when it begins, and what ends it is recorded with its value. */
+export function wait(
+  state: WaitOptions,
+  name: string,
+  plans: Readonly<Record<string, Plan>>,
+  shape: (key: string, value: unknown) => unknown,
+): Promise<unknown> {
+  return state.calls.make(name, (call, index) => begin(state, call, index, plans, shape), null)
+}
+
+function begin(
+  state: WaitOptions,
+  call: Call,
+  index: number,
+  plans: Readonly<Record<string, Plan>>,
+  shape: (key: string, value: unknown) => unknown,
+): void {
+  const { history, env, outbox, waits, codec } = state
+  const { name } = call
+  const entries = Object.entries(plans)
+  const opened = history.openWait(name)
+  const at = opened?.at ?? env.now()
+  const sources = entries.map(([, plan], i) => toSource(plan, i, opened, at))
+  if (opened === null) {
+    const data = entryData('step:wait', { index, waits: sources.map(toWait) })
+    outbox.ride({ kind: 'step:wait', name, at, data })
+  }
+  const begun = { call, index, at }
+  const end: OpenWait['end'] = (i, message) => {
+    const [key, plan] = entries[i] ?? ['', null]
+    const resultOf = async (): Promise<Result> => {
+      const value = shape(key, await plan?.valueOf(message))
+      return { output: await encode(value, codec, `value of "${name}"`) }
+    }
+    void record(state, begun, resultOf, message)
+  }
+  const open = (): void => waits.open({ name, index, sources, end })
+  const watched = entries.flatMap(([, plan]) => (plan.kind === 'run' ? plan.name : []))
+  if (watched.length === 0) open()
+  else void watch(state, begun, watched, open)
+}
+
+/** Deadlines that the journal has stay, whatever the code says by now. */
+function toSource(
+  { kind, name, until }: Plan,
+  i: number,
+  opened: OpenedWait | null,
+  at: number,
+): Source {
+  const recorded = opened?.waits[i]
+  const isSame = recorded?.kind === kind && recorded.name === name
+  if (!isSame) return { kind, name, until: until(at) }
+  return { kind, name, until: recorded.until === null ? null : Date.parse(recorded.until) }
+}
+
+/** What a call comes to: its value, and the token that it hands out with it. */
+export interface Result {
+  readonly output: Encoded
+  readonly token?: NewToken
+}
+
+/** A call that is to have an outcome, from when on. */
+interface Begun {
+  readonly call: Call
+  readonly index: number
+  readonly at: number
+}
+
+/** Records what a call comes to, in one commit with taking the message that ended it out of the mailbox. */
+export async function record(
+  { env, outbox, calls, suspension }: WaitOptions,
+  { call, index, at }: Begun,
+  resultOf: () => Promise<Result>,
+  message: Message | null,
+): Promise<void> {
+  const { name } = call
+  const duration = env.now() - at
+  const consumes = message === null ? null : { consumes: message.seq }
+  const failed = (thrown: unknown): void => {
+    const error = describeError(thrown, name)
+    const data = entryData('step:fail', { index, duration, error })
+    const onCommitted = (): void => calls.failed(call, error)
+    outbox.add({ kind: 'step:fail', name, at: env.now(), data, ...consumes, onCommitted })
+  }
+  suspension.enter()
+  try {
+    const { output, token } = await resultOf()
+    const data = stepCompleteData(index, duration, output, token !== undefined)
+    const onCommitted = (): void => calls.succeeded(call, output)
+    const handsOut = token === undefined ? null : { token }
+    const item = { kind: 'step:complete', name, at: env.now(), data, ...consumes } as const
+    outbox.add({ ...item, ...handsOut, onCommitted, onRejected: failed })
+  } catch (error) {
+    failed(error)
+  }
+  suspension.leave()
+}
+
+/** Has the ends of other runs told to this one. A database that does not answer is asked until it does. */
+async function watch(
+  state: WaitOptions,
+  begun: Begun,
+  targets: readonly string[],
+  open: () => void,
+): Promise<void> {
+  const { store, run, env, calls, waits, suspension, onError } = state
+  const backoff = createBackoff(env)
+  const left = [...targets]
+  suspension.enter()
+  for (let target = left[0]; target !== undefined && !calls.isOver(); target = left[0]) {
+    try {
+      if (!(await store.watch(run.id, target, env.now()))) {
+        const missing = new NotFoundError(`Run not found: ${target}`)
+        await record(state, begun, () => Promise.reject(missing), null)
+        return suspension.leave()
+      }
+      left.shift()
+    } catch (error) {
+      onError(error, 'watching another run', run)
+      await pause(env, backoff.next())
+    }
+  }
+  open()
+  waits.check()
+  suspension.leave()
+}
