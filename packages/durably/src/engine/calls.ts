@@ -163,6 +163,13 @@ function reject({ promise, reject }: Call, error: unknown): void {
   reject(error)
 }
 
+/** A call that was wrong from the beginning. */
+export function refuse(error: unknown): Promise<never> {
+  const refused = Promise.reject(error)
+  refused.catch(() => {})
+  return refused
+}
+
 /** Whether the call may settle still: not twice, and not once the run is another's. */
 function closes({ suspended, open }: State, call: Call): boolean {
   if (suspended || call.settled) return false

@@ -6,14 +6,17 @@ import { parseWith, requireSchema, type JobDefinition } from '../core/job.ts'
 import { requireDate } from '../core/require-date.ts'
 import { requireObject } from '../core/require-object.ts'
 import { show } from '../core/show.ts'
-import type { SignalOptions, StepContext } from '../core/step-context.ts'
+import type { SignalOptions, StepContext, TokenOptions } from '../core/step-context.ts'
 import type { Branch, Branches, BranchOf, RunEnd } from '../core/wait.ts'
 import type { Ending } from '../store/store.ts'
+import { refuse } from './calls.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { wait, type Plan, type WaitOptions } from './wait.ts'
 
 export interface PrimitivesOptions extends WaitOptions {
   readonly job: Pick<JobDefinition, 'signals'>
+  /** The step inside of whose function the code is, where that is known. */
+  readonly stepInside: () => string | null
 }
 
 interface State extends PrimitivesOptions {
@@ -28,27 +31,52 @@ const never = (): null => null
 export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, Primitive> {
   const tokens = createTokens(options)
   const state: State = { ...options, tokens }
-  const one = (name: string, plan: Plan) => wait(state, name, { only: plan }, (_, value) => value)
-  const primitives: Record<Primitive, (name: string, ...args: never[]) => Promise<unknown>> = {
-    sleep: (name, duration: Duration) =>
-      one(name, sleepFor(name, parseDuration(duration, `duration of sleep "${name}"`))),
-    sleepUntil: (name, date: Date) =>
-      one(name, sleepUntil(name, requireDate(date, `date of sleep "${name}"`))),
-    waitForSignal: (name, signalOptions?: SignalOptions<unknown>) =>
-      one(name, signalPlan(state, name, signalOptions)),
-    token: tokens.make,
-    waitForToken: (name, token: string) => one(name, tokenPlan(state, token)),
-    waitAny: (name, branches: Branches) =>
-      wait(state, name, plansOf(state, name, branches), (key, value) => ({ key, value })),
+  const one = (primitive: Primitive, name: string, plan: () => Plan) =>
+    checked(options, primitive, name, () => wait(state, name, { only: plan() }, valueOnly))
+  const primitives = {
+    sleep: (name: string, duration: Duration) => one('sleep', name, () => sleepFor(name, duration)),
+    sleepUntil: (name: string, date: Date) => one('sleepUntil', name, () => sleepUntil(name, date)),
+    waitForSignal: (name: string, signalOptions?: SignalOptions<unknown>) =>
+      one('waitForSignal', name, () => signalPlan(state, name, signalOptions)),
+    token: (name: string, tokenOptions?: TokenOptions<unknown>) =>
+      checked(options, 'token', name, () => tokens.make(name, tokenOptions)),
+    waitForToken: (name: string, token: string) =>
+      one('waitForToken', name, () => tokenPlan(state, token)),
+    waitAny: (name: string, branches: Branches) =>
+      checked(options, 'waitAny', name, () =>
+        wait(state, name, plansOf(state, name, branches), (key, value) => ({ key, value })),
+      ),
   }
-  return primitives as unknown as Pick<StepContext, Primitive>
+  return primitives as Pick<StepContext, Primitive>
 }
 
-function sleepFor(name: string, ms: number): Plan {
+const valueOnly = (_key: string, value: unknown): unknown => value
+
+/** What is wrong with the arguments rejects the call, and so does a wait inside of a step's function. */
+function checked(
+  { calls, stepInside }: PrimitivesOptions,
+  primitive: Primitive,
+  name: string,
+  make: () => Promise<unknown>,
+): Promise<unknown> {
+  try {
+    const step = calls.isOver() ? null : stepInside()
+    if (step === null) return make()
+    throw new ValidationError(
+      `${primitive} "${name}" was called inside the function of step "${step}", which would have to run again after it: call it between steps`,
+    )
+  } catch (error) {
+    return refuse(error)
+  }
+}
+
+function sleepFor(name: string, duration: Duration): Plan {
+  const ms = parseDuration(duration, `duration of sleep "${name}"`)
   return { kind: 'sleep', name, until: (begunAt) => begunAt + ms, valueOf: never }
 }
 
-function sleepUntil(name: string, time: number): Plan {
+function sleepUntil(name: string, date: Date): Plan {
+  const time = requireDate(date, `date of sleep "${name}"`)
   return { kind: 'sleep', name, until: () => time, valueOf: never }
 }
 
@@ -140,7 +168,7 @@ function planOf(state: State, name: string, branch: Branch<unknown>, what: strin
     case 'for':
       return sleepFor(name, of.ms)
     case 'until':
-      return sleepUntil(name, of.time)
+      return sleepUntil(name, new Date(of.time))
   }
 }
 

@@ -10,7 +10,7 @@ import { toIso, type Progress, type RunRecord } from '../core/run.ts'
 import type { StepContext, StepOptions } from '../core/step-context.ts'
 import type { Store } from '../store/store.ts'
 import { createAttempts, type Attempts, type How, type StepFunction } from './attempts.ts'
-import { createCalls, type Calls } from './calls.ts'
+import { createCalls, refuse, type Calls } from './calls.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { History } from './history.ts'
 import type { Outbox } from './outbox.ts'
@@ -104,7 +104,9 @@ export function createSteps(options: StepsOptions): Steps {
   const tick: Tick = (type, stepName, stepIndex) =>
     options.onTick(type, run.id, () => ({ type, ...tickFields(options), stepName, stepIndex }))
   const attempts = createAttempts({ ...parts, tick })
-  const primitives = createPrimitives(parts)
+  // Without a scope nobody knows whose code it is.
+  const stepInside = scope === null ? () => null : currentStep
+  const primitives = createPrimitives({ ...parts, stepInside })
   const usual = readHow(job, `job "${run.jobName}"`, null)
   return {
     context: {
@@ -112,8 +114,7 @@ export function createSteps(options: StepsOptions): Steps {
       attempt: run.attempt,
       abortSignal: signal,
       run: createRun(calls, attempts.perform, usual),
-      // Without a scope nobody knows whose code it is.
-      ...guarded(primitives, calls, () => (scope === null ? null : currentStep())),
+      ...primitives,
       log: log.ofCurrentStep,
       progress(...args) {
         const progress = readProgress(...args)
@@ -172,38 +173,6 @@ function readHow(options: StepOptions, what: string, usual: How | null): How {
         ? (usual?.timeoutMs ?? null)
         : requirePeriod(timeout, `timeout of ${what}`),
   }
-}
-
-/** A call that nobody awaits must not end the process when it is rejected. */
-function refuse(error: unknown): Promise<never> {
-  const refused = Promise.reject(error)
-  refused.catch(() => {})
-  return refused
-}
-
-type Waiting = ReturnType<typeof createPrimitives>
-
-/** What is wrong with the arguments rejects the call, and so does a wait inside of a step's function. */
-function guarded(primitives: Waiting, calls: Calls, currentStep: () => string | null): Waiting {
-  const members = Object.entries(primitives).map(([primitive, wait]) => [
-    primitive,
-    (name: string, ...args: readonly unknown[]) => {
-      try {
-        const step = calls.isOver() ? null : currentStep()
-        if (step !== null) throw insideOf(step, primitive, name)
-        return (wait as (...all: readonly unknown[]) => Promise<unknown>)(name, ...args)
-      } catch (error) {
-        return refuse(error)
-      }
-    },
-  ])
-  return Object.fromEntries(members) as Waiting
-}
-
-function insideOf(step: string, primitive: string, name: string): Error {
-  return new ValidationError(
-    `${primitive} "${name}" was called inside the function of step "${step}", which would have to run again after it: call it between steps`,
-  )
 }
 
 function tickFields({ run, env, outbox }: StepsOptions) {
