@@ -10,7 +10,14 @@ export type Part =
   | { readonly kind: 'refused'; readonly name: string }
   | { readonly kind: 'sleep' | 'any' | 'mixed' | 'run'; readonly name: string; readonly ms: number }
   /** Without `ms` it waits as long as it takes. */
-  | { readonly kind: 'signal' | 'token'; readonly name: string; readonly ms: number | null }
+  | { readonly kind: 'token'; readonly name: string; readonly ms: number | null }
+  /** `soon`: so long after it began to wait someone sends it a signal, at the time at which it would be parked. */
+  | {
+      readonly kind: 'signal'
+      readonly name: string
+      readonly ms: number | null
+      readonly soon: number | null
+    }
   /** Its first attempts fail, with a delay after each. */
   | { readonly kind: 'retry'; readonly name: string; readonly times: number; readonly ms: number }
 
@@ -151,9 +158,12 @@ function planWait(name: string, random: Random): Part {
   ])
   const ms = random.chance(0.3) ? 1000 + random.int(3000) : random.int(200)
   switch (kind) {
-    case 'signal':
     case 'token':
       return { kind, name, ms: random.chance(0.5) ? null : ms }
+    case 'signal': {
+      const soon = random.chance(0.5) ? random.int(12) : null
+      return { kind, name, ms: random.chance(0.5) ? null : ms, soon }
+    }
     case 'retry':
       return { kind, name, times: 1 + random.int(3), ms }
     default:

@@ -127,15 +127,16 @@ async function perform(world: World, { durably }: Process, action: Action): Prom
   }
 }
 
-/** Sends something to a run, to one that waits if there is one. */
+/** Sends something to a run, to one that would take it if there is one. */
 async function send(
   { ledger, observer }: World,
   durably: Process['durably'],
   action: Extract<Action, { kind: 'signal' | 'complete' | 'wake' }>,
 ): Promise<void> {
   const active = [...ledger.accounts.values()].filter(({ deleted }) => !deleted)
-  const waiting = active.filter(({ status }) => status === 'waiting')
-  const run = pick(waiting.length > 0 ? waiting : active, action.which)
+  const wanted = action.kind === 'signal' && action.who < 0.4 ? 'running' : 'waiting'
+  const fitting = active.filter(({ status }) => status === wanted)
+  const run = pick(fitting.length > 0 ? fitting : active, action.which)
   if (run === undefined) return
   if (action.kind === 'signal') return durably.signal(run.id, action.name, `sent-${action.which}`)
   const name = run.waits.find(({ kind }) => kind === 'sleep' || kind === 'retry')?.name

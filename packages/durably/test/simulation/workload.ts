@@ -24,17 +24,25 @@ export interface Witness {
 /** A value that the database never takes. */
 export const REFUSED = 'what the database refuses'
 
-/** A generated job, in one process. `sleep` passes virtual time of that process. */
+/** What a job can do in its process. */
+export interface Surroundings {
+  /** Passes virtual time of the process. */
+  sleep(ms: number): Promise<void>
+  /** Has someone send the run this signal, after so long. */
+  sendSoon(run: string, data: string, ms: number): void
+}
+
+/** A generated job, in one process. */
 export function createJob(
   plan: JobPlan,
   witness: Witness,
-  sleep: (ms: number) => Promise<void>,
+  surroundings: Surroundings,
 ): JobDefinition {
   return defineJob({
     name: plan.name,
     input: z.object({}),
     run: async (step) => {
-      const act = createAct(step, witness, sleep)
+      const act = createAct(step, witness, surroundings)
       const results: string[] = []
       for (const part of plan.parts) results.push(await act.part(part))
       return results.join(' ')
@@ -42,7 +50,7 @@ export function createJob(
   })
 }
 
-function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => Promise<void>) {
+function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Surroundings) {
   const { runId: run, attempt } = step
   const execution = witness.newExecution()
 
@@ -161,6 +169,7 @@ function createAct(step: StepContext, witness: Witness, sleep: (ms: number) => P
       case 'sleep':
         return slept(of.name, of.ms)
       case 'signal':
+        if (of.soon !== null) sendSoon(run, `sent-${of.name}`, of.soon)
         return any(of.name, {
           go: wait.signal('go'),
           ...(of.ms === null ? {} : { late: wait.for(of.ms) }),

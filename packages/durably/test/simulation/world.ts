@@ -28,6 +28,8 @@ export interface World {
   readonly ledger: Ledger
   readonly observer: Observer
   readonly processes: Process[]
+  /** Brings signals that were ordered, whoever dies meanwhile. */
+  readonly postman: Owner
   /** How wake-ups travel until `wakeupsUntil`. */
   wakeups: Extract<Fault, { kind: 'wakeups' }>['how'] | null
   /** Ends a process and starts another in its place. */
@@ -46,6 +48,7 @@ export function createWorld(plan: Plan, store: Store, random: Random): World {
     ledger,
     observer,
     processes: [],
+    postman: { name: 'postman', alive: true, frozenUntil: 0 },
     wakeups: null,
     hits: new Map(),
     replace(process) {
@@ -74,9 +77,16 @@ function start(world: World, plan: Plan, random: Random, name: string): Process 
     onHit: (fault, operation, when) => count(world.hits, fault, operation, when),
   })
   const env = createEnv(world, owner, random.fork(`env ${name}`), () => process.skew)
-  const sleep = (ms: number) => new Promise<void>((resolve) => env.after(ms, resolve))
+  const surroundings = {
+    sleep: (ms: number) => new Promise<void>((resolve) => env.after(ms, resolve)),
+    sendSoon: (run: string, data: string, ms: number) => {
+      const send = async () => world.processes[0]?.durably.signal(run, 'go', data, { id: data })
+      // Of a run that has ended it is refused.
+      timeline.after(world.postman, ms, () => void send().catch(() => {}))
+    },
+  }
   const jobs = Object.fromEntries(
-    plan.jobs.map((job) => [job.name, createJob(job, observer, sleep)]),
+    plan.jobs.map((job) => [job.name, createJob(job, observer, surroundings)]),
   )
   const durably = assemble(connection.store, env, {
     jobs,
