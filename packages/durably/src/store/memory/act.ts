@@ -35,10 +35,10 @@ function change(
   }
 }
 
-/** As if it had not ended: it stands where its due time puts it. */
+/** As if it had not ended: it stands where its due time puts it. What has started was due, whatever the clock says. */
 function retry(row: Row, now: number): Fact {
   const attempt = row.record.attempt + 1
-  row.due = row.record.dueAt <= now
+  row.due = row.record.startedAt !== null || row.record.dueAt <= now
   const cleared = { output: null, error: null, completedAt: null, expireAt: null, crashes: 0 }
   return advance(row, 'retry', { attempt }, { ...cleared, attempt }, now)
 }

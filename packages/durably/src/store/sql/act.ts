@@ -81,6 +81,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
   }
 }
 
+/** Its time to start is to come. What has started was due, whatever the clock of this process says. */
+const isAhead = '(started_at is null and due_at > $now::int8)'
+
 function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'delete'>, Action> {
   const { runs } = sql.tables
   const isRun = (transition: Exclude<ActRequest['transition'], 'delete'>) =>
@@ -99,8 +102,8 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
       update: sql.write(`
         update ${runs} set
           status = '${transitions.retry.to}',
-          ready = (concurrency_key is null and due_at <= $now::int8),
-          wake_at = case when due_at > $now::int8 then due_at end,
+          ready = (concurrency_key is null and not ${isAhead}),
+          wake_at = case when ${isAhead} then due_at end,
           expire_at = null, attempt = attempt + 1, crashes = 0,
           output = null, output_format = null, error = null, completed_at = null,
           updated_at = $now::int8

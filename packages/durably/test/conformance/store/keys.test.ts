@@ -157,6 +157,15 @@ onEveryBackend((open) => {
       expect(idsOf(await claim(store, {}, LATER))).toEqual(['a'])
     })
 
+    test('when it is retried by a process whose clock lags behind, once it has started', async () => {
+      const [store] = await open()
+      await startRun(store, 'a', keyed('a'))
+      await act(store, 'cancel', 'a')
+      await enqueue(store, [keyed('b', { dueAt: LATER })], LATER)
+      await act(store, 'retry', 'a', START - SECOND)
+      expect(idsOf(await claim(store, {}, LATER))).toEqual(['a'])
+    })
+
     test('when it becomes due', async () => {
       const [store] = await open()
       await enqueue(store, [keyed('a', { dueAt: LATER })])
