@@ -65,6 +65,8 @@ interface State extends SessionOptions {
 }
 
 const PROMOTE_LIMIT = 1000
+// In a row, before anything is claimed.
+const MAX_PROMOTIONS = 20
 const MAX_PARKED = 1000
 // Others who claim at the same moment are through by then.
 const CONTENTION_MS = 5
@@ -147,7 +149,7 @@ async function round(session: State): Promise<void> {
   if (session.stopping || env.now() < session.lookAt) return
   const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
   const due = nextDueAt !== null && nextDueAt <= env.now()
-  if (due) session.onFacts(await session.store.promote(PROMOTE_LIMIT, env.now()))
+  if (due) await promote(session)
   if (orphans) await reclaim(session)
   const contended = ready && room(session) > 0 && (await claim(session)) === 0
   const inMs = due ? BREATH_MS : contended ? CONTENTION_MS * (1 + env.random()) : pollMs
@@ -156,6 +158,15 @@ async function round(session: State): Promise<void> {
     Math.max(nextDueAt ?? Infinity, env.now() + BREATH_MS),
   )
   if (!due && isIdle(session, ready)) stop(session)
+}
+
+/** Makes claimable what is due, also where there is no room for it here: others may have some. */
+async function promote({ store, env, onFacts }: State): Promise<void> {
+  for (let i = 0; i < MAX_PROMOTIONS; i++) {
+    const facts = await store.promote(PROMOTE_LIMIT, env.now())
+    onFacts(facts)
+    if (facts.length < PROMOTE_LIMIT) return
+  }
 }
 
 function room({ slots, occupied, maxRuns, claimed }: State): number {
