@@ -70,6 +70,8 @@ interface State {
   readonly accounts: Map<string, Account>
   readonly expiries: Map<string, number>
   readonly paused: Set<string>
+  /** The names of tokens, by their hashes. */
+  readonly tokens: Map<string, string>
   readonly violations: string[]
 }
 
@@ -84,6 +86,7 @@ export function createLedger(
     accounts: new Map(),
     expiries: new Map(),
     paused: new Set(),
+    tokens: new Map(),
     violations: [],
   }
   const { accounts, violations } = ledger
@@ -167,6 +170,7 @@ function checkCommit(ledger: State, commit: Commit, answer: Answer | undefined):
   }
   for (const { seq } of entries) extend(ledger, run, seq, lease.generation)
   for (const seq of commit.consumes ?? []) consume(ledger, run, seq)
+  for (const { hash, name } of commit.tokens ?? []) ledger.tokens.set(hash, name)
   if (transition !== undefined) move(ledger, run, transition.name)
   if (transition?.name === 'park') checkParked(ledger, run, transition)
 }
@@ -195,10 +199,9 @@ function checkSent(ledger: State, message: Send, sent: Sent | undefined): void {
   const run = sent.done ? ledger.accounts.get(sent.run.id) : undefined
   if (!sent.done || !sent.isNew || run === undefined) return
   const kind = message.kind
-  // Of a token its row knows the name.
-  const token = run.waits.find((wait) => wait.kind === 'token')
-  const name = kind === 'token' ? (token?.name ?? '') : message.name
-  if (kind !== 'token') run.mail.set(sent.run.inbox, { kind, name })
+  const name = 'tokenHash' in message.to ? ledger.tokens.get(message.to.tokenHash) : message.name
+  if (name === undefined) return broken(ledger, `a token of ${run.id} that nobody made was taken`)
+  run.mail.set(sent.run.inbox, { kind, name })
   const isAwaited = run.status === 'waiting' && awaits(run.waits, { kind, name })
   if (isAwaited && sent.entry === null) broken(ledger, `${kind} ${name} did not wake ${run.id}`)
   if (sent.entry !== null) checkWoken(ledger, [{ run: sent.run, entry: sent.entry }])
