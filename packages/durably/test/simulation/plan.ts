@@ -121,7 +121,7 @@ export function createPlan(seed: number, random: Random): Plan {
     slots: 1 + random.int(3),
     jobs: [...jobs, waits.job],
     actions: [...actions, ...waits.actions],
-    faults: [...faults, ...waits.faults],
+    faults: [...faults, ...waits.faults, ...planWatchFaults(random.fork('watch faults'))],
   }
 }
 
@@ -140,6 +140,14 @@ function planWaits(random: Random): Pick<Plan, 'actions' | 'faults'> & { readonl
     return { kind, at: random.int(HORIZON_MS), who: random.next(), operation, when }
   })
   return { job: { name: WAITING_JOB, parts }, actions: [...triggers, ...mail], faults }
+}
+
+/** Runs are watched so seldom that chance alone would miss it. */
+function planWatchFaults(random: Random): Fault[] {
+  return (['crash', 'error', 'slow'] as const).map((kind) => {
+    const when = random.pick(['before', 'after'])
+    return { kind, at: random.int(HORIZON_MS / 3), who: random.next(), operation: 'watch', when }
+  })
 }
 
 const WAITING_JOB = 'waiting'
