@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createDurably, type Durably } from '@coji/durably'
 import type { Database } from './databases.ts'
 import { first, whenFirstLine } from './jobs.ts'
-import { ms, print } from './report.ts'
+import { ms, printTime } from './report.ts'
 import { median, percentile, timesOf } from './rounds.ts'
 
 const CALLS = 300
@@ -83,13 +83,9 @@ function show(
   raw: number | null,
   bar: number,
 ): void {
-  print({
-    measure,
-    database: database.name,
-    figure: ms(time),
-    control: raw === null ? '' : `raw ${ms(raw)}`,
-    value: time,
-    bar: Math.round(bar * 100) / 100,
-    must: 'stay below',
-  })
+  printTime(
+    { measure, database: database.name, control: raw === null ? '' : `raw ${ms(raw)}` },
+    time,
+    bar,
+  )
 }

@@ -33,3 +33,14 @@ export function perSecond(rate: number): string {
 export function ms(time: number): string {
   return `${time.toFixed(time < 10 ? 2 : 1)} ms`
 }
+
+/** A time that must stay below another one. */
+export function printTime(
+  { measure, database, control }: Pick<Line, 'measure' | 'database' | 'control'>,
+  time: number,
+  bar: number,
+): void {
+  const rounded = Math.round(bar * 100) / 100
+  const figure = ms(time)
+  print({ measure, database, figure, control, value: time, bar: rounded, must: 'stay below' })
+}

@@ -3,7 +3,7 @@ import { createDurably, type Durably } from '@coji/durably'
 import { sql } from 'kysely'
 import type { Database } from './databases.ts'
 import { nap, patient, waiting, whenFirstLine } from './jobs.ts'
-import { ms, print } from './report.ts'
+import { ms, print, printTime } from './report.ts'
 import { median, timesOf } from './rounds.ts'
 
 const PARKED = Number(process.env['BENCH_PARKED'] ?? 100_000)
@@ -128,13 +128,5 @@ function show(
   control: string,
   bar: number,
 ): void {
-  print({
-    measure,
-    database: database.name,
-    figure: ms(time),
-    control,
-    value: time,
-    bar: Math.round(bar * 100) / 100,
-    must: 'stay below',
-  })
+  printTime({ measure, database: database.name, control }, time, bar)
 }

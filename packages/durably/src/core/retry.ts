@@ -76,7 +76,9 @@ function readPolicy(policy: RetryPolicy, what: string): NextDelay {
   }
   return (attempt, error, random) => {
     if (attempt >= attempts || retryIf?.(error) === false) return null
-    const full = Math.min(delayMs * factor ** (attempt - 1), longestMs)
+    // After very many attempts the power is infinite, and no delay times that no number.
+    const times = Math.min(factor ** (attempt - 1), Number.MAX_VALUE)
+    const full = Math.min(delayMs * times, longestMs)
     return Math.ceil(full * (1 - jitter * random()))
   }
 }

@@ -1,4 +1,4 @@
-import { encode, type Codec } from '../core/codec.ts'
+import { encode } from '../core/codec.ts'
 import type { Env } from '../core/env.ts'
 import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { Instance } from '../core/instance.ts'
@@ -30,12 +30,12 @@ export function createMail(mail: MailOptions): Mail {
       const { id } = options
       if (id !== undefined) requireText(id, 'signal id')
       const value = await parseSignal(mail, runId, name, data)
-      await send(mail, `Cannot signal`, runId, {
+      await send(mail, 'Cannot signal', runId, {
         id: id === undefined ? env.id() : JSON.stringify(['signal', name, id]),
         to: { runId },
         kind: 'signal',
         name,
-        data: await encodeData(value, settings.codec, `data of signal "${name}"`),
+        data: await encode(value, settings.codec, `data of signal "${name}"`),
       })
     },
     async completeToken(token, data) {
@@ -45,22 +45,18 @@ export function createMail(mail: MailOptions): Mail {
         to: { tokenHash: await env.digest(token) },
         kind: 'token',
         name: '',
-        data: await encodeData(data, settings.codec, 'data of the token'),
+        data: await encode(data, settings.codec, 'data of the token'),
       })
       if (!sent.done) throw tokenRefusal(sent)
     },
     async wake(runId, waitName) {
       requireText(runId, 'run id')
       requireText(waitName, 'wait name')
-      const data = await encodeData(null, settings.codec, 'data')
+      const data = await encode(null, settings.codec, 'data')
       const message = { id: env.id(), to: { runId }, kind: 'wake', name: waitName, data } as const
       await send(mail, `Cannot wake "${waitName}" of`, runId, message)
     },
   }
-}
-
-async function encodeData(value: unknown, codec: Codec, what: string) {
-  return encode(value, codec, what)
 }
 
 /** What the schema that the run's job declares for the signal makes of the data, where the job is known here. */

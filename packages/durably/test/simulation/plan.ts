@@ -98,15 +98,8 @@ const KEYS = ['red', 'blue'] as const
 const OPERATIONS: readonly [StoreOperation, ...StoreOperation[]] = [
   'write',
   'write',
-  'write',
-  'look',
-  'promote',
-  'reclaim',
-  'renew',
-  'leases',
-  'act',
-  'run',
-  'journal',
+  // Those of waits have faults of their own.
+  ...storeOperations.filter((operation) => operation !== 'mailbox' && operation !== 'watch'),
 ]
 
 export function createPlan(seed: number, random: Random): Plan {
