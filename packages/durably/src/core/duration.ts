@@ -12,8 +12,8 @@ export type Duration =
 
 const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-// About 285,000 years: what a Date can hold, so that no due time overflows.
-const MAX_MS = 8.64e15
+// About 250,000 years: counted from now a Date can still hold it, so that no due time overflows.
+const MAX_MS = 8e15
 
 /** The duration in whole milliseconds, rounded up; `name` is what the error calls it. Throws `ValidationError`. */
 export function parseDuration(value: unknown, name: string): number {

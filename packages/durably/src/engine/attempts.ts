@@ -26,6 +26,8 @@ export interface Attempts {
   perform(call: Call, index: number, fn: StepFunction, how: How): void
   /** Steps whose functions execute. */
   readonly executing: ReadonlySet<string>
+  /** Nothing of it is waited for any more: no timer stays behind. */
+  close(): void
 }
 
 export interface AttemptsOptions {
@@ -50,6 +52,8 @@ export interface AttemptsOptions {
 
 interface State extends AttemptsOptions {
   readonly executing: Set<string>
+  /** What takes back the timers that are set. */
+  readonly timers: Set<() => void>
 }
 
 interface Step {
@@ -65,7 +69,7 @@ interface Step {
 const LONG_DELAY_MS = 1000
 
 export function createAttempts(options: AttemptsOptions): Attempts {
-  const attempts: State = { ...options, executing: new Set() }
+  const attempts: State = { ...options, executing: new Set(), timers: new Set() }
   return {
     executing: attempts.executing,
     perform(call, index, fn, how) {
@@ -74,7 +78,25 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       if (retryAt === null) void attempt(attempts, step)
       else backOff(attempts, step, retryAt)
     },
+    close() {
+      for (const cancel of attempts.timers) cancel()
+      attempts.timers.clear()
+    },
   }
+}
+
+/** Calls `fn` after so long, unless all is over by then; the returned function takes the call back. */
+function after({ env, timers }: State, ms: number, fn: () => void): () => void {
+  const cancelTimer = env.after(ms, () => {
+    timers.delete(cancel)
+    fn()
+  })
+  const cancel = (): void => {
+    timers.delete(cancel)
+    cancelTimer()
+  }
+  timers.add(cancel)
+  return cancel
 }
 
 /** One attempt; `woken`: the message that ended the wait for it, by its position in the mailbox. */
@@ -131,19 +153,19 @@ async function execute(attempts: State, step: Step): Promise<Encoded> {
 
 /** What `start` returns, unless it takes too long. */
 async function inTime(
-  { env, signal }: State,
+  attempts: State,
   step: Step,
   timeoutMs: number,
   start: (signal: AbortSignal) => unknown,
 ): Promise<unknown> {
   const aborter = new AbortController()
   const late = Promise.withResolvers<never>()
-  const cancel = env.after(timeoutMs, () => {
+  const cancel = after(attempts, timeoutMs, () => {
     const error = new TimeoutError(`Step "${step.call.name}" took longer than ${timeoutMs} ms`)
     late.reject(error)
     aborter.abort(error)
   })
-  const work = (async () => start(AbortSignal.any([signal, aborter.signal])))()
+  const work = (async () => start(AbortSignal.any([attempts.signal, aborter.signal])))()
   step.lingering = work
   try {
     return await Promise.race([work, late.promise])
@@ -193,18 +215,19 @@ function delayAfter(attempts: State, { call, how }: Step, thrown: unknown): numb
 }
 
 async function again(attempts: State, step: Step, until: number): Promise<void> {
-  const { env, suspension } = attempts
+  const { suspension } = attempts
   const { lingering, how } = step
   suspension.enter()
-  if (lingering !== null && how.timeoutMs !== null) await settled(env, lingering, how.timeoutMs)
+  if (lingering !== null && how.timeoutMs !== null)
+    await settled(attempts, lingering, how.timeoutMs)
   backOff(attempts, step, until)
   suspension.leave()
 }
 
 /** Resolves when `work` is over, or after so long. */
-async function settled(env: Env, work: Promise<unknown>, ms: number): Promise<void> {
+async function settled(attempts: State, work: Promise<unknown>, ms: number): Promise<void> {
   const enough = Promise.withResolvers<void>()
-  const cancel = env.after(ms, enough.resolve)
+  const cancel = after(attempts, ms, enough.resolve)
   await Promise.race([work.catch(() => {}), enough.promise])
   cancel()
 }
@@ -221,7 +244,7 @@ function backOff(attempts: State, step: Step, until: number): void {
   }
   if (left <= 0) return void attempt(attempts, step)
   suspension.enter()
-  env.after(left, () => {
+  after(attempts, left, () => {
     void attempt(attempts, step)
     suspension.leave()
   })

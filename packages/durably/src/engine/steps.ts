@@ -107,6 +107,10 @@ export function createSteps(options: StepsOptions): Steps {
   // Without a scope nobody knows whose code it is.
   const stepInside = scope === null ? () => null : currentStep
   const primitives = createPrimitives({ ...parts, stepInside })
+  const close = (): readonly OpenWait[] => {
+    attempts.close()
+    return waits.close()
+  }
   const usual = readHow(job, `job "${run.jobName}"`, null)
   return {
     context: {
@@ -124,11 +128,11 @@ export function createSteps(options: StepsOptions): Steps {
       },
     },
     cancel(error) {
-      waits.close()
+      close()
       calls.cancel(error)
     },
     suspend() {
-      waits.close()
+      close()
       calls.suspend()
     },
     stepOf: calls.stepOf,
@@ -136,7 +140,7 @@ export function createSteps(options: StepsOptions): Steps {
       await suspension.finish()
       await log.stored()
     },
-    closeWaits: waits.close,
+    closeWaits: close,
     isBusy: () => attempts.executing.size > 0,
     quiet: suspension.consider,
     mail: waits.mail,

@@ -188,6 +188,21 @@ onEveryBackend((open) => {
     })
   })
 
+  test.each<[string, Parameters<typeof job>[0]]>([
+    ['an attempt', (step) => step.run('x', () => new Promise(() => {}), { timeout: '1h' })],
+    [
+      'the next one',
+      (step) => step.run('x', () => Promise.reject(new Error('no')), { retry: { delay: 900 } }),
+    ],
+  ])('a run that is cancelled before %s is over leaves no timer behind', async (_, run) => {
+    const world = await open()
+    const { jobs, durably } = await world.work({ job: job(run) })
+    const { id } = await world.until(jobs.job.trigger(null))
+    await world.advance(60)
+    // A closed instance whose timers are set fails the test.
+    await world.until(durably.cancel(id))
+  })
+
   describe('a step with a timeout', () => {
     test('fails when it takes longer; its signal fires, and its late result is dropped', async () => {
       const world = await open()

@@ -8,6 +8,11 @@ onEveryBackend((open) => {
     test.each<[string, Parameters<typeof job>[0], RegExp]>([
       ['a negative time', (step) => step.sleep('s', -1), /duration of sleep "s" must be.*got -1/],
       [
+        'a time that no date can have',
+        (step) => step.sleep('s', 8.64e15),
+        /duration of sleep "s" must be/,
+      ],
+      [
         'no date',
         (step) => step.sleepUntil('s', new Date('no')),
         /date of sleep "s" must be a valid/,
