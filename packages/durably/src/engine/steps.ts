@@ -93,12 +93,7 @@ export function createSteps(options: StepsOptions): Steps {
     onRejected: options.onUnparkable,
   })
   const owner = {}
-  const currentStep = (): string | null => {
-    const { executing } = attempts
-    if (scope === null) return executing.size === 1 ? ([...executing][0] ?? null) : null
-    const current = scope.get()
-    return current?.steps === owner ? current.name : null
-  }
+  const currentStep = (): string | null => stepNow(scope, owner, attempts.executing)
   const log = createRunLog({ ...options, currentStep })
   const parts = { ...options, calls, waits, suspension, log, owner }
   const tick: Tick = (type, stepName, stepIndex) =>
@@ -146,6 +141,17 @@ export function createSteps(options: StepsOptions): Steps {
     mail: waits.mail,
     resume: ({ inbox }) => suspension.resume(inbox),
   }
+}
+
+/** The step inside of whose function the code is that asks. */
+function stepNow(
+  scope: Scope<StepScope> | null,
+  owner: object,
+  executing: ReadonlySet<string>,
+): string | null {
+  if (scope === null) return executing.size === 1 ? ([...executing][0] ?? null) : null
+  const current = scope.get()
+  return current?.steps === owner ? current.name : null
 }
 
 function createRun(calls: Calls, perform: Attempts['perform'], usual: How): StepContext['run'] {
