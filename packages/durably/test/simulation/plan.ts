@@ -114,7 +114,12 @@ export function createPlan(seed: number, random: Random): Plan {
     slots: 1 + random.int(3),
     jobs: [...jobs, waits.job],
     actions: [...actions, ...waits.actions],
-    faults: [...faults, ...waits.faults, ...planWatchFaults(random.fork('watch faults'))],
+    faults: [
+      ...faults,
+      ...waits.faults,
+      ...planWatchFaults(random.fork('watch faults')),
+      planSlowRead(random.fork('slow read')),
+    ],
   }
 }
 
@@ -141,6 +146,18 @@ function planWatchFaults(random: Random): Fault[] {
     const when = random.pick(['before', 'after'])
     return { kind, at: random.int(HORIZON_MS / 3), who: random.next(), operation: 'watch', when }
   })
+}
+
+/** A run is read on its own so seldom that chance alone would miss it. */
+function planSlowRead(random: Random): Fault {
+  const when = random.pick(['before', 'after'])
+  return {
+    kind: 'slow',
+    at: random.int(HORIZON_MS / 3),
+    who: random.next(),
+    operation: 'run',
+    when,
+  }
 }
 
 const WAITING_JOB = 'waiting'
