@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Dialect, Kysely } from 'kysely'
+import type { Client } from './client/client.ts'
 import type { Env } from './core/env.ts'
 import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
@@ -10,8 +11,9 @@ import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEngine } from './engine/engine.ts'
 import { createLocalClient } from './engine/local-client.ts'
-import { createEnv } from './env.ts'
+import { createClock, createEnv } from './env.ts'
 import { createBus } from './events/bus.ts'
+import { createHandler, type DurablyHandler, type HandlerOptions } from './http/handler.ts'
 import { createSqlStore } from './store/sql/sql-store.ts'
 import type { Store } from './store/store.ts'
 
@@ -73,6 +75,23 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
 function requireSynchronous(value: unknown): void {
   if (value === undefined || value === 'full' || value === 'normal') return
   throw new ValidationError(`synchronous must be 'full' or 'normal'; got ${show(value)}`)
+}
+
+/**
+ * Durably over HTTP, as a function from `Request` to `Response`: for any server that has these, and for Node's own with
+ * `toNodeHandler`. Throws `ValidationError` that names the option that is wrong.
+ *
+ * @example
+ * const handler = createDurablyHandler(durably, {
+ *   auth: { authenticate: (request) => (request.headers.has('x-user') ? {} : null) },
+ * })
+ * const response = await handler.handle(new Request('https://example.com/api/durably/runs'), '/api/durably')
+ */
+export function createDurablyHandler<TJobs extends Jobs | null, TLabels>(
+  durably: Client<TJobs, TLabels>,
+  options: HandlerOptions = {},
+): DurablyHandler {
+  return createHandler(durably as unknown as Client, options, createClock())
 }
 
 /** An instance over any store, in any environment. */

@@ -16,13 +16,14 @@ export {
   TimeoutError,
   ValidationError,
 } from './core/error.ts'
-export type { DurablyEvent, EventHandler, EventType } from './core/event.ts'
+export type { DurablyEvent, EventHandler, EventType, RunChange } from './core/event.ts'
 export type {
   BatchItem,
   BulkFilter,
   Disposition,
   Handles,
   JobHandle,
+  RunChangeFilter,
   RunFilter,
   RunOf,
   TriggerAndWaitOptions,
@@ -50,4 +51,6 @@ export { wait } from './core/wait.ts'
 export type { Wakeups } from './core/wakeups.ts'
 export type { Instance, Jobs } from './core/instance.ts'
 export type { Durably, DurablyOptions } from './durably.ts'
-export { createDurably } from './durably.ts'
+export { createDurably, createDurablyHandler } from './durably.ts'
+export type { Access, Operation, TriggerRequest } from './http/access.ts'
+export type { DurablyHandler, HandlerOptions } from './http/handler.ts'

@@ -27,7 +27,7 @@ export interface Scope<T> {
 }
 
 /** Resolves after `ms` milliseconds of the environment's time. */
-export function pause(env: Env, ms: number): Promise<void> {
+export function pause(env: Pick<Env, 'after'>, ms: number): Promise<void> {
   return new Promise((resolve) => {
     env.after(ms, resolve)
   })

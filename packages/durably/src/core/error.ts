@@ -14,6 +14,13 @@ export type ErrorCode =
   | 'non-retryable'
   | 'retry-after'
   | 'store'
+  // Over HTTP only.
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'method-not-allowed'
+  | 'too-large'
+  | 'unavailable'
+  | 'internal'
 
 /** What every error that Durably throws extends. */
 export class DurablyError extends Error {

@@ -19,6 +19,7 @@ import {
   type Wait,
 } from './run.ts'
 import { show } from './show.ts'
+import { tickTypes } from './tick.ts'
 
 interface OfRun {
   /** ISO string. */
@@ -104,6 +105,16 @@ export type EventType = keyof EventFields
 export type DurablyEvent<E extends EventType = EventType> = {
   [T in E]: { readonly type: T } & EventFields[T]
 }[E]
+
+type RunEventType = Extract<EventType, `run:${string}`>
+
+/**
+ * What lists of runs hear: an event of a run that this process changed, or that another process may have changed
+ * a run (null: any).
+ */
+export type RunChange =
+  | DurablyEvent<RunEventType>
+  | { readonly type: 'run:changed'; readonly runId: string | null }
 
 export type EventHandler<E extends EventType> = (event: DurablyEvent<E>) => void | Promise<void>
 
@@ -226,13 +237,7 @@ function errorFields(errorDetail: ErrorDetail): { error: string; errorDetail: Er
   return { error: errorDetail.message, errorDetail }
 }
 
-const types: readonly string[] = [
-  ...Object.keys(eventOfKind),
-  'run:delete',
-  'run:progress',
-  'step:start',
-  'worker:error',
-]
+const types: readonly string[] = [...Object.keys(eventOfKind), 'run:delete', ...tickTypes]
 
 /** Throws `ValidationError` unless there are such events. */
 export function requireEventType(type: unknown): asserts type is EventType {

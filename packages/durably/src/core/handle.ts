@@ -51,6 +51,13 @@ export interface RunFilter<TLabels = Labels> {
   readonly cursor?: string | undefined
 }
 
+/** Which runs' changes to hear of. */
+export interface RunChangeFilter<TLabels = Labels> {
+  readonly jobName?: string | undefined
+  /** All of these must match. */
+  readonly labels?: Partial<TLabels> | undefined
+}
+
 /** Runs to purge, cancel or retry. */
 export interface BulkFilter<TLabels = Labels> {
   readonly jobName?: string | undefined

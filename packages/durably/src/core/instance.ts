@@ -1,6 +1,6 @@
 import type { Duration } from './duration.ts'
-import type { DurablyEvent, EventHandler, EventType } from './event.ts'
-import type { BulkFilter, Handles, JobHandle, RunFilter } from './handle.ts'
+import type { DurablyEvent, EventHandler, EventType, RunChange } from './event.ts'
+import type { BulkFilter, Handles, JobHandle, RunChangeFilter, RunFilter } from './handle.ts'
 import type { JobDefinition } from './job.ts'
 import type { Labels, Run } from './run.ts'
 import type { Log, Step } from './step.ts'
@@ -51,6 +51,11 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
     runId: string,
     options?: { readonly after?: number | undefined },
   ): ReadableStream<DurablyEvent>
+  /**
+   * For lists of runs: what this process does to runs that match, from now on, and that others may have changed
+   * one. It may skip what is read too slowly, and says then that anything may have changed: read the list again.
+   */
+  subscribeRuns(filter?: RunChangeFilter<TLabels>): ReadableStream<RunChange>
   /**
    * The completed run, from whichever process. Rejects with `RunFailedError`, `CancelledError`, `NotFoundError`,
    * and `TimeoutError`, after which the run goes on.

@@ -1,24 +1,25 @@
 import { parseDuration } from '../core/duration.ts'
 import { requireInteger, readLabels } from '../core/filter.ts'
-import type { Handles } from '../core/handle.ts'
+import type { Handles, RunChangeFilter } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
 import { parseWith } from '../core/job.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireFunctions, type Settings } from '../core/options.ts'
 import { requireObject } from '../core/require-object.ts'
 import { toIso, toRun, type RunRecord } from '../core/run.ts'
-import type { DurablyEvent } from '../core/event.ts'
+import type { DurablyEvent, RunChange } from '../core/event.ts'
 import { isEnding } from '../core/transitions.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
+import { createRunChanges } from '../events/run-changes.ts'
 import { createSubscription } from '../events/subscription.ts'
+import { waitForRun } from '../events/wait-for-run.ts'
 import { createActions, type Actions } from './actions.ts'
 import type { Engine } from './engine.ts'
 import { createHandle } from './handles.ts'
 import { createMail } from './mail.ts'
-import { createReads } from './reads.ts'
+import { createReads, readFilter } from './reads.ts'
 import { createRegistry } from './registry.ts'
 import { createRunFactory, type RunFactoryOptions } from './trigger.ts'
-import { waitForRun } from './wait-for-run.ts'
 
 /** The instance as the app has it, in the process that has the engine. */
 export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | null> {
@@ -52,6 +53,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
       requireObject(options, 'options')
       return subscribe(engine, bus, runId, options.after ?? 0)
     },
+    subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
     async waitForRun(runId, options = {}) {
       requireObject(options, 'options')
       const { timeout, signal } = options
@@ -150,6 +152,25 @@ function subscribe(
   })
 }
 
+function subscribeRuns(
+  { env, elsewhere }: Engine,
+  bus: Bus,
+  filter: RunChangeFilter,
+): ReadableStream<RunChange> {
+  const { jobName, labels } = readFilter(filter, ['jobName', 'labels'])
+  return createRunChanges({
+    jobName,
+    labels,
+    env,
+    follow(follower) {
+      const stops = [bus.follow(follower), elsewhere.hold()]
+      return () => {
+        for (const stop of stops) stop()
+      }
+    },
+  })
+}
+
 interface WaitHow {
   readonly timeoutMs: number | null
   readonly timeoutMessage: string
@@ -171,6 +192,7 @@ async function waitFor(
     runId,
     signal: signal ?? null,
     read: (id) => store.run(id),
+    errorOf: (run) => run.error,
     onError: (error) => report(error, `waiting for run ${runId}`),
     watch: (onChange) =>
       watch(engine, bus, runId, {

@@ -74,16 +74,21 @@ async function* journalOf(
   }
 }
 
-const knownFilters = ['jobName', 'status', 'labels', 'limit', 'offset', 'cursor']
+const filters: readonly (keyof RunFilter)[] = [
+  'jobName',
+  'status',
+  'labels',
+  'limit',
+  'offset',
+  'cursor',
+]
 
-/** The query that a filter asks for. Throws `ValidationError` that names what is wrong with it. */
-export function readFilter(filter: RunFilter): RunQuery {
+/** The query that a filter, of these `known` names, asks for. Throws `ValidationError` that names what is wrong. */
+export function readFilter(filter: RunFilter, known = filters): RunQuery {
   requireObject(filter, 'filter')
-  const unknown = Object.keys(filter).find((key) => !knownFilters.includes(key))
+  const unknown = Object.keys(filter).find((key) => !known.some((name) => name === key))
   if (unknown !== undefined) {
-    throw new ValidationError(
-      `unknown filter "${unknown}"; the filters are ${knownFilters.join(', ')}`,
-    )
+    throw new ValidationError(`unknown filter "${unknown}"; the filters are ${known.join(', ')}`)
   }
   const { jobName, status, labels, limit, offset, cursor } = filter
   if (jobName !== undefined) requireText(jobName, 'jobName')

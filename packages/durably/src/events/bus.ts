@@ -19,6 +19,14 @@ export interface Watcher {
   onTick?(tick: DurablyEvent): void
 }
 
+/** Someone who follows all runs. */
+export interface Follower {
+  /** A run changed here. */
+  onEvent(event: DurablyEvent): void
+  /** Another process may have changed this run; null: any run. */
+  onChange(runId: string | null): void
+}
+
 /** What this process says it committed, and hints that others did. */
 export interface Bus {
   on<E extends EventType>(type: E, handler: EventHandler<E>): () => void
@@ -33,6 +41,7 @@ export interface Bus {
   /** Another process may have changed this run; null: any run. */
   changedElsewhere(runId: string | null): void
   watch(runId: string, watcher: Watcher): () => void
+  follow(follower: Follower): () => void
 }
 
 type Handler = (event: never) => void | Promise<void>
@@ -40,14 +49,21 @@ type Handler = (event: never) => void | Promise<void>
 export function createBus(codec: Codec): Bus {
   const { on, onError, deliver, hears, failed } = createListeners()
   const watchers = new Map<string, Set<Watcher>>()
+  const followers = new Set<Follower>()
 
   function watching(runId: string): readonly Watcher[] {
     const all = watchers.get(runId)
     return all === undefined ? nobody : [...all]
   }
 
-  function event(happened: DurablyEvent): void {
+  function tell(happened: DurablyEvent): void {
     deliver(happened)
+    if (!happened.type.startsWith('run:')) return
+    for (const follower of followers) follower.onEvent(happened)
+  }
+
+  function event(happened: DurablyEvent): void {
+    tell(happened)
     if (happened.runId === null) return
     for (const watcher of watching(happened.runId)) {
       if (happened.type === 'run:delete') watcher.onChange(happened.type)
@@ -59,9 +75,9 @@ export function createBus(codec: Codec): Bus {
     on,
     onError,
     fact(entry, run) {
-      if (hears(entry.kind)) {
+      if (hears(entry.kind) || (followers.size > 0 && entry.kind.startsWith('run:'))) {
         try {
-          deliver(toEvent(entry, run, codec))
+          tell(toEvent(entry, run, codec))
         } catch (error) {
           failed(error)
         }
@@ -76,6 +92,7 @@ export function createBus(codec: Codec): Bus {
     changedElsewhere(runId) {
       const runIds = runId === null ? [...watchers.keys()] : [runId]
       for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null)
+      for (const follower of followers) follower.onChange(runId)
     },
     watch(runId, watcher) {
       const remove = addTo(setOf(watchers, runId), watcher)
@@ -84,6 +101,7 @@ export function createBus(codec: Codec): Bus {
         if (watchers.get(runId)?.size === 0) watchers.delete(runId)
       }
     },
+    follow: (follower) => addTo(followers, follower),
   }
 }
 

@@ -27,6 +27,9 @@ export interface SubscriptionOptions {
 interface State extends SubscriptionOptions {
   position: number
   readonly ticks: DurablyEvent[]
+  /** The last progress that was not told yet. */
+  held: DurablyEvent | null
+  progressAt: number
   changed: boolean
   wake: (() => void) | null
   unwatch: () => void
@@ -39,6 +42,8 @@ interface State extends SubscriptionOptions {
 
 const PAGE_SIZE = 500
 const MAX_TICKS = 1000
+/** A loop may say how far it is ten thousand times a second; people see this. */
+const PROGRESS_GAP_MS = 100
 
 /** All facts of a run after a position, then what follows, in order and without gaps: the journal, read on. */
 export function createSubscription(options: SubscriptionOptions): ReadableStream<DurablyEvent> {
@@ -46,6 +51,8 @@ export function createSubscription(options: SubscriptionOptions): ReadableStream
     ...options,
     position: options.after,
     ticks: [],
+    held: null,
+    progressAt: Number.NEGATIVE_INFINITY,
     changed: true,
     wake: null,
     unwatch: () => {},
@@ -102,15 +109,27 @@ function readPage(sub: State, page: Parameters<typeof eventsOf>[1]): DurablyEven
 }
 
 async function untilChanged(sub: State): Promise<void> {
-  if (sub.changed || sub.ticks.length > 0) return
-  await new Promise<void>((resolve) => {
-    const cancel = sub.env.after(sub.pollMs, resolve)
-    sub.wake = () => {
+  while (!sub.cancelled && !sub.changed && sub.ticks.length === 0) {
+    const progressIn = sub.held === null ? null : progressDueIn(sub)
+    if (progressIn !== null && progressIn <= 0) return
+    if ((await nap(sub, progressIn ?? sub.pollMs)) === 'over' && progressIn === null) return
+  }
+}
+
+function nap(sub: State, ms: number): Promise<'over' | 'woken'> {
+  return new Promise((resolve) => {
+    const end = (how: 'over' | 'woken'): void => {
       cancel()
-      resolve()
+      sub.wake = null
+      resolve(how)
     }
+    const cancel = sub.env.after(ms, () => end('over'))
+    sub.wake = () => end('woken')
   })
-  sub.wake = null
+}
+
+function progressDueIn({ progressAt, env }: State): number {
+  return progressAt + PROGRESS_GAP_MS - env.now()
 }
 
 /** The facts of a page, and between them the ticks that came after the fact before. */
@@ -124,10 +143,12 @@ function eventsOf(
   const events = ended ? progressOf(sub, run) : []
   for (const entry of entries) {
     events.push(...ticksBefore(sub, entry.seq))
+    if (isEnding(entry.kind)) events.push(...heldProgress(sub))
     events.push(toEvent(entry, run, sub.codec))
     sub.position = entry.seq
   }
   if (entries.length < PAGE_SIZE) events.push(...ticksBefore(sub, sub.position + 1))
+  if (progressDueIn(sub) <= 0) events.push(...heldProgress(sub))
   if (!ended) events.push(...progressOf(sub, run))
   return events
 }
@@ -135,6 +156,15 @@ function eventsOf(
 function ticksBefore(sub: State, sequence: number): DurablyEvent[] {
   const later = sub.ticks.findIndex((tick) => tick.sequence >= sequence)
   return sub.ticks.splice(0, later === -1 ? sub.ticks.length : later)
+}
+
+/** Told late, it comes after facts that are younger than it: it takes its place among them. */
+function heldProgress(sub: State): DurablyEvent[] {
+  const { held, position, env } = sub
+  if (held === null || held.sequence > position) return []
+  sub.held = null
+  sub.progressAt = env.now()
+  return [{ ...held, sequence: position }]
 }
 
 /** Progress of a run that executes elsewhere is known from the run alone. */
@@ -177,9 +207,11 @@ function change(sub: State): void {
 /** Of several steps of progress only the last counts; of ticks that nobody reads the oldest go. */
 function onTick(sub: State, tick: DurablyEvent): void {
   sub.local = true
-  const last = sub.ticks.at(-1)
-  if (tick.type === 'run:progress' && last?.type === 'run:progress') sub.ticks.pop()
-  sub.ticks.push(tick)
-  if (sub.ticks.length > MAX_TICKS) sub.ticks.shift()
+  if (tick.type === 'run:progress') {
+    sub.held = tick
+  } else {
+    sub.ticks.push(tick)
+    if (sub.ticks.length > MAX_TICKS) sub.ticks.shift()
+  }
   sub.wake?.()
 }

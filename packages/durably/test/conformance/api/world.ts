@@ -7,7 +7,7 @@ import { defineJob, type JobDefinition } from '../../../src/core/job.ts'
 import type { EngineOptions } from '../../../src/core/options.ts'
 import type { StepContext } from '../../../src/core/step-context.ts'
 import { assemble } from '../../../src/durably.ts'
-import { backends } from '../../backends.ts'
+import { backends, type Backend } from '../../backends.ts'
 import {
   createVirtualTime,
   type VirtualEnv,
@@ -46,7 +46,22 @@ interface Worker<T extends Jobs> extends Process {
 
 /** Repeats the tests that `define` makes for each backend. */
 export function onEveryBackend(define: (open: () => Promise<World>) => void): void {
-  describe.each(backends)('$name', (backend) => {
+  onBackends(backends, define)
+}
+
+/** The same for tests of what is the same on every database: on the one in memory. */
+export function inMemory(define: (open: () => Promise<World>) => void): void {
+  onBackends(
+    backends.filter(({ name }) => name === 'memory'),
+    define,
+  )
+}
+
+function onBackends(
+  chosen: readonly Backend[],
+  define: (open: () => Promise<World>) => void,
+): void {
+  describe.each(chosen)('$name', (backend) => {
     const database = shareDatabase(backend)
     afterAll(() => database.close())
     define(() => openWorld(database))

@@ -1,24 +1,35 @@
 import type { Env } from '../core/env.ts'
-import { CancelledError, NotFoundError, RunFailedError, TimeoutError } from '../core/error.ts'
-import type { RunRecord } from '../core/run.ts'
-import { isTerminal } from '../core/transitions.ts'
+import {
+  CancelledError,
+  NotFoundError,
+  RunFailedError,
+  TimeoutError,
+  type ErrorDetail,
+} from '../core/error.ts'
+import { isTerminal, type RunStatus } from '../core/transitions.ts'
 
-export interface WaitOptions {
+interface Ending {
+  readonly id: string
+  readonly status: RunStatus
+}
+
+export interface WaitOptions<T extends Ending> {
   readonly runId: string
-  readonly read: (runId: string) => Promise<RunRecord | null>
+  readonly read: (runId: string) => Promise<T | null>
+  readonly errorOf: (run: T) => ErrorDetail | null
   /** Calls back when the run may have changed; the result stops that. */
   readonly watch: (onChange: () => void) => () => void
-  readonly env: Env
+  readonly env: Pick<Env, 'after'>
   readonly pollMs: number
   readonly timeoutMs: number | null
   readonly timeoutMessage: string
   readonly signal: AbortSignal | null
-  /** The database did not answer; it is asked again. */
+  /** There was no answer; it is asked again, unless this throws. */
   readonly onError: (error: unknown) => void
 }
 
 /** The completed run, whichever process executes it. Everything else it can come to rejects. */
-export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
+export async function waitForRun<T extends Ending>(options: WaitOptions<T>): Promise<T> {
   const { env, timeoutMs, timeoutMessage, signal, watch, runId, read, onError } = options
   const changes = createChanges(env, options.pollMs)
   const stops = [
@@ -37,7 +48,7 @@ export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
         return undefined
       })
       if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
-      if (run !== undefined && isTerminal(run.status)) return completed(run)
+      if (run !== undefined && isTerminal(run.status)) return completed(run, options)
       await changes.next()
     }
   } finally {
@@ -46,10 +57,10 @@ export async function waitForRun(options: WaitOptions): Promise<RunRecord> {
   }
 }
 
-function completed(run: RunRecord): RunRecord {
+function completed<T extends Ending>(run: T, { errorOf }: WaitOptions<T>): T {
   if (run.status === 'cancelled') throw new CancelledError(`Run ${run.id} was cancelled`)
   if (run.status === 'failed') {
-    throw new RunFailedError(run.id, run.error ?? { name: 'Error', message: 'unknown error' })
+    throw new RunFailedError(run.id, errorOf(run) ?? { name: 'Error', message: 'unknown error' })
   }
   return run
 }
@@ -61,7 +72,7 @@ interface Changes {
   next(): Promise<void>
 }
 
-function createChanges(env: Env, pollMs: number): Changes {
+function createChanges(env: Pick<Env, 'after'>, pollMs: number): Changes {
   let changed = false
   let failure: { readonly reason: unknown } | null = null
   let wake: (() => void) | null = null

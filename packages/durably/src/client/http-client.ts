@@ -1,0 +1,148 @@
+import { parseDuration } from '../core/duration.ts'
+import type { Env } from '../core/env.ts'
+import { ValidationError } from '../core/error.ts'
+import { requireInteger } from '../core/filter.ts'
+import type { RunChangeFilter, RunFilter } from '../core/handle.ts'
+import { requireObject } from '../core/require-object.ts'
+import { requireText } from '../core/require-text.ts'
+import type { Run } from '../core/run.ts'
+import { show } from '../core/show.ts'
+import type { Log, Step } from '../core/step.ts'
+import type { Client } from './client.ts'
+import { createRequests, orNone, type Query, type Requests } from './http-requests.ts'
+import { createRemoteHandle, createRemoteHandles } from './remote-handle.ts'
+import { followRun, followRuns } from './remote-events.ts'
+import { waitFor } from './remote-wait.ts'
+
+/** How a client reaches its server. */
+export interface ClientOptions {
+  /** Where the handler is: a path on the same site (`'/api/durably'`), or a whole address. */
+  readonly api: string
+  /** Default: the platform's. Wrap it to send credentials to another site, or to log. */
+  readonly fetch?: typeof fetch | undefined
+  /** Sent with every request; a function is asked each time. */
+  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+}
+
+const PAGE_SIZE = 1000
+
+/** The client whose other half is a handler, far away. */
+export function createHttpClient(
+  options: ClientOptions,
+  env: Pick<Env, 'after' | 'now' | 'random'>,
+): Client {
+  const requests = createRequests(readOptions(options))
+  const { send } = requests
+  const onRun = (method: string, path: string) => async (runId: string) => {
+    requireText(runId, 'run id')
+    return send(method, path, { query: { runId } })
+  }
+  const act = (method: string, path: string) => {
+    const ask = onRun(method, path)
+    return async (runId: string) => void (await ask(runId))
+  }
+  const getRun = async (runId: string) => orNone(onRun('GET', '/run')(runId), null)
+  const wait = waitFor({ requests, env, getRun: getRun as Client['getRun'] })
+  const reads = { getRuns: (filter: RunFilter) => getRuns(requests, filter), wait }
+  return {
+    jobs: createRemoteHandles((name) => createRemoteHandle(name, requests, reads)),
+    getJob: (name) => {
+      requireText(name, 'job name')
+      return createRemoteHandle(name, requests, reads)
+    },
+    getRun: getRun as Client['getRun'],
+    getRuns: (async (filter: RunFilter = {}) => getRuns(requests, filter)) as Client['getRuns'],
+    getSteps: async (runId) => (await orNone(onRun('GET', '/steps')(runId), [])) as Step[],
+    getLogs: (runId, page = {}) => getLogs(requests, runId, page),
+    subscribe(runId, { after = 0 } = {}) {
+      requireText(runId, 'run id')
+      requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
+      return followRun(requests, env, runId, after)
+    },
+    subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter)),
+    async waitForRun(runId, { timeout, signal } = {}) {
+      requireText(runId, 'run id')
+      const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+      const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
+      return wait(runId, { timeoutMs, timeoutMessage, signal: signal ?? null })
+    },
+    cancel: act('POST', '/cancel'),
+    retry: act('POST', '/retry'),
+    deleteRun: act('DELETE', '/run'),
+    retrigger: async (runId) => ((await onRun('POST', '/retrigger')(runId)) as { run: Run }).run,
+    async signal(runId, name, data, { id } = {}) {
+      requireText(runId, 'run id')
+      const body = {
+        name,
+        ...(data === undefined ? {} : { data }),
+        ...(id === undefined ? {} : { id }),
+      }
+      await send('POST', '/signal', { query: { runId }, body })
+    },
+    async completeToken(token, data) {
+      requireText(token, 'token')
+      const body = data === undefined ? {} : { data }
+      await send('POST', `/tokens/${encodeURIComponent(token)}`, { body })
+    },
+  }
+}
+
+function readOptions(options: ClientOptions): Parameters<typeof createRequests>[0] {
+  requireObject(options, 'options')
+  const { api, fetch: given, headers } = options
+  if (typeof api !== 'string' || api === '') {
+    throw new ValidationError(
+      `api must say where the handler is, like '/api/durably'; got ${show(api)}`,
+    )
+  }
+  return {
+    api: api.endsWith('/') ? api.slice(0, -1) : api,
+    // Looked up late, so that whoever replaces it later is heard.
+    fetch: given ?? ((input, init) => fetch(input, init)),
+    headers: async () => (await (typeof headers === 'function' ? headers() : headers)) ?? {},
+  }
+}
+
+function toQuery({ jobName, labels = {} }: RunChangeFilter): Query {
+  const named = Object.entries(labels).map(([name, value]) => [`label.${name}`, value])
+  return { jobName, ...(Object.fromEntries(named) as Query) }
+}
+
+/** As many pages as it takes. */
+async function getRuns(requests: Requests, filter: RunFilter): Promise<Run[]> {
+  requireObject(filter, 'filter')
+  const { status, limit = Number.POSITIVE_INFINITY, offset, cursor } = filter
+  const query = { ...toQuery(filter), status, offset }
+  const runs: Run[] = []
+  let next = cursor
+  while (runs.length < limit) {
+    const size = Math.min(PAGE_SIZE, limit - runs.length)
+    const page = (await requests.send('GET', '/runs', {
+      query: { ...query, limit: size, cursor: next, ...(next === cursor ? {} : { offset: 0 }) },
+    })) as { readonly runs: readonly Run[]; readonly nextCursor: string | null }
+    runs.push(...page.runs)
+    if (page.nextCursor === null) break
+    next = page.nextCursor
+  }
+  return runs
+}
+
+async function getLogs(
+  requests: Requests,
+  runId: string,
+  page: NonNullable<Parameters<Client['getLogs']>[1]>,
+): Promise<Log[]> {
+  requireText(runId, 'run id')
+  const { after = 0, limit = Number.POSITIVE_INFINITY } = page
+  const logs: Log[] = []
+  let position = after
+  while (logs.length < limit) {
+    const size = Math.min(PAGE_SIZE, limit - logs.length)
+    const query = { runId, after: position, limit: size }
+    const lines = (await orNone(requests.send('GET', '/logs', { query }), [])) as readonly Log[]
+    logs.push(...lines)
+    if (lines.length < size) break
+    position = lines.at(-1)?.sequence ?? position
+  }
+  return logs
+}

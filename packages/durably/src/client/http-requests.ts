@@ -1,0 +1,107 @@
+import { DurablyError, NotFoundError } from '../core/error.ts'
+import { formatOf } from '../core/storable.ts'
+import { RICH_TYPE, type Envelope } from '../core/wire.ts'
+import { errorOf } from './remote-error.ts'
+
+export interface RequestsOptions {
+  /** Where the handler is, without a slash at the end. */
+  readonly api: string
+  readonly fetch: typeof fetch
+  readonly headers: () => Promise<HeadersInit>
+}
+
+export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>
+
+interface RequestOptions {
+  readonly query?: Query
+  readonly body?: object
+  readonly signal?: AbortSignal
+  /** Continue after this position. */
+  readonly lastEventId?: string
+}
+
+/** The requests that a handler answers. All reject with the errors that the server says, of the same classes. */
+export interface Requests {
+  /** The value that is answered. */
+  send(method: string, path: string, options?: RequestOptions): Promise<unknown>
+  /** The answer itself, once it has begun. */
+  open(path: string, options: RequestOptions): Promise<Response>
+}
+
+export function createRequests(options: RequestsOptions): Requests {
+  async function request(
+    method: string,
+    path: string,
+    { query = {}, body, signal, lastEventId }: RequestOptions = {},
+  ): Promise<Response> {
+    const headers = new Headers(await options.headers())
+    headers.set('accept', RICH_TYPE)
+    if (lastEventId !== undefined) headers.set('last-event-id', lastEventId)
+    if (body !== undefined) headers.set('content-type', RICH_TYPE)
+    const init: RequestInit = {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: await toText(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    }
+    const url = `${options.api}${path}${toSearch(query)}`
+    const response = await options.fetch(url, init).catch((cause: unknown) => {
+      signal?.throwIfAborted()
+      throw new DurablyError('unavailable', `${url} cannot be reached`, { cause })
+    })
+    if (!response.ok) throw await errorOf(response, url)
+    return response
+  }
+
+  return {
+    open: (path, requestOptions) => request('GET', path, requestOptions),
+    async send(method, path, requestOptions) {
+      const response = await request(method, path, requestOptions)
+      const type = response.headers.get('content-type') ?? 'nothing'
+      if (!type.startsWith(RICH_TYPE)) {
+        throw new DurablyError(
+          'unavailable',
+          `${response.url} answered with ${type}: does api name the path of the handler?`,
+        )
+      }
+      return parseText(await response.text())
+    },
+  }
+}
+
+function toSearch(query: Query): string {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined) continue
+    for (const one of Array.isArray(value) ? value : [value]) search.append(name, String(one))
+  }
+  return search.size === 0 ? '' : `?${search}`
+}
+
+// What encodes dates, maps and the like is loaded when one of them is met.
+const loadCodec = () => import('../core/codec.ts')
+
+async function toText(value: object): Promise<string> {
+  const format = formatOf(value, 'the request')
+  if (format === 'json') return `{"format":"json","value":${JSON.stringify(value)}}`
+  const { richCodec } = await loadCodec()
+  return `{"format":"rich","value":${await richCodec.encode(value)}}`
+}
+
+/** The value that the server sent as this text. */
+export async function parseText(text: string): Promise<unknown> {
+  const { format, value } = JSON.parse(text) as Envelope
+  if (format === 'json') return value
+  const { decodeParsed, richCodec } = await loadCodec()
+  return decodeParsed(value, format, richCodec)
+}
+
+/** Nothing, where the server knows no such thing. */
+export async function orNone<T>(asked: Promise<unknown>, none: T): Promise<unknown> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof NotFoundError) return none
+    throw error
+  }
+}

@@ -1,0 +1,45 @@
+import {
+  ConflictError,
+  DurablyError,
+  NotFoundError,
+  ValidationError,
+  type ErrorCode,
+  type Issue,
+} from '../core/error.ts'
+import type { ErrorBody } from '../core/wire.ts'
+
+/** The error that the server answered with, of the class it has there. */
+export async function errorOf(response: Response, url: string): Promise<DurablyError> {
+  const text = await response.text().catch(() => '')
+  const { code, message, issues } = readError(text) ?? {
+    // Not Durably's word: something on the way, or another program.
+    code: response.status >= 500 ? 'unavailable' : 'internal',
+    message: `${url} answered ${response.status} ${response.statusText}`.trim(),
+  }
+  switch (code) {
+    case 'validation':
+      return new ValidationError(message, issues as readonly Issue[] | undefined)
+    case 'not-found':
+      return new NotFoundError(message)
+    case 'conflict':
+      return new ConflictError(message)
+    default:
+      return new DurablyError(code as ErrorCode, message)
+  }
+}
+
+function readError(text: string): ErrorBody['error'] | null {
+  try {
+    const { error } = JSON.parse(text) as Partial<ErrorBody>
+    return typeof error?.code === 'string' && typeof error.message === 'string' ? error : null
+  } catch {
+    return null
+  }
+}
+
+/** Whether it may be gone when it is asked again: nobody answered, or something broke. */
+export function isPassing(error: unknown): boolean {
+  return (
+    error instanceof DurablyError && (error.code === 'unavailable' || error.code === 'internal')
+  )
+}

@@ -1,0 +1,76 @@
+import type { Env } from '../core/env.ts'
+import { NotFoundError } from '../core/error.ts'
+import type { DurablyEvent, RunChange } from '../core/event.ts'
+import { isTick } from '../core/tick.ts'
+import { isEnding } from '../core/transitions.ts'
+import { readEvents, toStream } from './event-source.ts'
+import type { Query, Requests } from './http-requests.ts'
+
+type ClientEnv = Pick<Env, 'after' | 'now' | 'random'>
+
+/** A run's events after a position, over as many connections as it takes. */
+export function followRun(
+  requests: Requests,
+  env: ClientEnv,
+  runId: string,
+  after: number,
+): ReadableStream<DurablyEvent> {
+  let position = after
+  let last: DurablyEvent | null = null
+
+  async function* read(signal: AbortSignal): AsyncGenerator<DurablyEvent> {
+    const connect = (): Promise<Response> =>
+      requests.open('/subscribe', { query: { runId }, lastEventId: String(position), signal })
+    const isOver = (): boolean => last !== null && isEnding(last.type)
+    try {
+      for await (const event of readEvents<DurablyEvent>({ env, connect, isOver }, signal)) {
+        if (event === null) continue
+        last = event
+        if (!isTick(event)) position = event.sequence
+        yield event
+      }
+    } catch (error) {
+      // Who was there and is no more was deleted meanwhile.
+      if (last === null || !(error instanceof NotFoundError)) throw error
+      yield deleted(last, position + 1, env)
+    }
+  }
+
+  return toStream(read)
+}
+
+function deleted(
+  { jobName, runId, ...last }: DurablyEvent,
+  sequence: number,
+  env: ClientEnv,
+): DurablyEvent {
+  const timestamp = new Date(env.now()).toISOString()
+  const labels = 'labels' in last ? last.labels : {}
+  return {
+    type: 'run:delete',
+    timestamp,
+    sequence,
+    runId: runId ?? '',
+    jobName: jobName ?? '',
+    labels,
+  }
+}
+
+/** What happens to runs; that anything may have changed, wherever the connection broke. */
+export function followRuns(
+  requests: Requests,
+  env: ClientEnv,
+  query: Query,
+): ReadableStream<RunChange> {
+  async function* read(signal: AbortSignal): AsyncGenerator<RunChange> {
+    const connect = () => requests.open('/runs/subscribe', { query, signal })
+    for await (const change of readEvents<RunChange>(
+      { env, connect, isOver: () => false },
+      signal,
+    )) {
+      yield change ?? { type: 'run:changed', runId: null }
+    }
+  }
+
+  return toStream(read)
+}

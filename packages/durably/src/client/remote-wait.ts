@@ -1,0 +1,63 @@
+import type { Env } from '../core/env.ts'
+import type { Run } from '../core/run.ts'
+import { waitForRun } from '../events/wait-for-run.ts'
+import { readEvents } from './event-source.ts'
+import type { Requests } from './http-requests.ts'
+import { isPassing } from './remote-error.ts'
+
+interface WaitHow {
+  readonly timeoutMs: number | null
+  readonly timeoutMessage: string
+  readonly signal: AbortSignal | null
+}
+
+/** The completed run. */
+export type Wait = (runId: string, how: WaitHow) => Promise<Run>
+
+/** The net beneath the stream. */
+const POLL_MS = 5000
+/** Beyond any event: the stream tells none, and ends with the run. */
+const LAST_POSITION = '999999999999999'
+
+export function waitFor({
+  requests,
+  env,
+  getRun,
+}: {
+  readonly requests: Requests
+  readonly env: Pick<Env, 'after' | 'random'>
+  readonly getRun: (runId: string) => Promise<Run | null>
+}): Wait {
+  return (runId, how) =>
+    waitForRun({
+      ...how,
+      env,
+      runId,
+      pollMs: POLL_MS,
+      read: getRun,
+      errorOf: (run) => run.errorDetail,
+      onError(error) {
+        if (!isPassing(error)) throw error
+      },
+      watch(onChange) {
+        const stop = new AbortController()
+        void watch(requests, env, runId, onChange, stop.signal).then(onChange, onChange)
+        return () => stop.abort()
+      },
+    })
+}
+
+async function watch(
+  requests: Requests,
+  env: Pick<Env, 'after' | 'random'>,
+  runId: string,
+  onChange: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const connect = () =>
+    requests.open('/subscribe', { query: { runId }, lastEventId: LAST_POSITION, signal })
+  // It closes when the run has ended, but also when its server stops.
+  for await (const event of readEvents({ env, connect, isOver: () => false }, signal)) {
+    if (event === null) onChange()
+  }
+}

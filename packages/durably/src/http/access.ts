@@ -1,0 +1,95 @@
+import type { Client } from '../client/client.ts'
+import { DurablyError, NotFoundError } from '../core/error.ts'
+import type { Labels, Run } from '../core/run.ts'
+
+/** What a request asks to do. */
+export type Operation =
+  | 'read'
+  | 'trigger'
+  | 'retry'
+  | 'cancel'
+  | 'delete'
+  | 'retrigger'
+  | 'signal'
+  | 'completeToken'
+
+/** A run that someone asks for. */
+export interface TriggerRequest {
+  readonly jobName: string
+  readonly input: unknown
+  readonly labels: Labels
+}
+
+/** What whoever sent a request may see and do. */
+export interface Access {
+  /** Beyond it nothing exists: runs of other jobs or with other labels are not found. Triggered runs get the labels. */
+  readonly scope?:
+    | {
+        readonly jobNames?: readonly string[] | undefined
+        readonly labels?: Labels | undefined
+      }
+    | undefined
+  /**
+   * Whether this may be done, to a run, or to one that is to be. Default: everything within the scope. Of a token
+   * the run is not known before it is completed: it is null then.
+   */
+  readonly may?:
+    | ((operation: Operation, target: Run | TriggerRequest | null) => boolean | Promise<boolean>)
+    | undefined
+  /** Whether payloads, outputs, results of steps and data of logs of this job are kept back: they are null then. */
+  readonly hidePayload?: ((jobName: string) => boolean) | undefined
+  /** Whether errors come with their stacks, which name files of the server. Default: no. */
+  readonly showStacks?: boolean | undefined
+}
+
+/** Whether a run with this job and these labels exists for whoever has the access. */
+export function isInScope(
+  { scope }: Access,
+  { jobName, labels }: { readonly jobName: string; readonly labels: Labels },
+): boolean {
+  if (scope?.jobNames?.includes(jobName) === false) return false
+  return Object.entries(scope?.labels ?? {}).every(([name, value]) => labels[name] === value)
+}
+
+/** The run, if it exists for them and they may do this to it. Throws what they are to be told. */
+export async function findRun(
+  client: Client,
+  access: Access,
+  operation: Operation,
+  runId: string,
+): Promise<Run> {
+  const run = await client.getRun(runId)
+  if (run === null || !isInScope(access, run)) throw new NotFoundError(`Run not found: ${runId}`)
+  await requireLeave(access, operation, run)
+  return run
+}
+
+/** Throws unless they may. */
+export async function requireLeave(
+  { may }: Access,
+  operation: Operation,
+  target: Run | TriggerRequest | null,
+): Promise<void> {
+  if (may === undefined || (await may(operation, target)) === true) return
+  throw new DurablyError('forbidden', `You may not ${phrases[operation]}`)
+}
+
+const phrases: Record<Operation, string> = {
+  read: 'read this run',
+  trigger: 'trigger this job',
+  retry: 'retry this run',
+  cancel: 'cancel this run',
+  delete: 'delete this run',
+  retrigger: 'trigger this run again',
+  signal: 'send signals to this run',
+  completeToken: 'complete tokens',
+}
+
+/** The labels of the scope, and those asked for. Throws if they want another value than the scope has. */
+export function scopedLabels({ scope }: Access, asked: Labels): Labels {
+  for (const [name, value] of Object.entries(scope?.labels ?? {})) {
+    if (!Object.hasOwn(asked, name) || asked[name] === value) continue
+    throw new DurablyError('forbidden', `label "${name}" is not yours to choose`)
+  }
+  return Object.fromEntries([...Object.entries(asked), ...Object.entries(scope?.labels ?? {})])
+}

@@ -1,0 +1,89 @@
+import type { RunChange } from '../core/event.ts'
+import type { Run } from '../core/run.ts'
+import { isTick } from '../core/tick.ts'
+import { isTerminal } from '../core/transitions.ts'
+import { isInScope, type Access } from './access.ts'
+import { createEventStream, toFrame } from './event-stream.ts'
+import { toText, wantsRich } from './messages.ts'
+import { jobNamesOf } from './pages.ts'
+import { parseCount, readCount, readFilterQuery } from './query.ts'
+import type { Call } from './routes.ts'
+import { shownEvent } from './shown.ts'
+
+/** Events of one run as they come, from a position on. */
+export async function followRun(call: Call, run: Run): Promise<Response> {
+  const { client, access, query, request } = call
+  const lastSeen = request.headers.get('last-event-id')
+  const after =
+    lastSeen === null ? readCount(query, 'after') : parseCount(lastSeen, 'Last-Event-ID')
+  return follow(call, {
+    open: () => client.subscribe(run.id, { after: after ?? 0 }),
+    // Nothing may be left to say: a browser would come again and again, unless it is told not to.
+    mayBeOver: after !== null && isTerminal(run.status),
+    show: (event) => [shownEvent(event, access), isTick(event) ? null : event.sequence],
+  })
+}
+
+/** What happens to runs, for lists. */
+export async function followRuns(call: Call): Promise<Response> {
+  const { client, access, query } = call
+  const { jobName, labels } = readFilterQuery(query)
+  const names = jobNamesOf(client, access, jobName)
+  const filter = names.length === 1 ? { jobName: names[0], labels } : { labels }
+  return follow(call, {
+    open: () => client.subscribeRuns(filter),
+    mayBeOver: false,
+    show: (change) => [shownChange(change, access), null],
+  })
+}
+
+const anything: RunChange = { type: 'run:changed', runId: null }
+
+/** Which run it was, only to those who may know that it exists. */
+function shownChange(change: RunChange, access: Access): RunChange {
+  if (access.may !== undefined) return anything
+  if (change.type === 'run:changed') return access.scope === undefined ? change : anything
+  return isInScope(access, change) ? shownEvent(change, access) : anything
+}
+
+interface Following<T> {
+  readonly open: () => ReadableStream<T>
+  /** Whether it may end before it says anything: then there is no stream at all. */
+  readonly mayBeOver: boolean
+  readonly show: (event: T) => readonly [shown: unknown, position: number | null]
+}
+
+async function follow<T>(
+  { env, request, openStream, onError }: Call,
+  { open, mayBeOver, show }: Following<T>,
+): Promise<Response> {
+  const onEnd = openStream()
+  const reader = open().getReader()
+  let first: T | undefined
+  if (mayBeOver) {
+    const read = await reader.read().catch((error: unknown) => {
+      onEnd()
+      throw error
+    })
+    if (read.done) {
+      onEnd()
+      return new Response(null, { status: 204 })
+    }
+    first = read.value
+  }
+  const isRich = wantsRich(request)
+  const frame = (event: T): string => {
+    const [shown, position] = show(event)
+    return toFrame(toText(shown, isRich), position)
+  }
+  const { signal } = request
+  const body = createEventStream({ reader, first, frame, env, signal, onEnd, onError })
+  return new Response(body, { headers: eventStreamHeaders })
+}
+
+const eventStreamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  // Some proxies collect what they pass on unless they are told not to.
+  'x-accel-buffering': 'no',
+}

@@ -1,0 +1,188 @@
+import type { Client } from '../client/client.ts'
+import type { Env } from '../core/env.ts'
+import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { requireInteger } from '../core/filter.ts'
+import { requireObject } from '../core/require-object.ts'
+import { requireFunctions } from '../core/options.ts'
+import { show } from '../core/show.ts'
+import type { Access } from './access.ts'
+import { errorResponse, isAnswer, readBody, valueResponse } from './messages.ts'
+import { allowOrigin, preflightResponse, requireKnownOrigin } from './origins.ts'
+import { completeToken, routes, type Route } from './routes.ts'
+
+/** How a handler is set up. */
+export interface HandlerOptions {
+  /** Who may see and do what. Without it everyone may do everything: put the handler behind something that asks. */
+  readonly auth?:
+    | {
+        /** Asked first, for every request. Nothing (null, undefined): nobody, 401. */
+        authenticate(
+          request: Request,
+        ): Access | null | undefined | Promise<Access | null | undefined>
+      }
+    | undefined
+  /** Awaited before a request that was let in is answered; `durably.init()` may stand here. */
+  readonly onRequest?: ((request: Request) => unknown) | undefined
+  /** Origins, like `'https://app.example.com'`, whose pages may send requests from other sites. Default: none. */
+  readonly cors?: readonly string[] | undefined
+  /** Default 1 MiB. */
+  readonly maxBodyBytes?: number | undefined
+  /** How many event streams may be open at once; beyond it the answer is 503. Default 10,000. */
+  readonly maxStreams?: number | undefined
+  /** Sees errors that the client is told nothing of. Default: writes them to the console. */
+  readonly onError?: ((error: unknown, request: Request) => void) | undefined
+}
+
+/** Durably over HTTP. */
+export interface DurablyHandler {
+  /**
+   * Answers a request whose path begins with `basePath`. Never rejects: what goes wrong is an answer.
+   *
+   * @example
+   * app.all('/api/durably/*', (c) => handler.handle(c.req.raw, '/api/durably'))
+   */
+  handle(request: Request, basePath: string): Promise<Response>
+}
+
+interface Setup {
+  readonly client: Client
+  readonly env: Pick<Env, 'after'>
+  readonly cors: readonly string[]
+  readonly maxBodyBytes: number
+  readonly onError: (error: unknown, request: Request) => void
+  readonly auth: HandlerOptions['auth'] | null
+  readonly onRequest: HandlerOptions['onRequest'] | null
+  /** Throws when too many are open. Returns what to call when it ends. */
+  openStream(): () => void
+}
+
+/** Whoever is let in where nobody asks. */
+const everything: Access = {}
+
+export function createHandler(
+  client: Client,
+  options: HandlerOptions,
+  env: Pick<Env, 'after'>,
+): DurablyHandler {
+  const setup = readOptions(client, options, env)
+  return {
+    async handle(request, basePath) {
+      const response = await answer(setup, request, basePath).catch((error: unknown) => {
+        if (!isAnswer(error)) setup.onError(error, request)
+        return errorResponse(error)
+      })
+      return allowOrigin(response, request, setup.cors)
+    },
+  }
+}
+
+async function answer(setup: Setup, request: Request, basePath: string): Promise<Response> {
+  const { client, env, auth, onRequest, cors, maxBodyBytes, openStream } = setup
+  requireKnownOrigin(request, cors)
+  const url = new URL(request.url)
+  const methods = methodsOf(url.pathname, basePath)
+  if (request.method === 'OPTIONS' && methods !== null) {
+    return preflightResponse(request, Object.keys(methods))
+  }
+  const access = auth === null ? everything : await auth?.authenticate(request)
+  if (access === null || access === undefined) {
+    throw new DurablyError('unauthenticated', 'You are not signed in')
+  }
+  if (methods === null) throw new NotFoundError(`There is nothing at ${url.pathname}`)
+  const route = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+  if (route === undefined) throw wrongMethod(request.method, Object.keys(methods))
+  await onRequest?.(request)
+  const value = await route({
+    client,
+    access,
+    request,
+    query: url.searchParams,
+    env,
+    openStream,
+    onError: (error) => setup.onError(error, request),
+    body: () => readBody(request, maxBodyBytes),
+  })
+  return value instanceof Response ? value : valueResponse(value, request)
+}
+
+function wrongMethod(method: string, allowed: readonly string[]): DurablyError {
+  const message = `${method} is not allowed here; allowed: ${allowed.join(', ')}`
+  return new DurablyError('method-not-allowed', message)
+}
+
+/** What the path answers, or null when there is nothing. */
+function methodsOf(path: string, basePath: string): Readonly<Record<string, Route>> | null {
+  const base = basePath.endsWith('/') ? basePath.slice(0, -1) : basePath
+  if (!path.startsWith(`${base}/`)) return null
+  const rest = path.slice(base.length)
+  const token = /^\/tokens\/([^/]+)$/.exec(rest)?.[1]
+  if (token !== undefined) return { POST: completeToken(decode(token)) }
+  return Object.hasOwn(routes, rest) ? (routes[rest] ?? null) : null
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new ValidationError('the token in the path is not well encoded')
+  }
+}
+
+const DEFAULT_BODY_BYTES = 1024 * 1024
+const DEFAULT_STREAMS = 10_000
+
+function readOptions(client: Client, options: HandlerOptions, env: Pick<Env, 'after'>): Setup {
+  requireObject(options, 'options')
+  const { auth, onRequest, onError, cors = [] } = options
+  const { maxBodyBytes = DEFAULT_BODY_BYTES, maxStreams = DEFAULT_STREAMS } = options
+  requireFunctions(client, 'durably', ['getRun', 'getRuns', 'getJob', 'subscribe'])
+  if (auth !== undefined) requireFunctions(auth, 'auth', ['authenticate'])
+  for (const [name, fn] of Object.entries({ onRequest, onError })) {
+    if (fn !== undefined && typeof fn !== 'function') {
+      throw new ValidationError(`${name} must be a function; got ${show(fn)}`)
+    }
+  }
+  if (!Array.isArray(cors)) {
+    throw new ValidationError(`cors must be a list of origins; got ${show(cors)}`)
+  }
+  for (const origin of cors as readonly unknown[]) requireOrigin(origin)
+  requireInteger(maxBodyBytes, 'maxBodyBytes', 1, Number.MAX_SAFE_INTEGER)
+  requireInteger(maxStreams, 'maxStreams', 1, Number.MAX_SAFE_INTEGER)
+  return {
+    client,
+    env,
+    auth: auth ?? null,
+    onRequest: onRequest ?? null,
+    cors: cors as readonly string[],
+    maxBodyBytes,
+    openStream: createLimit(maxStreams),
+    onError: onError ?? toConsole,
+  }
+}
+
+function toConsole(error: unknown): void {
+  // oxlint-disable-next-line no-console -- the client is told nothing: nobody else would ever know
+  console.error('Durably could not answer a request:', error)
+}
+
+function requireOrigin(origin: unknown): void {
+  if (typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin)
+    return
+  throw new ValidationError(
+    `cors must list origins like 'https://app.example.com'; got ${show(origin)}`,
+  )
+}
+
+function createLimit(most: number): () => () => void {
+  let open = 0
+  return () => {
+    if (open >= most) {
+      throw new DurablyError(
+        'unavailable',
+        `${most} event streams are open already; try again later`,
+      )
+    }
+    open++
+    return () => void open--
+  }
+}

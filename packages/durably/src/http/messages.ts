@@ -1,0 +1,117 @@
+import { decodeParsed, encode, richCodec, type Encoded } from '../core/codec.ts'
+import { DurablyError, ValidationError, type ErrorCode } from '../core/error.ts'
+import { requireObject } from '../core/require-object.ts'
+import { RICH_TYPE, type Envelope, type ErrorBody } from '../core/wire.ts'
+
+const statusOf: Partial<Record<ErrorCode, number>> = {
+  validation: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  'not-found': 404,
+  'method-not-allowed': 405,
+  conflict: 409,
+  'too-large': 413,
+  unavailable: 503,
+}
+
+/** Whether whoever sent the request is to be told of the error; else it is ours. */
+export function isAnswer(error: unknown): error is DurablyError {
+  return error instanceof DurablyError && statusOf[error.code] !== undefined
+}
+
+/** The answer that says what went wrong; of what is our own fault it says nothing. */
+export function errorResponse(error: unknown): Response {
+  const told = isAnswer(error) ? error : new DurablyError('internal', 'Internal error')
+  const issues = told instanceof ValidationError && told.issues.length > 0 ? told.issues : undefined
+  const { code, message } = told
+  const body: ErrorBody = { error: { code, message, ...(issues === undefined ? {} : { issues }) } }
+  return Response.json(body, { status: statusOf[code] ?? 500, headers: private_ })
+}
+
+/** Answers are one person's: no cache on the way may keep them. */
+const private_ = { 'cache-control': 'no-store' }
+
+/** Whether it is Durably's own client that asks. */
+export function wantsRich(request: Request): boolean {
+  return request.headers.get('accept')?.includes(RICH_TYPE) ?? false
+}
+
+export function valueResponse(value: unknown, request: Request): Response {
+  const isRich = wantsRich(request)
+  const headers = { ...private_, 'content-type': isRich ? RICH_TYPE : 'application/json' }
+  return new Response(toText(value, isRich), { headers })
+}
+
+/** JSON on one line: plain, or with its encoding beside it. */
+export function toText(value: unknown, isRich: boolean): string {
+  if (!isRich) return JSON.stringify(value, plain)
+  const { format, text } = encode(value, richCodec, 'the answer') as Encoded
+  return `{"format":"${format}","value":${text}}`
+}
+
+/** What JSON has no word for, as near to it as a reader would expect. */
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString()
+  if (value instanceof Map) return [...value]
+  if (value instanceof Set) return [...value]
+  if (value instanceof RegExp) return String(value)
+  if (value instanceof Error) return { name: value.name, message: value.message }
+  if (ArrayBuffer.isView(value)) return [...bytesOf(value)]
+  return value
+}
+
+function bytesOf(view: ArrayBufferView): Iterable<unknown> {
+  if (view instanceof DataView) return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+  return view as unknown as Iterable<unknown>
+}
+
+/** The object that a request carries. Throws what is wrong with it. */
+export async function readBody(
+  request: Request,
+  maxBytes: number,
+): Promise<Readonly<Record<string, unknown>>> {
+  const type = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (type !== 'application/json' && type !== RICH_TYPE) {
+    throw new ValidationError(
+      `Content-Type must be application/json; got ${type === undefined ? 'none' : JSON.stringify(type)}`,
+    )
+  }
+  const body = parseBody(await readText(request, maxBytes), type === RICH_TYPE)
+  requireObject(body, 'the body', 'a JSON object')
+  return body as Readonly<Record<string, unknown>>
+}
+
+function parseBody(text: string, isRich: boolean): unknown {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    if (!isRich) return parsed
+    const { format, value } = parsed as Envelope
+    return decodeParsed(value, format, richCodec)
+  } catch (error) {
+    throw new ValidationError(`the body is not valid: ${(error as Error).message}`)
+  }
+}
+
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  if (declared > maxBytes) throw tooLarge(maxBytes)
+  const decoder = new TextDecoder()
+  let size = 0
+  let text = ''
+  const reader = request.body?.getReader()
+  while (reader !== undefined) {
+    const { done, value } = await reader.read()
+    if (done) break
+    size += value.byteLength
+    if (size > maxBytes) {
+      await reader.cancel()
+      throw tooLarge(maxBytes)
+    }
+    text += decoder.decode(value, { stream: true })
+  }
+  return text + decoder.decode()
+}
+
+function tooLarge(maxBytes: number): DurablyError {
+  return new DurablyError('too-large', `the body must be at most ${maxBytes} bytes`)
+}

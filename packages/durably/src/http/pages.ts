@@ -1,0 +1,68 @@
+import type { Client } from '../client/client.ts'
+import type { RunFilter } from '../core/handle.ts'
+import type { Labels, Run } from '../core/run.ts'
+import type { Access } from './access.ts'
+import { findJob } from './find-job.ts'
+import { readPageQuery, type PageQuery } from './query.ts'
+import { shownRun } from './shown.ts'
+
+export interface Page {
+  readonly runs: readonly Run[]
+  /** To be sent as `cursor` for the next page; null on the last one. */
+  readonly nextCursor: string | null
+  readonly hasMore: boolean
+}
+
+/** A page of what there is for whoever has the access: never more than its scope, whatever the query says. */
+export async function readPage(
+  client: Client,
+  access: Access,
+  query: URLSearchParams,
+): Promise<Page> {
+  const asked = readPageQuery(query)
+  const { limit, offset } = asked
+  const reads = jobNamesOf(client, access, asked.jobName).map((jobName) =>
+    labelsOf(access, asked.labels).map((labels) =>
+      client.getRuns(toFilter(asked, jobName, labels)),
+    ),
+  )
+  const found = (await Promise.all(reads.flat())).flat()
+  // Ids sort by time: of several jobs the newest first.
+  const newest = found.toSorted((a, b) => (a.id < b.id ? 1 : -1))
+  const hasMore = newest.length > offset + limit
+  const page = newest.slice(offset, offset + limit)
+  const mayRead = async (run: Run): Promise<boolean> => (await access.may?.('read', run)) !== false
+  const readable = await Promise.all(page.map(mayRead))
+  return {
+    runs: page.filter((_, i) => readable[i]).map((run) => shownRun(run, access)),
+    nextCursor: hasMore ? (page.at(-1)?.id ?? null) : null,
+    hasMore,
+  }
+}
+
+/** The jobs to look through; undefined: all. */
+export function jobNamesOf(
+  client: Client,
+  { scope }: Access,
+  asked: string | undefined,
+): readonly (string | undefined)[] {
+  const name = asked === undefined ? undefined : (findJob(client, asked)?.name ?? asked)
+  if (scope?.jobNames === undefined) return [name]
+  return scope.jobNames.filter((jobName) => name === undefined || jobName === name)
+}
+
+/** The labels to look for, in a list; none when what is asked for is out of scope. */
+function labelsOf({ scope }: Access, asked: Labels): Labels[] {
+  const own = Object.entries(scope?.labels ?? {})
+  const clashes = own.some(([name, value]) => Object.hasOwn(asked, name) && asked[name] !== value)
+  return clashes ? [] : [Object.fromEntries([...Object.entries(asked), ...own])]
+}
+
+function toFilter(
+  { statuses, cursor, limit, offset }: PageQuery,
+  jobName: string | undefined,
+  labels: Labels,
+): RunFilter {
+  // One more than is shown, to know whether there is more.
+  return { jobName, labels, status: statuses, cursor, limit: offset + limit + 1 }
+}

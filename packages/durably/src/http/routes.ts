@@ -1,0 +1,149 @@
+import type { Client } from '../client/client.ts'
+import type { Env } from '../core/env.ts'
+import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { readLabels } from '../core/filter.ts'
+import type { TriggerOptions } from '../core/handle.ts'
+import type { Run } from '../core/run.ts'
+import { show } from '../core/show.ts'
+import {
+  findRun,
+  isInScope,
+  requireLeave,
+  scopedLabels,
+  type Access,
+  type Operation,
+} from './access.ts'
+import { findJob } from './find-job.ts'
+import { followRun, followRuns } from './follow.ts'
+import { readPage } from './pages.ts'
+import { readCount, readRunId } from './query.ts'
+import { shownLogs, shownRun, shownSteps } from './shown.ts'
+
+/** A request that was let in. */
+export interface Call {
+  readonly client: Client
+  readonly access: Access
+  readonly request: Request
+  readonly query: URLSearchParams
+  readonly env: Pick<Env, 'after'>
+  /** Throws when too many event streams are open. Returns what to call when this one ends. */
+  openStream(): () => void
+  /** An event stream broke, and whoever reads it cannot be told why. */
+  onError(error: unknown): void
+  /** The object in the request's body. */
+  body(): Promise<Readonly<Record<string, unknown>>>
+}
+
+/** Answers with a value to be sent, or with a whole response. */
+export type Route = (call: Call) => Promise<unknown>
+
+/** What each path answers, by method. */
+export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+  '/health': { GET: async () => ({ status: 'ok' }) },
+  '/trigger': { POST: trigger },
+  '/runs': { GET: ({ client, access, query }) => readPage(client, access, query) },
+  '/runs/subscribe': { GET: followRuns },
+  '/run': {
+    GET: async (call) => {
+      const run = await namedRun(call, 'read')
+      const jobName = call.query.get('jobName')
+      const isOther =
+        jobName !== null && (findJob(call.client, jobName)?.name ?? jobName) !== run.jobName
+      if (isOther) throw new NotFoundError(`Run not found: ${run.id}`)
+      return shownRun(run, call.access)
+    },
+    DELETE: act('delete', (client, runId) => client.deleteRun(runId)),
+  },
+  '/steps': {
+    GET: async (call) => {
+      const run = await namedRun(call, 'read')
+      return shownSteps(await call.client.getSteps(run.id), run, call.access)
+    },
+  },
+  '/logs': { GET: logs },
+  '/subscribe': { GET: async (call) => followRun(call, await namedRun(call, 'read')) },
+  '/retry': { POST: act('retry', (client, runId) => client.retry(runId)) },
+  '/cancel': { POST: act('cancel', (client, runId) => client.cancel(runId)) },
+  '/retrigger': { POST: retrigger },
+  '/signal': { POST: signal },
+}
+
+/** The route of `/tokens/:token`, whose path has the token in it. */
+export function completeToken(token: string): Route {
+  return async ({ client, access, body, request }) => {
+    await requireLeave(access, 'completeToken', null)
+    const { data } = request.body === null ? {} : await body()
+    await client.completeToken(token, data)
+    return { success: true }
+  }
+}
+
+async function namedRun({ client, access, query }: Call, operation: Operation): Promise<Run> {
+  return findRun(client, access, operation, readRunId(query))
+}
+
+function act(
+  operation: Operation,
+  perform: (client: Client, runId: string) => Promise<void>,
+): Route {
+  return async (call) => {
+    const { id } = await namedRun(call, operation)
+    await perform(call.client, id)
+    return { success: true }
+  }
+}
+
+async function retrigger(call: Call): Promise<unknown> {
+  const { id } = await namedRun(call, 'retrigger')
+  const run = await call.client.retrigger(id)
+  return { success: true, runId: run.id, run: shownRun(run, call.access) }
+}
+
+async function signal(call: Call): Promise<unknown> {
+  const { id: runId } = await namedRun(call, 'signal')
+  const { name, data, id } = await call.body()
+  const options = id === undefined ? {} : { id: id as string }
+  await call.client.signal(runId, name as string, data, options)
+  return { success: true }
+}
+
+const MAX_LINES = 1000
+
+async function logs(call: Call): Promise<unknown> {
+  const run = await namedRun(call, 'read')
+  const { client, access, query } = call
+  const limit = readCount(query, 'limit') ?? MAX_LINES
+  if (limit > MAX_LINES) {
+    throw new ValidationError(`limit must be at most ${MAX_LINES}; got ${limit}`)
+  }
+  const page = { after: readCount(query, 'after') ?? 0, limit }
+  return shownLogs(await client.getLogs(run.id, page), run, access)
+}
+
+async function trigger({ client, access, body }: Call): Promise<unknown> {
+  const { jobName, input, runAt, ...options } = await body()
+  if (typeof jobName !== 'string' || jobName === '')
+    throw new ValidationError('jobName is required')
+  const handle = findJob(client, jobName)
+  const isHidden = access.scope?.jobNames?.includes(handle?.name ?? '') === false
+  if (handle === undefined || isHidden) throw new NotFoundError(`Job not found: ${jobName}`)
+  const labels = scopedLabels(access, readLabels(options.labels ?? {}))
+  await requireLeave(access, 'trigger', { jobName: handle.name, input, labels })
+  const run = await handle.trigger(input, {
+    ...(options as TriggerOptions),
+    ...(runAt === undefined ? {} : { runAt: readTime(runAt) }),
+    labels,
+  })
+  // A key of someone else's run: whoever asks is not told of that run, but nor is there one of their own.
+  if (!isInScope(access, run)) {
+    throw new DurablyError('conflict', 'This idempotencyKey or concurrencyKey is in use')
+  }
+  return { runId: run.id, disposition: run.disposition, run: shownRun(run, access) }
+}
+
+function readTime(value: unknown): Date {
+  const date =
+    value instanceof Date ? value : new Date(typeof value === 'string' ? value : Number.NaN)
+  if (!Number.isNaN(date.getTime())) return date
+  throw new ValidationError(`runAt must be a time in ISO format; got ${show(value)}`)
+}

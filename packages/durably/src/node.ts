@@ -1,0 +1,98 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import type { DurablyHandler } from './http/handler.ts'
+
+/** What node:http, Express and their like call with a request. */
+export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void
+
+/**
+ * A handler for node:http, and for what is built on it. Streams end when their client goes.
+ *
+ * @example
+ * import { createServer } from 'node:http'
+ * import { createDurablyHandler } from '@coji/durably'
+ * import { toNodeHandler } from '@coji/durably/node'
+ *
+ * const handler = createDurablyHandler(durably)
+ * createServer(toNodeHandler(handler, '/api/durably')).listen(3000)
+ */
+export function toNodeHandler(handler: DurablyHandler, basePath: string): NodeHandler {
+  return (incoming, outgoing) => {
+    void answer(handler, basePath, incoming, outgoing).catch(() => outgoing.destroy())
+  }
+}
+
+async function answer(
+  handler: DurablyHandler,
+  basePath: string,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const gone = new AbortController()
+  outgoing.once('close', () => gone.abort())
+  const request = toRequest(incoming, gone.signal)
+  if (request === null) {
+    outgoing.writeHead(400).end()
+    return
+  }
+  const response = await handler.handle(request, basePath)
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+  // Whoever waits for events is told at once that they will come.
+  outgoing.flushHeaders()
+  await send(response, outgoing)
+}
+
+/** Null when the request line names no address. */
+function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | null {
+  // Where a framework cut the path at which it is mounted, the whole one is beside it.
+  const {
+    method = 'GET',
+    url,
+    originalUrl = url ?? '/',
+    body,
+  } = incoming as IncomingMessage & {
+    readonly originalUrl?: string
+    readonly body?: unknown
+  }
+  const address = `http://${incoming.headers.host ?? 'localhost'}${originalUrl}`
+  if (!URL.canParse(address)) return null
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one)
+  }
+  const init = { method, headers, signal }
+  if (method === 'GET' || method === 'HEAD') return new Request(address, init)
+  // Read by the framework already, as JSON.
+  if (body !== undefined && incoming.readableEnded)
+    return new Request(address, { ...init, body: JSON.stringify(body) })
+  const stream = Readable.toWeb(incoming) as ReadableStream<Uint8Array>
+  return new Request(address, { ...init, body: stream, duplex: 'half' } as RequestInit)
+}
+
+/** No faster than the client takes it, and no longer than it is there. */
+async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+  if (response.body === null) {
+    outgoing.end()
+    return
+  }
+  const reader = response.body.getReader()
+  const onClose = (): void => void reader.cancel().catch(() => {})
+  outgoing.once('close', onClose)
+  while (!outgoing.destroyed) {
+    const { done, value } = await reader.read()
+    if (done) {
+      outgoing.end()
+      return
+    }
+    if (outgoing.write(value) || outgoing.destroyed) continue
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        outgoing.off('drain', go)
+        outgoing.off('close', go)
+        resolve()
+      }
+      outgoing.once('drain', go)
+      outgoing.once('close', go)
+    })
+  }
+}
