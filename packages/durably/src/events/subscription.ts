@@ -139,8 +139,8 @@ function eventsOf(
 ): DurablyEvent[] {
   sub.about = run
   const ended = isTerminal(run.status)
-  // A terminal fact stays the last word.
-  const events = ended ? progressOf(sub, run) : []
+  // A terminal fact stays the last word, and who has heard it has heard all.
+  const events = ended && entries.length > 0 ? progressOf(sub, run) : []
   for (const entry of entries) {
     events.push(...ticksBefore(sub, entry.seq))
     if (isEnding(entry.kind)) events.push(...heldProgress(sub))

@@ -1,0 +1,241 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineJob } from '../../src/core/job.ts'
+import type { HandlerOptions } from '../../src/http/handler.ts'
+import { handlerOf } from '../client/clients.ts'
+import { inMemory, job, type World } from '../conformance/api/world.ts'
+
+const BASE = '/api/durably'
+
+const importCsv = defineJob({
+  name: 'import-csv',
+  input: z.object({ url: z.string() }),
+  async run(step, { url }) {
+    step.log.info('reading', { url })
+    return step.run('read', () => new Date('2026-01-02T03:04:05Z'))
+  },
+})
+const waits = job((step) => step.waitForSignal('go'), 'waits')
+const odd = job(() => new Map([['big', 1n]]), 'odd')
+
+/** A server, and what curl would show of its answers. */
+async function serve(world: World, options: HandlerOptions = {}) {
+  const process = await world.work({ importCsv, waits, odd })
+  const handler = handlerOf(process, options)
+  const ask = (method: string, path: string, body?: unknown, headers: HeadersInit = {}) => {
+    const json = body === undefined ? {} : { 'content-type': 'application/json' }
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    const request = new Request(`http://app.test${BASE}${path}`, {
+      method,
+      headers: { ...json, ...headers },
+      ...(body === undefined ? {} : { body: text }),
+    })
+    return world.until(handler.handle(request, BASE))
+  }
+  const json = async (method: string, path: string, body?: unknown, headers: HeadersInit = {}) => {
+    const response = await ask(method, path, body, headers)
+    return [response.status, (await response.json()) as unknown] as const
+  }
+  const trigger = async (jobName: string, input: unknown) => {
+    const [, answer] = await json('POST', '/trigger', { jobName, input })
+    return (answer as { runId: string }).runId
+  }
+  return { ...process, handler, ask, json, trigger }
+}
+
+const isText = expect.any(String) as string
+
+inMemory((open) => {
+  test('a job is triggered, and its run read, in plain JSON', async () => {
+    const world = await open()
+    const { json } = await serve(world)
+    const body = { jobName: 'import-csv', input: { url: 'x' }, idempotencyKey: 'a' }
+    const [status, first] = await json('POST', '/trigger', body)
+    expect([status, first]).toMatchObject([200, { runId: isText, disposition: 'created' }])
+    const { runId } = first as { runId: string }
+    expect(await json('POST', '/trigger', body)).toMatchObject([
+      200,
+      { runId, disposition: 'idempotent' },
+    ])
+    await world.settle()
+    expect(await json('GET', `/run?runId=${runId}`)).toMatchObject([
+      200,
+      { id: runId, status: 'completed', output: '2026-01-02T03:04:05.000Z', payload: { url: 'x' } },
+    ])
+    expect(await json('GET', `/steps?runId=${runId}`)).toMatchObject([
+      200,
+      [{ name: 'read', status: 'completed', output: '2026-01-02T03:04:05.000Z' }],
+    ])
+    expect(await json('GET', `/logs?runId=${runId}`)).toMatchObject([
+      200,
+      [{ level: 'info', message: 'reading', data: { url: 'x' } }],
+    ])
+    expect(await json('GET', '/health')).toEqual([200, { status: 'ok' }])
+  })
+
+  test('what JSON has no word for is shown as near to it as can be', async () => {
+    const world = await open()
+    const { json, trigger } = await serve(world)
+    const id = await trigger('odd', null)
+    await world.settle()
+    expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output: [['big', '1']] }])
+  })
+
+  test('a run is acted on', async () => {
+    const world = await open()
+    const { json, trigger } = await serve(world)
+    const id = await trigger('waits', 1)
+    await world.advance(60)
+    const done = [200, { success: true }]
+    expect(await json('POST', `/cancel?runId=${id}`)).toEqual(done)
+    expect(await json('POST', `/retry?runId=${id}`)).toEqual(done)
+    await world.advance(60)
+    const sent = await json('POST', `/signal?runId=${id}`, { name: 'go', data: 7, id: 'once' })
+    expect(sent).toEqual(done)
+    await world.settle()
+    expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output: 7 }])
+    expect(await json('POST', `/retrigger?runId=${id}`)).toMatchObject([
+      200,
+      { success: true, runId: isText },
+    ])
+    expect(await json('DELETE', `/run?runId=${id}`)).toEqual(done)
+    expect(await json('GET', `/run?runId=${id}`)).toEqual([
+      404,
+      { error: { code: 'not-found', message: `Run not found: ${id}` } },
+    ])
+  })
+
+  test('runs are read page by page', async () => {
+    const world = await open()
+    const { json, trigger } = await serve(world)
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) ids.unshift(await trigger('import-csv', { url: `${i}` }))
+    await world.settle()
+    const idsOf = (page: unknown) => (page as { runs: { id: string }[] }).runs.map(({ id }) => id)
+    const [, first] = await json('GET', '/runs?jobName=import-csv&status=completed&limit=3')
+    expect(idsOf(first)).toEqual(ids.slice(0, 3))
+    expect(first).toMatchObject({ hasMore: true, nextCursor: ids[2] })
+    const [, rest] = await json('GET', `/runs?status=completed&status=failed&cursor=${ids[2]}`)
+    expect(idsOf(rest)).toEqual(ids.slice(3))
+    expect(rest).toMatchObject({ hasMore: false, nextCursor: null })
+  })
+
+  test.each([
+    ['POST', '/trigger', { input: 1 }, 400, 'jobName is required'],
+    ['POST', '/trigger', { jobName: 'none' }, 404, 'Job not found: none'],
+    ['POST', '/trigger', { jobName: 'constructor' }, 404, 'Job not found: constructor'],
+    ['POST', '/trigger', { jobName: 'odd', runAt: 'soon' }, 400, /runAt must be a time in ISO/],
+    ['POST', '/trigger', { jobName: 'odd', priority: 101 }, 400, /priority must be a whole number/],
+    ['POST', '/trigger', { jobName: 'odd', labels: { a: 1 } }, 400, /label "a" must be a string/],
+    ['POST', '/trigger', '{"a":', 400, /the body is not valid/],
+    ['POST', '/trigger', '[1]', 400, /the body must be a JSON object/],
+    ['GET', '/run', undefined, 400, 'runId query parameter is required'],
+    ['GET', '/runs?limit=1001', undefined, 400, /limit must be from 1 to 1000/],
+    ['GET', '/runs?limit=-1', undefined, 400, /limit must be a whole number; got '-1'/],
+    ['GET', '/runs?status=done', undefined, 400, /status must be one of/],
+    ['GET', '/runs?offset=10001', undefined, 400, /Use cursor/],
+    ['GET', '/subscribe?runId=none', undefined, 404, 'Run not found: none'],
+    ['POST', '/cancel?runId=none', undefined, 404, 'Run not found: none'],
+    ['POST', '/tokens/none', { data: 1 }, 404, /no such token/],
+    ['POST', '/tokens/%E0', {}, 400, /not well encoded/],
+    ['PUT', '/run?runId=x', {}, 405, 'PUT is not allowed here; allowed: GET, DELETE'],
+    ['GET', '/nothing', undefined, 404, `There is nothing at ${BASE}/nothing`],
+    ['GET', '/toString', undefined, 404, `There is nothing at ${BASE}/toString`],
+    ['GET', `${BASE}/runs`, undefined, 404, `There is nothing at ${BASE}${BASE}/runs`],
+  ])('%s %s %j is answered with %i', async (method, path, body, status, message) => {
+    const world = await open()
+    const { json } = await serve(world)
+    expect(await json(method, path, body)).toEqual([
+      status,
+      {
+        error: {
+          code: isText,
+          message:
+            typeof message === 'string' ? message : (expect.stringMatching(message) as string),
+        },
+      },
+    ])
+  })
+
+  test('a bad input is answered with what is wrong where', async () => {
+    const world = await open()
+    const { json } = await serve(world)
+    const body = { jobName: 'import-csv', input: { url: 1 } }
+    expect(await json('POST', '/trigger', body)).toMatchObject([
+      400,
+      {
+        error: {
+          code: 'validation',
+          message: expect.stringMatching(/^Invalid input: /) as string,
+          issues: [{ path: ['url'] }],
+        },
+      },
+    ])
+  })
+
+  test('a body must be JSON, and no larger than is allowed, whatever it says of its length', async () => {
+    const world = await open()
+    const { ask, handler } = await serve(world, { maxBodyBytes: 100 })
+    const form = await ask('POST', '/trigger', '{}', { 'content-type': 'text/plain' })
+    expect(form.status).toBe(400)
+    expect(await form.text()).toContain('Content-Type must be application/json')
+    expect((await ask('POST', '/trigger', { jobName: 'x'.repeat(100) })).status).toBe(413)
+    let sent = 0
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        sent += 60
+        controller.enqueue(new Uint8Array(60).fill(32))
+      },
+    })
+    const headers = { 'content-type': 'application/json' }
+    const init = { method: 'POST', headers, body, duplex: 'half' } as RequestInit
+    const endless = handler.handle(new Request(`http://app.test${BASE}/trigger`, init), BASE)
+    expect((await world.until(endless)).status).toBe(413)
+    expect(sent).toBeLessThan(400)
+  })
+
+  test('what breaks inside is not told, but reported', async () => {
+    const world = await open()
+    const errors: unknown[] = []
+    const { json, wire } = await serve(world, { onError: (error) => errors.push(error) })
+    const broken = new Error('password of the database: hunter2')
+    wire.intercept((operation, proceed) =>
+      operation === 'run' ? Promise.reject(broken) : proceed(),
+    )
+    expect(await json('GET', '/run?runId=x')).toEqual([
+      500,
+      { error: { code: 'internal', message: 'Internal error' } },
+    ])
+    expect(errors).toEqual([broken])
+    wire.intercept(null)
+  })
+
+  test('names that every object has are values like others', async () => {
+    const world = await open()
+    const { json, trigger } = await serve(world)
+    const id = await trigger('odd', null)
+    const text =
+      '{"jobName":"odd","input":{"__proto__":{"isAdmin":true}},"__proto__":{"priority":5}}'
+    const [status, answer] = await json('POST', '/trigger', text)
+    expect(status).toBe(400)
+    expect(answer).toMatchObject({
+      error: { message: expect.stringContaining('__proto__') as string },
+    })
+    expect(Object.hasOwn(Object.prototype, 'isAdmin')).toBe(false)
+    expect(id).toBeTruthy()
+  })
+
+  test('a handler says which of its options is wrong', async () => {
+    const world = await open()
+    const process = await world.join()
+    const bad = (options: unknown) => () => handlerOf(process, options as HandlerOptions)
+    expect(bad({ auth: {} })).toThrow('auth must have the functions authenticate')
+    expect(bad({ cors: '*' })).toThrow("cors must be a list of origins; got '*'")
+    expect(bad({ cors: ['app.test'] })).toThrow('cors must list origins like')
+    expect(bad({ maxBodyBytes: 0 })).toThrow('maxBodyBytes must be a whole number')
+    expect(bad({ onRequest: true })).toThrow('onRequest must be a function; got true')
+    expect(() => handlerOf({ ...process, durably: {} as typeof process.durably })).toThrow(
+      'durably must have the functions',
+    )
+  })
+})
