@@ -1,6 +1,6 @@
 import type { Client } from './client/client.ts'
 import { createHttpClient, type ClientOptions } from './client/http-client.ts'
-import type { Instance, Jobs } from './core/instance.ts'
+import type { Instance } from './core/instance.ts'
 import { createClock } from './env.ts'
 
 export type { Client, ClientHandle } from './client/client.ts'
@@ -19,8 +19,12 @@ export type { Run } from './core/run.ts'
 export type { Log, Step } from './core/step.ts'
 export type { RunStatus } from './core/transitions.ts'
 
+interface HasJobs {
+  readonly jobs: unknown
+}
+
 /** The client of an instance that has its jobs as the `jobs` option; of another one, a client of any jobs. */
-export type ClientOf<T> =
+export type ClientOf<T extends HasJobs> =
   T extends Instance<infer TJobs, infer TLabels> ? Client<TJobs, TLabels> : Client
 
 /**
@@ -35,7 +39,7 @@ export type ClientOf<T> =
  * const run = await client.jobs.importUsers.trigger({ url: 'https://example.com/users.csv' })
  * for await (const event of client.subscribe(run.id)) console.log(event.type)
  */
-export function createDurablyClient<T extends Instance<Jobs | null, never>>(
+export function createDurablyClient<T extends HasJobs = HasJobs>(
   options: ClientOptions,
 ): ClientOf<T> {
   return createHttpClient(options, createClock()) as ClientOf<T>

@@ -2,10 +2,9 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/core/job.ts'
 import type { HandlerOptions } from '../../src/http/handler.ts'
-import { handlerOf } from '../client/clients.ts'
+import { BASE, handlerOf } from '../client/clients.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
-
-const BASE = '/api/durably'
+import { serve } from './server.ts'
 
 const importCsv = defineJob({
   name: 'import-csv',
@@ -18,29 +17,14 @@ const importCsv = defineJob({
 const waits = job((step) => step.waitForSignal('go'), 'waits')
 const odd = job(() => new Map([['big', 1n]]), 'odd')
 
-/** A server, and what curl would show of its answers. */
-async function serve(world: World, options: HandlerOptions = {}) {
+async function begin(world: World, options: HandlerOptions = {}) {
   const process = await world.work({ importCsv, waits, odd })
-  const handler = handlerOf(process, options)
-  const ask = (method: string, path: string, body?: unknown, headers: HeadersInit = {}) => {
-    const json = body === undefined ? {} : { 'content-type': 'application/json' }
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    const request = new Request(`http://app.test${BASE}${path}`, {
-      method,
-      headers: { ...json, ...headers },
-      ...(body === undefined ? {} : { body: text }),
-    })
-    return world.until(handler.handle(request, BASE))
-  }
-  const json = async (method: string, path: string, body?: unknown, headers: HeadersInit = {}) => {
-    const response = await ask(method, path, body, headers)
-    return [response.status, (await response.json()) as unknown] as const
-  }
+  const server = serve(world, process, options)
   const trigger = async (jobName: string, input: unknown) => {
-    const [, answer] = await json('POST', '/trigger', { jobName, input })
+    const [, answer] = await server.json('POST', '/trigger', { jobName, input })
     return (answer as { runId: string }).runId
   }
-  return { ...process, handler, ask, json, trigger }
+  return { ...process, ...server, trigger }
 }
 
 const isText = expect.any(String) as string
@@ -48,7 +32,7 @@ const isText = expect.any(String) as string
 inMemory((open) => {
   test('a job is triggered, and its run read, in plain JSON', async () => {
     const world = await open()
-    const { json } = await serve(world)
+    const { json } = await begin(world)
     const body = { jobName: 'import-csv', input: { url: 'x' }, idempotencyKey: 'a' }
     const [status, first] = await json('POST', '/trigger', body)
     expect([status, first]).toMatchObject([200, { runId: isText, disposition: 'created' }])
@@ -75,7 +59,7 @@ inMemory((open) => {
 
   test('what JSON has no word for is shown as near to it as can be', async () => {
     const world = await open()
-    const { json, trigger } = await serve(world)
+    const { json, trigger } = await begin(world)
     const id = await trigger('odd', null)
     await world.settle()
     expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output: [['big', '1']] }])
@@ -83,7 +67,7 @@ inMemory((open) => {
 
   test('a run is acted on', async () => {
     const world = await open()
-    const { json, trigger } = await serve(world)
+    const { json, trigger } = await begin(world)
     const id = await trigger('waits', 1)
     await world.advance(60)
     const done = [200, { success: true }]
@@ -107,7 +91,7 @@ inMemory((open) => {
 
   test('runs are read page by page', async () => {
     const world = await open()
-    const { json, trigger } = await serve(world)
+    const { json, trigger } = await begin(world)
     const ids: string[] = []
     for (let i = 0; i < 5; i++) ids.unshift(await trigger('import-csv', { url: `${i}` }))
     await world.settle()
@@ -144,7 +128,7 @@ inMemory((open) => {
     ['GET', `${BASE}/runs`, undefined, 404, `There is nothing at ${BASE}${BASE}/runs`],
   ])('%s %s %j is answered with %i', async (method, path, body, status, message) => {
     const world = await open()
-    const { json } = await serve(world)
+    const { json } = await begin(world)
     expect(await json(method, path, body)).toEqual([
       status,
       {
@@ -159,7 +143,7 @@ inMemory((open) => {
 
   test('a bad input is answered with what is wrong where', async () => {
     const world = await open()
-    const { json } = await serve(world)
+    const { json } = await begin(world)
     const body = { jobName: 'import-csv', input: { url: 1 } }
     expect(await json('POST', '/trigger', body)).toMatchObject([
       400,
@@ -175,7 +159,7 @@ inMemory((open) => {
 
   test('a body must be JSON, and no larger than is allowed, whatever it says of its length', async () => {
     const world = await open()
-    const { ask, handler } = await serve(world, { maxBodyBytes: 100 })
+    const { ask, handler } = await begin(world, { maxBodyBytes: 100 })
     const form = await ask('POST', '/trigger', '{}', { 'content-type': 'text/plain' })
     expect(form.status).toBe(400)
     expect(await form.text()).toContain('Content-Type must be application/json')
@@ -197,7 +181,7 @@ inMemory((open) => {
   test('what breaks inside is not told, but reported', async () => {
     const world = await open()
     const errors: unknown[] = []
-    const { json, wire } = await serve(world, { onError: (error) => errors.push(error) })
+    const { json, wire } = await begin(world, { onError: (error) => errors.push(error) })
     const broken = new Error('password of the database: hunter2')
     wire.intercept((operation, proceed) =>
       operation === 'run' ? Promise.reject(broken) : proceed(),
@@ -212,7 +196,7 @@ inMemory((open) => {
 
   test('names that every object has are values like others', async () => {
     const world = await open()
-    const { json, trigger } = await serve(world)
+    const { json, trigger } = await begin(world)
     const id = await trigger('odd', null)
     const text =
       '{"jobName":"odd","input":{"__proto__":{"isAdmin":true}},"__proto__":{"priority":5}}'

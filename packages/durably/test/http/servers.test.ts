@@ -1,0 +1,155 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import BetterSqlite from 'better-sqlite3'
+import { EventSource } from 'eventsource'
+import express from 'express'
+import { Hono } from 'hono'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { createDurablyClient } from '../../src/client.ts'
+import {
+  createDurably,
+  createDurablyHandler,
+  defineJob,
+  NotFoundError,
+  type DurablyHandler,
+} from '../../src/index.ts'
+import { toNodeHandler } from '../../src/node.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
+
+const BASE = '/api/durably'
+
+const greet = defineJob({
+  name: 'greet',
+  input: z.object({ name: z.string() }),
+  run: (step, { name }) => step.run('greet', () => `Hello, ${name}`),
+})
+const waits = defineJob({
+  name: 'waits',
+  input: z.object({}),
+  run: async (step) => step.waitForSignal<string>('go'),
+})
+
+/** How apps mount the handler. */
+const mounts: Readonly<Record<string, (handler: DurablyHandler) => RequestListener>> = {
+  'node:http': (handler) => toNodeHandler(handler, BASE),
+  Hono(handler) {
+    const app = new Hono()
+    app.all(`${BASE}/*`, (c) => handler.handle(c.req.raw, BASE))
+    return listenerOf((request) => app.fetch(request))
+  },
+  Express(handler) {
+    const app = express()
+    app.use(BASE, toNodeHandler(handler, BASE))
+    return app as RequestListener
+  },
+  'Express, which reads bodies itself'(handler) {
+    const app = express()
+    app.use(express.json())
+    app.use(BASE, toNodeHandler(handler, BASE))
+    return app as RequestListener
+  },
+  'functions of a route, as Next.js has them'(handler) {
+    const answer = (request: Request) => handler.handle(request, BASE)
+    const route: Record<string, typeof answer> = { GET: answer, POST: answer, DELETE: answer }
+    return listenerOf(
+      async (request) => (await route[request.method]?.(request)) ?? Response.error(),
+    )
+  },
+}
+
+function listenerOf(fetch: (request: Request) => Response | Promise<Response>): RequestListener {
+  const listener = getRequestListener(fetch)
+  return (request, response) => void listener(request, response)
+}
+
+async function serve(mount: (handler: DurablyHandler) => RequestListener) {
+  const database = new BetterSqlite(':memory:')
+  const durably = createDurably({ dialect: sqliteDialect({ database }), jobs: { greet, waits } })
+  await durably.init()
+  const handler = createDurablyHandler(durably, { maxStreams: 1 })
+  const server = createServer(mount(handler))
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(async () => {
+    await close(server)
+    await durably.stop({ timeout: 0 })
+    await durably.close()
+    database.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const api = `http://127.0.0.1:${port}${BASE}`
+  return { durably, api, client: createDurablyClient<typeof durably>({ api }) }
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+}
+
+describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
+  test('a program of another make triggers a job and follows it', async () => {
+    const { api } = await serve(mount)
+    const response = await fetch(`${api}/trigger`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ jobName: 'greet', input: { name: 'Ada' } }),
+    })
+    expect(response.status).toBe(200)
+    const { runId } = (await response.json()) as { runId: string }
+    const source = new EventSource(`${api}/subscribe?runId=${runId}`)
+    const facts: [string, string][] = []
+    const closed = Promise.withResolvers<void>()
+    source.onmessage = ({ data, lastEventId }) => {
+      const { type } = JSON.parse(data as string) as { type: string }
+      if (type !== 'step:start') facts.push([lastEventId, type])
+    }
+    // It comes back once the stream has ended, and is told that this was all.
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) closed.resolve()
+    }
+    await closed.promise
+    expect(facts).toEqual([
+      ['1', 'run:trigger'],
+      ['2', 'run:start'],
+      ['3', 'step:complete'],
+      ['4', 'run:complete'],
+    ])
+  })
+
+  test("Durably's own client does too, and gets the errors of the server", async () => {
+    const { client } = await serve(mount)
+    const { output } = await client.jobs.greet.triggerAndWait({ name: 'Grace' })
+    expect(output).toBe('Hello, Grace')
+    await expect(client.cancel('nobody')).rejects.toThrow(
+      new NotFoundError('Run not found: nobody'),
+    )
+    const run = await client.jobs.waits.trigger({})
+    await expect(client.jobs.greet.trigger({ name: 1 as never })).rejects.toMatchObject({
+      issues: [{ path: ['name'] }],
+    })
+    await client.signal(run.id, 'go', 'now')
+    expect((await client.waitForRun(run.id)).output).toBe('now')
+    await client.deleteRun(run.id)
+    expect(await client.getRun(run.id)).toBeNull()
+  })
+
+  test('a stream is over on the server when its client goes', async () => {
+    const { client, api } = await serve(mount)
+    const run = await client.jobs.waits.trigger({})
+    for (let i = 0; i < 3; i++) {
+      // One stream at a time: this waits until the last one is over there too.
+      await expect
+        .poll(async () => {
+          const gone = new AbortController()
+          const { signal } = gone
+          const response = await fetch(`${api}/subscribe?runId=${run.id}`, { signal })
+          if (response.status === 200) await response.body?.getReader().read()
+          gone.abort()
+          return response.status
+        })
+        .toBe(200)
+    }
+    await client.cancel(run.id)
+  })
+})
