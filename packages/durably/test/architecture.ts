@@ -25,6 +25,7 @@ const ENTRIES = [
   'sqlite.ts',
   'postgres.ts',
   'client.ts',
+  'observers.ts',
   'node.ts',
   'testing.ts',
 ]

@@ -1,5 +1,4 @@
 import { DurablyError, NotFoundError } from '../core/error.ts'
-import { formatOf } from '../core/storable.ts'
 import { RICH_TYPE, type Envelope } from '../core/wire.ts'
 import { errorOf } from './remote-error.ts'
 
@@ -82,10 +81,30 @@ function toSearch(query: Query): string {
 const loadCodec = () => import('../core/codec.ts')
 
 async function toText(value: object): Promise<string> {
-  const format = formatOf(value, 'the request')
-  if (format === 'json') return `{"format":"json","value":${JSON.stringify(value)}}`
-  const { richCodec } = await loadCodec()
-  return `{"format":"rich","value":${await richCodec.encode(value)}}`
+  if (isPlain(value, MAX_DEPTH)) return `{"format":"json","value":${JSON.stringify(value)}}`
+  const { encode, richCodec } = await loadCodec()
+  const { format, text } = await encode(value, richCodec, 'the request')
+  return `{"format":"${format}","value":${text}}`
+}
+
+/** Beyond it may be a cycle. */
+const MAX_DEPTH = 50
+
+/** Whether it is surely nothing but JSON. */
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0)
+  if (typeof value !== 'object' || value === null) {
+    return value === null || typeof value === 'string' || typeof value === 'boolean'
+  }
+  if (depth === 0 || 'toJSON' in value) return false
+  if (Array.isArray(value)) {
+    return Object.keys(value).length === value.length && value.every((v) => isPlain(v, depth - 1))
+  }
+  return (
+    Object.getPrototypeOf(value) === Object.prototype &&
+    Object.getOwnPropertySymbols(value).length === 0 &&
+    Object.values(value).every((part) => isPlain(part, depth - 1))
+  )
 }
 
 /** The value that the server sent as this text. */

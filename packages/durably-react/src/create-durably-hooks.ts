@@ -1,0 +1,48 @@
+import type { Client } from '@coji/durably/client'
+import type { Instance, JobDefinition, Jobs } from '@coji/durably'
+import type { JobQuery, RunsQuery } from '@coji/durably/observers'
+import { useDurably } from './provider.ts'
+import { useJob, type UseJobResult } from './use-job.ts'
+import { useJobLogs } from './use-job-logs.ts'
+import { useJobRun } from './use-job-run.ts'
+import { useRunActions } from './use-run-actions.ts'
+import { useRuns } from './use-runs.ts'
+
+interface HasJobs {
+  readonly jobs: unknown
+}
+
+type JobsOf<T> = T extends Instance<infer TJobs, never> | Instance<infer TJobs> ? TJobs : null
+
+type NamesOf<T> = JobsOf<T> extends infer J extends Jobs ? J[keyof J]['name'] : string
+
+type JobOf<T, TName> =
+  JobsOf<T> extends infer J extends Jobs
+    ? Extract<J[keyof J], { readonly name: TName }>
+    : JobDefinition
+
+/** The hooks, typed by the jobs of an instance: they take the jobs' names. */
+export interface DurablyHooks<T extends HasJobs> {
+  useDurably(): T extends Instance<infer TJobs, infer TLabels> ? Client<TJobs, TLabels> : Client
+  useJob<TName extends NamesOf<T>>(name: TName, query?: JobQuery): UseJobResult<JobOf<T, TName>>
+  useJobRun: typeof useJobRun
+  useJobLogs: typeof useJobLogs
+  useRuns(
+    query?: RunsQuery & { readonly jobName?: NamesOf<T> | undefined },
+  ): ReturnType<typeof useRuns>
+  useRunActions: typeof useRunActions
+}
+
+/**
+ * The hooks with the types of an instance's jobs, and none of their code.
+ *
+ * @example
+ * import type { durably } from './server'
+ *
+ * export const { useJob, useRuns } = createDurablyHooks<typeof durably>()
+ * const { trigger } = useJob('import-csv')
+ */
+export function createDurablyHooks<T extends HasJobs>(): DurablyHooks<T> {
+  const hooks = { useDurably, useJob, useJobRun, useJobLogs, useRuns, useRunActions }
+  return hooks as unknown as DurablyHooks<T>
+}

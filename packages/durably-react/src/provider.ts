@@ -1,0 +1,55 @@
+import { observersOf, type Client, type Observers } from '@coji/durably/observers'
+import { createContext, createElement, Suspense, use, type ReactNode } from 'react'
+
+type AnyClient = Pick<Client, 'getRun'>
+
+export interface DurablyProviderProps {
+  /** An instance in this page, a client of a server, or a promise of either, always the same one. */
+  readonly durably: AnyClient | Promise<AnyClient>
+  /** Shown while the promise is not settled. */
+  readonly fallback?: ReactNode
+  readonly children?: ReactNode
+}
+
+const Context = createContext<Observers | null>(null)
+
+/**
+ * Gives the hooks beneath it a client.
+ *
+ * @example
+ * const client = createDurablyClient<typeof durably>({ api: '/api/durably' })
+ * createRoot(element).render(<DurablyProvider durably={client}><App /></DurablyProvider>)
+ */
+export function DurablyProvider({
+  durably,
+  fallback = null,
+  children,
+}: DurablyProviderProps): ReactNode {
+  if (!('then' in durably)) return provide(durably, children)
+  return createElement(Suspense, { fallback }, createElement(Awaited, { durably }, children))
+}
+
+function Awaited({
+  durably,
+  children,
+}: {
+  readonly durably: Promise<AnyClient>
+  readonly children?: ReactNode
+}): ReactNode {
+  return provide(use(durably), children)
+}
+
+function provide(client: AnyClient, children: ReactNode): ReactNode {
+  return createElement(Context, { value: observersOf(client) }, children)
+}
+
+export function useObservers(): Observers {
+  const observers = use(Context)
+  if (observers !== null) return observers
+  throw new Error('Durably hooks need a <DurablyProvider durably={…}> above them')
+}
+
+/** The client that the provider was given. */
+export function useDurably(): Client {
+  return useObservers().client
+}

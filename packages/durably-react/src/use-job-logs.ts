@@ -1,0 +1,23 @@
+import type { Log } from '@coji/durably'
+import { useMemo } from 'react'
+import { useObservers } from './provider.ts'
+import { useObserved } from './use-observed.ts'
+
+/**
+ * The log of a run, oldest first: the last `maxLogs` lines (default 1,000).
+ *
+ * @example
+ * const { logs } = useJobLogs({ runId, maxLogs: 200 })
+ */
+export function useJobLogs({
+  runId,
+  maxLogs = 1000,
+}: {
+  readonly runId: string | null
+  readonly maxLogs?: number
+}): { readonly logs: readonly Log[]; readonly isLoading: boolean } {
+  const observers = useObservers()
+  const run = useMemo(() => observers.run(runId, { maxLogs }), [observers, runId, maxLogs])
+  const { logs, isLoading } = useObserved(run)
+  return { logs: useMemo(() => logs.slice(-maxLogs), [logs, maxLogs]), isLoading }
+}

@@ -1,0 +1,59 @@
+import type {
+  JobDefinition,
+  JobInput,
+  JobOutput,
+  RunOf,
+  TriggerAndWaitOptions,
+  TriggerOptions,
+} from '@coji/durably'
+import type { JobQuery, JobState } from '@coji/durably/observers'
+import { useMemo } from 'react'
+import { useObservers } from './provider.ts'
+import { useObserved } from './use-observed.ts'
+
+/** The name of a job whose types are not known here. */
+export type JobName = string
+
+type Triggered<J extends JobDefinition> = RunOf<J> & {
+  readonly disposition: 'created' | 'idempotent' | 'coalesced'
+}
+
+/** The current run of a job, and how to make one. */
+export interface UseJobResult<J extends JobDefinition> extends JobState<RunOf<J>> {
+  /** Triggers the job; its run becomes the current one. Rejects with what the server refuses. */
+  trigger(input: JobInput<J>, options?: TriggerOptions): Promise<Triggered<J>>
+  /** The same, and waits for the result. */
+  triggerAndWait(
+    input: JobInput<J>,
+    options?: TriggerAndWaitOptions,
+  ): Promise<{
+    readonly id: string
+    readonly output: JobOutput<J>
+    readonly disposition: Triggered<J>['disposition']
+  }>
+  /** There is no current run any more. */
+  reset(): void
+}
+
+/**
+ * A job and its current run: the one that is triggered here, one to begin with, the newest that has not ended, or
+ * whichever anyone triggers next.
+ *
+ * @example
+ * const { trigger, isRunning, progress, output } = useJob(importCsv)
+ * return <button disabled={isRunning} onClick={() => trigger({ url })}>Import</button>
+ */
+export function useJob<J extends JobDefinition = JobDefinition>(
+  job: J | JobName,
+  { initialRunId, autoResume, followLatest }: JobQuery = {},
+): UseJobResult<J> {
+  const observers = useObservers()
+  const name = typeof job === 'string' ? job : job.name
+  const observer = useMemo(
+    () => observers.job(name, { initialRunId, autoResume, followLatest }),
+    [observers, name, initialRunId, autoResume, followLatest],
+  )
+  const { trigger, triggerAndWait, reset } = observer
+  const state = useObserved(observer)
+  return { ...state, trigger, triggerAndWait, reset } as unknown as UseJobResult<J>
+}

@@ -1,0 +1,22 @@
+import type { Run } from '@coji/durably'
+import type { RunsObserver, RunsQuery, RunsState } from '@coji/durably/observers'
+import { useMemo } from 'react'
+import { useObservers } from './provider.ts'
+import { useObserved } from './use-observed.ts'
+
+/**
+ * A list of runs, newest first, page by page, that changes as runs do.
+ *
+ * @example
+ * const { runs, hasMore, nextPage } = useRuns({ jobName: 'import-csv', status: ['running', 'failed'] })
+ */
+export function useRuns<TRun extends Run = Run>(
+  query: RunsQuery = {},
+): RunsState<TRun> & Pick<RunsObserver, 'nextPage' | 'prevPage' | 'refresh'> {
+  const observers = useObservers()
+  // Written anew in each render, it is the same query as long as it says the same.
+  const text = JSON.stringify(query)
+  const list = useMemo(() => observers.runs(JSON.parse(text) as RunsQuery), [observers, text])
+  const { nextPage, prevPage, refresh } = list
+  return { ...(useObserved(list) as RunsState<TRun>), nextPage, prevPage, refresh }
+}

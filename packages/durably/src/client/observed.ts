@@ -1,0 +1,105 @@
+import type { Env } from '../core/env.ts'
+
+/** A state that is looked at and listened to, as `useSyncExternalStore` and its like want it. */
+export interface Observed<T> {
+  /** What is known now: the same object until something changes. */
+  get(): T
+  /** What is known before anything is read, as on a server that renders the page. */
+  readonly initial: T
+  /** Calls `listener` after changes; what is observed is followed as long as someone listens. */
+  subscribe(listener: () => void): () => void
+}
+
+export interface ObservedOptions<T> {
+  readonly initial: T
+  /** Follows what is observed, until the signal aborts. */
+  readonly follow: (signal: AbortSignal) => void
+  /** It is followed no more. */
+  readonly onIdle?: () => void
+  readonly env: Pick<Env, 'after'>
+}
+
+/** A frame: a thousand events that come together are one change. */
+const NOTIFY_MS = 16
+/** Components are taken away and put back at once, in development and between pages: nothing is cut for that. */
+const GRACE_MS = 100
+
+export interface Observing<T> extends Observed<T> {
+  set(change: Partial<T>): void
+}
+
+export function createObserved<T extends object>({
+  initial,
+  follow,
+  onIdle,
+  env,
+}: ObservedOptions<T>): Observing<T> {
+  const listeners = new Set<() => void>()
+  let next = initial
+  let shown = initial
+  let isNotifying = false
+  let stop: AbortController | null = null
+  let cancelStop = (): void => {}
+
+  function notify(): void {
+    isNotifying = false
+    if (shown === next) return
+    shown = next
+    for (const listener of listeners) listener()
+  }
+
+  return {
+    initial,
+    get: () => shown,
+    set(change) {
+      next = { ...next, ...change }
+      if (isNotifying) return
+      isNotifying = true
+      env.after(NOTIFY_MS, notify)
+    },
+    subscribe(listener) {
+      // The same function may listen twice.
+      const own = (): void => listener()
+      listeners.add(own)
+      cancelStop()
+      if (stop === null) {
+        stop = new AbortController()
+        follow(stop.signal)
+      }
+      return () => {
+        if (!listeners.delete(own) || listeners.size > 0) return
+        cancelStop = env.after(GRACE_MS, () => {
+          stop?.abort()
+          stop = null
+          onIdle?.()
+        })
+      }
+    },
+  }
+}
+
+/** Reads a stream to its end, or until the signal aborts. Throws what the stream breaks with. */
+export async function readUntil<T>(
+  stream: ReadableStream<T>,
+  signal: AbortSignal,
+  onValue: (value: T) => void,
+): Promise<void> {
+  const reader = stream.getReader()
+  const cancel = (): void => void reader.cancel().catch(() => {})
+  signal.addEventListener('abort', cancel)
+  try {
+    while (!signal.aborted) {
+      const { done, value } = await reader.read()
+      if (done || signal.aborted) return
+      onValue(value)
+    }
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    cancel()
+  }
+}
+
+/** A state that never changes. */
+export function always<T>(state: T): Observed<T> {
+  return { initial: state, get: () => state, subscribe: () => () => {} }
+}

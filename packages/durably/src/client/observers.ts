@@ -1,0 +1,79 @@
+import type { Env } from '../core/env.ts'
+import type { Run } from '../core/run.ts'
+import { createActionsObserver, type ActionsObserver, type RunActions } from './actions-observer.ts'
+import type { Client } from './client.ts'
+import { createJobObserver, type JobObserver, type JobQuery } from './job-observer.ts'
+import { always, type Observed } from './observed.ts'
+import { noRun, type RunState } from './run-state.ts'
+import { createRunObserver, loading, type RunObserver } from './run-observer.ts'
+import { createRunsObserver, type RunsObserver, type RunsQuery } from './runs-observer.ts'
+
+/** Everything that pages show, over one client: what several of them show is read once. */
+export interface Observers {
+  readonly client: Client
+  /** Of no run there is nothing to show. */
+  run(runId: string | null, options?: { readonly maxLogs?: number | undefined }): Observed<RunState>
+  runs(query?: RunsQuery): RunsObserver
+  job(jobName: string, query?: JobQuery): JobObserver
+  /** What is done is shown at once as what it will make of the run, and as it is again if it is refused. */
+  actions(): ActionsObserver
+}
+
+const DEFAULT_MAX_LOGS = 1000
+
+export function createObservers(client: Client, env: Pick<Env, 'after' | 'now'>): Observers {
+  const followed = new Map<string, RunObserver>()
+  const lists = new Set<RunsObserver>()
+
+  /** Whoever shows a run shares what follows it. */
+  function observeRun(runId: string, atLeast = 0): RunObserver {
+    const maxLogs = Math.max(DEFAULT_MAX_LOGS, atLeast)
+    const key = `${maxLogs} ${runId}`
+    return {
+      initial: loading,
+      get: () => followed.get(key)?.get() ?? loading,
+      subscribe(listener) {
+        const known = followed.get(key)
+        const onIdle = (): void => void followed.delete(key)
+        const observer = known ?? createRunObserver({ client, runId, maxLogs, env, onIdle })
+        followed.set(key, observer)
+        return observer.subscribe(listener)
+      },
+      refresh: () => followed.get(key)?.refresh(),
+      expect: (change) => followed.get(key)?.expect(change),
+    }
+  }
+
+  /** Does it, and shows meanwhile that it is done. */
+  async function act<T>(
+    runId: string,
+    change: Partial<Run>,
+    perform: () => Promise<T>,
+  ): Promise<T> {
+    const shown = [...followed].flatMap(([key, run]) => (key.endsWith(` ${runId}`) ? [run] : []))
+    for (const run of shown) run.expect(change)
+    try {
+      return await perform()
+    } finally {
+      for (const observer of [...shown, ...lists]) observer.refresh()
+    }
+  }
+
+  const actions: RunActions = {
+    cancel: (runId) => act(runId, { status: 'cancelled' }, () => client.cancel(runId)),
+    retry: (runId) =>
+      act(runId, { status: 'pending', error: null, output: null }, () => client.retry(runId)),
+    deleteRun: (runId) => act(runId, {}, () => client.deleteRun(runId)),
+    retrigger: (runId) => act(runId, {}, () => client.retrigger(runId)),
+    signal: (runId, ...rest) => act(runId, {}, () => client.signal(runId, ...rest)),
+    completeToken: (token, data) => client.completeToken(token, data),
+  }
+
+  return {
+    client,
+    run: (runId, { maxLogs } = {}) => (runId === null ? always(noRun) : observeRun(runId, maxLogs)),
+    runs: (query = {}) => createRunsObserver(client, query, env, lists),
+    job: (jobName, query = {}) => createJobObserver({ ...query, client, jobName, observeRun, env }),
+    actions: () => createActionsObserver(actions, env),
+  }
+}

@@ -1,0 +1,52 @@
+import type { Progress, Run } from '../core/run.ts'
+import type { Log } from '../core/step.ts'
+import { activeStatuses, isTerminal, type RunStatus } from '../core/transitions.ts'
+
+/** What a page shows of a run. */
+export interface RunState<TRun extends Run = Run> {
+  /** Null until it is read, and when there is none. */
+  readonly run: TRun | null
+  readonly status: RunStatus | null
+  readonly output: TRun['output'] | null
+  /** The message of the error the run failed with. */
+  readonly error: string | null
+  readonly progress: Progress | null
+  /** Oldest first; the last ones, where there are many. */
+  readonly logs: readonly Log[]
+  readonly isPending: boolean
+  readonly isRunning: boolean
+  readonly isWaiting: boolean
+  readonly isCompleted: boolean
+  readonly isFailed: boolean
+  readonly isCancelled: boolean
+  /** It has ended. */
+  readonly isTerminal: boolean
+  /** It has not ended. */
+  readonly isActive: boolean
+  /** Nothing is known yet. */
+  readonly isLoading: boolean
+  /** Why nothing can be known: no such run, no access. While a server is away it is tried again instead. */
+  readonly loadError: Error | null
+}
+
+/** What is to be shown of a run. */
+export function describeRun(run: Run | null): Omit<RunState, 'logs' | 'isLoading' | 'loadError'> {
+  const status = run?.status ?? null
+  return {
+    run,
+    status,
+    output: run?.output ?? null,
+    error: run?.error ?? null,
+    progress: run?.progress ?? null,
+    isPending: status === 'pending',
+    isRunning: status === 'running',
+    isWaiting: status === 'waiting',
+    isCompleted: status === 'completed',
+    isFailed: status === 'failed',
+    isCancelled: status === 'cancelled',
+    isTerminal: status !== null && isTerminal(status),
+    isActive: status !== null && activeStatuses.includes(status),
+  }
+}
+
+export const noRun: RunState = { ...describeRun(null), logs: [], isLoading: false, loadError: null }
