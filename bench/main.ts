@@ -2,6 +2,7 @@ import { cpus } from 'node:os'
 import { openLibsql, openPostgres, openSqlite, type Database } from './databases.ts'
 import { measureLargeTables, measureReplay } from './large-tables.ts'
 import { measureLatency, measureLatencyElsewhere } from './latency.ts'
+import { measureStreams } from './streams.ts'
 import { measureThroughput } from './throughput.ts'
 import { measureTimers, measureWaking, measureWarmth } from './waiting.ts'
 
@@ -22,6 +23,7 @@ const measures: Readonly<Record<string, (database: Database) => Promise<void>>> 
   warmth: measureWarmth,
   timers: measureTimers,
   waking: measureWaking,
+  streams: measureStreams,
 }
 
 /** `npm run bench -- [databases] [measures]`, each a list with commas; all by default. */

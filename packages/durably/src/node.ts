@@ -18,32 +18,21 @@ export type NodeHandler = (request: IncomingMessage, response: ServerResponse) =
  */
 export function toNodeHandler(handler: DurablyHandler, basePath: string): NodeHandler {
   return (incoming, outgoing) => {
-    void answer(handler, basePath, incoming, outgoing).catch(() => outgoing.destroy())
+    const request = toRequest(incoming)
+    if (request === null) {
+      outgoing.writeHead(400).end()
+      return
+    }
+    // Chained, not awaited: a stream that is open for a day must not keep its request.
+    handler
+      .handle(request, basePath)
+      .then((response) => send(response, outgoing))
+      .catch(() => outgoing.destroy())
   }
-}
-
-async function answer(
-  handler: DurablyHandler,
-  basePath: string,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-): Promise<void> {
-  const gone = new AbortController()
-  outgoing.once('close', () => gone.abort())
-  const request = toRequest(incoming, gone.signal)
-  if (request === null) {
-    outgoing.writeHead(400).end()
-    return
-  }
-  const response = await handler.handle(request, basePath)
-  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
-  // Whoever waits for events is told at once that they will come.
-  outgoing.flushHeaders()
-  await send(response, outgoing)
 }
 
 /** Null when the request line names no address. */
-function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | null {
+function toRequest(incoming: IncomingMessage): Request | null {
   // Where a framework cut the path at which it is mounted, the whole one is beside it.
   const {
     method = 'GET',
@@ -60,7 +49,7 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | nu
   for (const [name, value] of Object.entries(incoming.headers)) {
     for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one)
   }
-  const init = { method, headers, signal }
+  const init = { method, headers }
   if (method === 'GET' || method === 'HEAD') return new Request(address, init)
   // Read by the framework already, as JSON.
   if (body !== undefined && incoming.readableEnded)
@@ -69,30 +58,41 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | nu
   return new Request(address, { ...init, body: stream, duplex: 'half' } as RequestInit)
 }
 
+function send(response: Response, outgoing: ServerResponse): Promise<void> | void {
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+  // Whoever waits for events is told at once that they will come.
+  outgoing.flushHeaders()
+  if (response.body !== null) return pipe(response.body.getReader(), outgoing)
+  outgoing.end()
+}
+
 /** No faster than the client takes it, and no longer than it is there. */
-async function send(response: Response, outgoing: ServerResponse): Promise<void> {
-  if (response.body === null) {
-    outgoing.end()
-    return
-  }
-  const reader = response.body.getReader()
-  const onClose = (): void => void reader.cancel().catch(() => {})
-  outgoing.once('close', onClose)
+async function pipe(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const leave = (): void => void reader.cancel().catch(() => {})
+  outgoing.once('close', leave)
   while (!outgoing.destroyed) {
     const { done, value } = await reader.read()
     if (done) {
       outgoing.end()
       return
     }
-    if (outgoing.write(value) || outgoing.destroyed) continue
-    await new Promise<void>((resolve) => {
-      const go = (): void => {
-        outgoing.off('drain', go)
-        outgoing.off('close', go)
-        resolve()
-      }
-      outgoing.once('drain', go)
-      outgoing.once('close', go)
-    })
+    if (!outgoing.write(value) && !outgoing.destroyed) await untilWritable(outgoing)
   }
+  // It may have gone before anyone listened.
+  leave()
+}
+
+function untilWritable(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      outgoing.off('drain', go)
+      outgoing.off('close', go)
+      resolve()
+    }
+    outgoing.once('drain', go)
+    outgoing.once('close', go)
+  })
 }

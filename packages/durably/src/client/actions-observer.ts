@@ -63,6 +63,6 @@ export function createActionsObserver(
     deleteRun: watched(actions.deleteRun),
     retrigger: watched(actions.retrigger),
     signal: watched(actions.signal),
-    completeToken: (token, data) => watched(actions.completeToken)(token, data) as Promise<void>,
+    completeToken: (token, data) => watched(actions.completeToken)(token, data),
   }
 }

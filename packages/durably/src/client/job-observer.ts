@@ -4,7 +4,7 @@ import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { activeStatuses } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
-import { createObserved, readUntil, type Observed } from './observed.ts'
+import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
 import type { RunObserver } from './run-observer.ts'
 import { createSoon } from './soon.ts'
 import { noRun, type RunState } from './run-state.ts'
@@ -46,95 +46,39 @@ const LOOK_GAP_MS = 500
 
 const nothing: JobState = { ...noRun, currentRunId: null }
 
-export function createJobObserver(options: JobObserverOptions): JobObserver {
-  const {
-    client,
-    jobName,
-    observeRun,
-    env,
-    initialRunId,
-    autoResume = true,
-    followLatest = true,
-  } = options
-  let currentRunId = initialRunId ?? null
-  let letGo = (): void => {}
-  let signal: AbortSignal | null = null
+interface State extends JobObserverOptions {
+  readonly observed: Observing<JobState>
+  currentRunId: string | null
+  signal: AbortSignal | null
+  /** Listens to the current run no more. */
+  letGo: () => void
+}
 
+export function createJobObserver(options: JobObserverOptions): JobObserver {
+  const { client, env, initialRunId = null, autoResume = true, followLatest = true } = options
   const observed = createObserved<JobState>({
-    initial: { ...nothing, currentRunId, isLoading: currentRunId !== null },
+    initial: { ...nothing, currentRunId: initialRunId, isLoading: initialRunId !== null },
     env,
-    follow(following) {
-      signal = following
-      following.addEventListener('abort', () => letGo())
-      if (currentRunId !== null) showRun(currentRunId)
-      else if (autoResume) void resume(following)
-      if (followLatest) void listen(following)
+    follow(signal) {
+      state.signal = signal
+      signal.addEventListener('abort', () => state.letGo())
+      if (state.currentRunId !== null) showRun(state, state.currentRunId)
+      else if (autoResume) void resume(state, signal)
+      if (followLatest) void listen(state, signal)
     },
   })
-
-  function showRun(runId: string): void {
-    letGo()
-    currentRunId = runId
-    const run = observeRun(runId)
-    const show = (): void => observed.set({ ...run.get(), currentRunId: runId })
-    letGo = run.subscribe(show)
-    show()
+  const state: State = {
+    ...options,
+    observed,
+    currentRunId: initialRunId,
+    signal: null,
+    letGo: () => {},
   }
-
-  /** Makes a run the current one, if anyone is looking; else it will be once someone does. */
-  function turnTo(runId: string): void {
-    if (runId === currentRunId) return
-    if (signal?.aborted === false) showRun(runId)
-    else {
-      currentRunId = runId
-      observed.set({ ...nothing, currentRunId, isLoading: true })
-    }
-  }
-
-  async function resume(following: AbortSignal): Promise<void> {
-    const latest = await readLatest()
-    if (following.aborted || latest === null || currentRunId !== null) return
-    showRun(latest.id)
-  }
-
-  async function readLatest(): Promise<Run | null> {
-    try {
-      const filter = { jobName, status: activeStatuses, limit: 1 }
-      return (await client.getRuns(filter))[0] ?? null
-    } catch {
-      // Who could not look has nothing to resume; what is triggered is followed all the same.
-      return null
-    }
-  }
-
-  async function listen(following: AbortSignal): Promise<void> {
-    const look = async (): Promise<void> => turnToNewer((await readLatest())?.id)
-    const soon = createSoon(env, LOOK_GAP_MS, () => void look())
-    following.addEventListener('abort', soon.cancel)
-    await readUntil(client.subscribeRuns({ jobName }), following, (change) => {
-      if (change.type === 'run:trigger') turnToNewer(change.runId)
-      if (change.type === 'run:changed') soon.ask()
-    }).catch(() => {})
-  }
-
-  /** Ids sort by time. */
-  function turnToNewer(runId: string | undefined): void {
-    if (runId === undefined || signal?.aborted !== false) return
-    if (currentRunId === null || runId > currentRunId) turnTo(runId)
-  }
-
-  function handle(): ClientHandle {
-    const found = client.getJob(jobName)
-    if (found === undefined) throw new NotFoundError(`Job not found: ${jobName}`)
-    return found
-  }
-
   const trigger = async (input: unknown, triggerOptions: TriggerOptions = {}) => {
-    const run = await handle().trigger(input, triggerOptions)
-    turnTo(run.id)
+    const run = await handleOf(state).trigger(input, triggerOptions)
+    turnTo(state, run.id)
     return run
   }
-
   return {
     ...observed,
     trigger,
@@ -144,10 +88,74 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
       return { id, output, disposition }
     },
     reset() {
-      letGo()
-      letGo = () => {}
-      currentRunId = null
+      state.letGo()
+      state.letGo = () => {}
+      state.currentRunId = null
       observed.set(nothing)
     },
   }
+}
+
+function handleOf({ client, jobName }: State): ClientHandle {
+  const handle = client.getJob(jobName)
+  if (handle === undefined) throw new NotFoundError(`Job not found: ${jobName}`)
+  return handle
+}
+
+function showRun(state: State, runId: string): void {
+  const { observeRun, observed } = state
+  state.letGo()
+  state.currentRunId = runId
+  const run = observeRun(runId)
+  const show = (): void => observed.set({ ...run.get(), currentRunId: runId })
+  state.letGo = run.subscribe(show)
+  show()
+}
+
+/** Makes a run the current one, if anyone is looking; else it will be once someone does. */
+function turnTo(state: State, runId: string): void {
+  const { currentRunId, signal, observed } = state
+  if (runId === currentRunId) return
+  if (signal?.aborted === false) {
+    showRun(state, runId)
+    return
+  }
+  state.currentRunId = runId
+  observed.set({ ...nothing, currentRunId: runId, isLoading: true })
+}
+
+async function resume(state: State, signal: AbortSignal): Promise<void> {
+  const latest = await readLatest(state)
+  if (signal.aborted || latest === null || state.currentRunId !== null) return
+  showRun(state, latest.id)
+}
+
+/** The newest run that has not ended. */
+async function readLatest({ client, jobName }: State): Promise<Run | null> {
+  try {
+    const filter = { jobName, status: activeStatuses, limit: 1 }
+    return (await client.getRuns(filter))[0] ?? null
+  } catch {
+    // Who could not look has nothing to resume; what is triggered is followed all the same.
+    return null
+  }
+}
+
+/** Goes on to whichever run is triggered next. */
+async function listen(state: State, signal: AbortSignal): Promise<void> {
+  const { client, jobName, env } = state
+  const look = async (): Promise<void> => turnToNewer(state, (await readLatest(state))?.id)
+  const soon = createSoon(env, LOOK_GAP_MS, () => void look())
+  signal.addEventListener('abort', soon.cancel)
+  await readUntil(client.subscribeRuns({ jobName }), signal, (change) => {
+    if (change.type === 'run:trigger') turnToNewer(state, change.runId)
+    if (change.type === 'run:changed') soon.ask()
+  }).catch(() => {})
+}
+
+/** Ids sort by time. */
+function turnToNewer(state: State, runId: string | undefined): void {
+  const { signal, currentRunId } = state
+  if (runId === undefined || signal?.aborted !== false) return
+  if (currentRunId === null || runId > currentRunId) turnTo(state, runId)
 }

@@ -5,7 +5,7 @@ import type { Run } from '../core/run.ts'
 import type { Log } from '../core/step.ts'
 import type { Client } from './client.ts'
 import { foldRun } from './fold-run.ts'
-import { createObserved, readUntil, type Observed } from './observed.ts'
+import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
 import { isPassing } from './remote-error.ts'
 import { describeRun, noRun, type RunState } from './run-state.ts'
 
@@ -31,90 +31,100 @@ export const loading: RunState = { ...noRun, isLoading: true }
 
 const RETRY_MS = 1000
 
+interface State extends RunObserverOptions {
+  readonly observed: Observing<RunState>
+  run: Run | null
+  logs: Log[]
+  signal: AbortSignal | null
+  isFollowing: boolean
+}
+
 /** Shows a run at once as it is read, then lets its events make of it what becomes of it. */
 export function createRunObserver(options: RunObserverOptions): RunObserver {
-  const { client, runId, maxLogs, env, onIdle } = options
-  let run: Run | null = null
-  let logs: Log[] = []
-  let signal: AbortSignal | null = null
-  let isFollowing = false
+  const { env, onIdle } = options
   const observed = createObserved<RunState>({
     initial: loading,
     env,
     onIdle,
-    follow(following) {
-      signal = following
-      void follow(following)
+    follow(signal) {
+      state.signal = signal
+      void follow(state, signal)
     },
   })
-
-  function show(): void {
-    observed.set({ ...describeRun(run), logs, isLoading: false, loadError: null })
+  const state: State = {
+    ...options,
+    observed,
+    run: null,
+    logs: [],
+    signal: null,
+    isFollowing: false,
   }
-
-  /** The run as it is now. Throws when there is none. */
-  async function read(following: AbortSignal): Promise<void> {
-    const found = await client.getRun(runId)
-    if (following.aborted) return
-    run = found
-    if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
-    show()
-  }
-
-  /** Until the run has ended. */
-  async function follow(following: AbortSignal): Promise<void> {
-    isFollowing = true
-    while (!following.aborted) {
-      const error = await followOnce(following)
-      if (error === null || following.aborted) break
-      if (!isPassing(error)) {
-        observed.set({ ...describeRun(run), isLoading: false, loadError: error })
-        break
-      }
-      await pause(env, RETRY_MS)
-    }
-    isFollowing = false
-  }
-
-  async function followOnce(following: AbortSignal): Promise<Error | null> {
-    try {
-      await read(following)
-      if (following.aborted) return null
-      logs = []
-      await readUntil(client.subscribe(runId), following, onEvent)
-      return null
-    } catch (error) {
-      return error as Error
-    }
-  }
-
-  function onEvent(event: DurablyEvent): void {
-    if (run !== null) run = foldRun(run, event)
-    if (event.type === 'log:write') logs = [...logs, toLog(event)].slice(-maxLogs)
-    show()
-  }
-
   return {
     ...observed,
     refresh() {
+      const { signal, isFollowing } = state
       if (signal === null || signal.aborted) return
       // Its stream tells what becomes of it; what it is now is asked for once more.
-      if (isFollowing) read(signal).catch(() => {})
-      else void follow(signal)
+      if (isFollowing) read(state, signal).catch(() => {})
+      else void follow(state, signal)
     },
     expect(change) {
-      if (run !== null) observed.set(describeRun({ ...run, ...change }))
+      if (state.run !== null) observed.set(describeRun({ ...state.run, ...change }))
     },
   }
 }
 
-function toLog({
-  sequence,
-  stepName,
-  level,
-  message,
-  data,
-  timestamp,
-}: DurablyEvent<'log:write'>): Log {
+function show({ observed, run, logs }: State): void {
+  observed.set({ ...describeRun(run), logs, isLoading: false, loadError: null })
+}
+
+/** The run as it is now. Throws when there is none. */
+async function read(state: State, signal: AbortSignal): Promise<void> {
+  const { client, runId } = state
+  const run = await client.getRun(runId)
+  if (signal.aborted) return
+  state.run = run
+  if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
+  show(state)
+}
+
+/** Until the run has ended. A server that is away is asked again. */
+async function follow(state: State, signal: AbortSignal): Promise<void> {
+  const { observed, env } = state
+  state.isFollowing = true
+  while (!signal.aborted) {
+    const error = await followOnce(state, signal)
+    if (error === null || signal.aborted) break
+    if (!isPassing(error)) {
+      observed.set({ ...describeRun(state.run), isLoading: false, loadError: error })
+      break
+    }
+    await pause(env, RETRY_MS)
+  }
+  state.isFollowing = false
+}
+
+async function followOnce(state: State, signal: AbortSignal): Promise<Error | null> {
+  const { client, runId } = state
+  try {
+    await read(state, signal)
+    if (signal.aborted) return null
+    state.logs = []
+    await readUntil(client.subscribe(runId), signal, (event) => onEvent(state, event))
+    return null
+  } catch (error) {
+    return error as Error
+  }
+}
+
+function onEvent(state: State, event: DurablyEvent): void {
+  const { run, logs, maxLogs } = state
+  if (run !== null) state.run = foldRun(run, event)
+  if (event.type === 'log:write') state.logs = [...logs, toLog(event)].slice(-maxLogs)
+  show(state)
+}
+
+function toLog(line: DurablyEvent<'log:write'>): Log {
+  const { sequence, stepName, level, message, data, timestamp } = line
   return { sequence, stepName, level, message, data, timestamp }
 }

@@ -63,6 +63,7 @@ export function createRunsObserver(
     reads: 0,
     cancelTimer: () => {},
   }
+  const { jobName, labels } = filter
   const soon = createSoon(env, REREAD_GAP_MS, () => void read())
   const observed = createObserved<RunsState>({
     initial: { runs: [], page: 0, hasMore: false, isLoading: true, error: null },
@@ -76,7 +77,10 @@ export function createRunsObserver(
         shown.delete(observer)
       })
       void read()
-      if (realtime) void listen(signal)
+      if (!realtime) return
+      // The reads say it as well, and go on without hints.
+      const onError = (error: unknown): void => observed.set({ error: error as Error })
+      void hear(client.subscribeRuns({ jobName, labels }), signal, soon.ask, onError)
     },
   })
 
@@ -98,16 +102,6 @@ export function createRunsObserver(
     if (realtime) state.cancelTimer = env.after(REREAD_MS, () => void read())
   }
 
-  async function listen(signal: AbortSignal): Promise<void> {
-    const { jobName, labels } = filter
-    try {
-      await readUntil(client.subscribeRuns({ jobName, labels }), signal, soon.ask)
-    } catch (error) {
-      // The reads say it as well, and go on without hints.
-      if (!signal.aborted && !isPassing(error)) observed.set({ error: error as Error })
-    }
-  }
-
   function turnTo(change: (cursors: State['cursors']) => void): void {
     change(state.cursors)
     observed.set({ isLoading: true })
@@ -126,4 +120,18 @@ export function createRunsObserver(
     refresh: () => void read(),
   }
   return observer
+}
+
+/** Hints, until the signal aborts; `onError` is told of what will not pass. */
+async function hear(
+  changes: ReadableStream<unknown>,
+  signal: AbortSignal,
+  onHint: () => void,
+  onError: (error: unknown) => void,
+): Promise<void> {
+  try {
+    await readUntil(changes, signal, onHint)
+  } catch (error) {
+    if (!signal.aborted && !isPassing(error)) onError(error)
+  }
 }

@@ -11,6 +11,7 @@ import type { DurablyEvent, RunChange } from '../core/event.ts'
 import { isEnding } from '../core/transitions.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
 import { createRunChanges } from '../events/run-changes.ts'
+import { createJournalReads, type JournalReads } from '../events/journal-reads.ts'
 import { createSubscription } from '../events/subscription.ts'
 import { waitForRun } from '../events/wait-for-run.ts'
 import { createActions, type Actions } from './actions.ts'
@@ -26,6 +27,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
   const { store, settings, worker, jobs, enqueue } = engine
   const { codec } = settings
   const reads = createReads(store, codec)
+  const journals = createJournalReads(store.journal, codec)
   const runs = createRunFactory({ env: engine.env, codec, parseLabels: labelParser(settings) })
   const { retrigger, ...actions } = createRunActions(engine, bus)
   const wait = (runId: string, how: WaitHow) => waitFor(engine, bus, runId, how)
@@ -51,7 +53,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     onError: bus.onError,
     subscribe(runId, options = {}) {
       requireObject(options, 'options')
-      return subscribe(engine, bus, runId, options.after ?? 0)
+      return subscribe(engine, bus, journals, runId, options.after ?? 0)
     },
     subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
     async waitForRun(runId, options = {}) {
@@ -135,10 +137,11 @@ function watch({ elsewhere }: Engine, bus: Bus, runId: string, watcher: Watcher)
 function subscribe(
   engine: Engine,
   bus: Bus,
+  journals: JournalReads,
   runId: string,
   after: number,
 ): ReadableStream<DurablyEvent> {
-  const { store, settings, report } = engine
+  const { settings, report } = engine
   requireText(runId, 'run id')
   requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
   return createSubscription({
@@ -146,8 +149,15 @@ function subscribe(
     env: engine.env,
     runId,
     after,
-    read: (position, limit) => store.journal(runId, position, limit),
-    watch: (watcher) => watch(engine, bus, runId, watcher),
+    read: (position, limit) => journals.read(runId, position, limit),
+    watch: (watcher) =>
+      watch(engine, bus, runId, {
+        ...watcher,
+        onChange(event) {
+          journals.changed(runId)
+          watcher.onChange(event)
+        },
+      }),
     onError: (error) => report(error, `following run ${runId}`),
   })
 }

@@ -1,24 +1,19 @@
-import type { Codec } from '../core/codec.ts'
 import type { Env } from '../core/env.ts'
 import { NotFoundError } from '../core/error.ts'
-import { toEvent, type DurablyEvent } from '../core/event.ts'
-import type { Entry } from '../core/journal.ts'
+import type { DurablyEvent } from '../core/event.ts'
 import { toIso, type Labels, type Progress, type RunRecord } from '../core/run.ts'
 import { isEnding, isTerminal } from '../core/transitions.ts'
 import type { Watcher } from './bus.ts'
+import type { JournalPage } from './journal-reads.ts'
 
 export interface SubscriptionOptions {
   readonly runId: string
   /** The position after which to begin; 0 is the beginning. */
   readonly after: number
-  /** The run and the next entries after a position; null when there is no such run. */
-  readonly read: (
-    after: number,
-    limit: number,
-  ) => Promise<{ readonly run: RunRecord; readonly entries: readonly Entry[] } | null>
+  /** The next page after a position; null when there is no such run. */
+  readonly read: (after: number, limit: number) => Promise<JournalPage | null>
   readonly watch: (watcher: Watcher) => () => void
   readonly env: Env
-  readonly codec: Codec
   /** How often to read when no sign of a change comes. */
   readonly pollMs: number
   readonly onError: (error: unknown) => void
@@ -87,6 +82,8 @@ async function pull(
       page = await sub.read(sub.position, PAGE_SIZE)
     } catch (error) {
       sub.onError(error)
+      // Progress that is due asks for no other read at once.
+      sub.progressAt = sub.env.now()
       continue
     }
     if (sub.cancelled) return
@@ -99,7 +96,7 @@ async function pull(
 }
 
 /** An entry that cannot be read ends the stream with an error that names it: whoever goes on would miss it. */
-function readPage(sub: State, page: Parameters<typeof eventsOf>[1]): DurablyEvent[] {
+function readPage(sub: State, page: JournalPage): DurablyEvent[] {
   try {
     return eventsOf(sub, page)
   } catch (error) {
@@ -133,18 +130,15 @@ function progressDueIn({ progressAt, env }: State): number {
 }
 
 /** The facts of a page, and between them the ticks that came after the fact before. */
-function eventsOf(
-  sub: State,
-  { run, entries }: { run: RunRecord; entries: readonly Entry[] },
-): DurablyEvent[] {
+function eventsOf(sub: State, { run, entries, eventAt }: JournalPage): DurablyEvent[] {
   sub.about = run
   const ended = isTerminal(run.status)
   // A terminal fact stays the last word, and who has heard it has heard all.
   const events = ended && entries.length > 0 ? progressOf(sub, run) : []
-  for (const entry of entries) {
+  for (const [i, entry] of entries.entries()) {
     events.push(...ticksBefore(sub, entry.seq))
     if (isEnding(entry.kind)) events.push(...heldProgress(sub))
-    events.push(toEvent(entry, run, sub.codec))
+    events.push(eventAt(i))
     sub.position = entry.seq
   }
   if (entries.length < PAGE_SIZE) events.push(...ticksBefore(sub, sub.position + 1))
@@ -188,7 +182,7 @@ function fields({ runId, about, position }: State, timestamp: string) {
 }
 
 /** Whether the run ended, was not retried since, and nothing of it is left to read. */
-function isOver({ run, entries }: { run: RunRecord; entries: readonly Entry[] }): boolean {
+function isOver({ run, entries }: JournalPage): boolean {
   const last = entries.at(-1)?.kind
   return isTerminal(run.status) && (last === undefined || isEnding(last))
 }

@@ -16,8 +16,9 @@ export async function followRun(call: Call, run: Run): Promise<Response> {
   const lastSeen = request.headers.get('last-event-id')
   const after =
     lastSeen === null ? readCount(query, 'after') : parseCount(lastSeen, 'Last-Event-ID')
+  const { id } = run
   return follow(call, {
-    open: () => client.subscribe(run.id, { after: after ?? 0 }),
+    open: () => client.subscribe(id, { after: after ?? 0 }),
     // Nothing may be left to say: a browser would come again and again, unless it is told not to.
     mayBeOver: after !== null && isTerminal(run.status),
     show: (event) => [shownEvent(event, access), isTick(event) ? null : event.sequence],
@@ -50,7 +51,7 @@ interface Following<T> {
   readonly open: () => ReadableStream<T>
   /** Whether it may end before it says anything: then there is no stream at all. */
   readonly mayBeOver: boolean
-  readonly show: (event: T) => readonly [shown: unknown, position: number | null]
+  readonly show: (event: T) => readonly [shown: object, position: number | null]
 }
 
 async function follow<T>(
@@ -74,11 +75,24 @@ async function follow<T>(
   const isRich = wantsRich(request)
   const frame = (event: T): string => {
     const [shown, position] = show(event)
-    return toFrame(toText(shown, isRich), position)
+    return toFrame(textOf(shown, isRich), position)
   }
   const { signal } = request
   const body = createEventStream({ reader, first, frame, env, signal, onEnd, onError })
   return new Response(body, { headers: eventStreamHeaders })
+}
+
+// Those who follow one run get the same events: they are written out once.
+const plainTexts = new WeakMap<object, string>()
+const richTexts = new WeakMap<object, string>()
+
+function textOf(event: object, isRich: boolean): string {
+  const texts = isRich ? richTexts : plainTexts
+  const known = texts.get(event)
+  if (known !== undefined) return known
+  const text = toText(event, isRich)
+  texts.set(event, text)
+  return text
 }
 
 const eventStreamHeaders = {

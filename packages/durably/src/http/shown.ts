@@ -21,11 +21,13 @@ export function shownLogs(logs: readonly Log[], run: Run, access: Access): reado
 /** Whatever field of an event has a value of the app's. */
 const valueFields = ['payload', 'output', 'data'] as const
 
+/** The event itself, where there is nothing to keep back. */
 export function shownEvent<E extends DurablyEvent | RunChange>(event: E, access: Access): E {
+  const { jobName = null } = event as { readonly jobName?: string | null }
+  const isHidden = jobName !== null && hides(access, { jobName })
+  if (!isHidden && !('errorDetail' in event)) return event
   const shown: Record<string, unknown> = { ...event }
-  if ('jobName' in event && event.jobName !== null && hides(access, { jobName: event.jobName })) {
-    for (const field of valueFields) if (field in event) shown[field] = null
-  }
+  if (isHidden) for (const field of valueFields) if (field in event) shown[field] = null
   if ('errorDetail' in event) shown.errorDetail = shownError(event.errorDetail, access)
   return shown as E
 }

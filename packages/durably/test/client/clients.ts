@@ -43,5 +43,5 @@ export const implementations: readonly {
   readonly connect: <T extends Jobs>(process: WorkerOf<T>) => Client<T>
 }[] = [
   { name: 'in process', connect: (process) => process.durably },
-  { name: 'over HTTP', connect: (process) => overHttp(process) },
+  { name: 'over HTTP', connect: (process) => overHttp(process, { onError: () => {} }) },
 ]

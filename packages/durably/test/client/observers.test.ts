@@ -1,0 +1,249 @@
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { createObservers, type Observers } from '../../src/client/observers.ts'
+import type { Observed } from '../../src/client/observed.ts'
+import { defineJob } from '../../src/core/job.ts'
+import { inMemory, job, type World } from '../conformance/api/world.ts'
+import { implementations, overHttp } from './clients.ts'
+
+const waits = job(async (step) => {
+  step.progress(1, 2)
+  step.log.info('waiting')
+  return step.waitForSignal('go')
+}, 'waits')
+const add = defineJob({
+  name: 'add',
+  input: z.object({ a: z.number() }),
+  run: (_step, { a }) => a + 1,
+})
+const fails = job(() => {
+  throw new Error('out of ink')
+}, 'fails')
+const talks = job((step) => {
+  for (let i = 0; i < 50; i++) step.log.info(`line ${i}`)
+}, 'talks')
+
+const jobs = { waits, add, fails, talks }
+
+/** Listens until the test is over, and keeps all that was shown. */
+function watch<T>(observed: Observed<T>) {
+  const states: T[] = []
+  const stop = observed.subscribe(() => void states.push(observed.get()))
+  onTestFinished(stop)
+  return { states, stop, last: () => observed.get() }
+}
+
+/** Lets what nobody listens to any more come to its end. */
+function windDown(world: World): void {
+  onTestFinished(() => world.advance(1000))
+}
+
+inMemory((open) => {
+  describe.each(implementations)('over a client $name', ({ connect }) => {
+    async function begin() {
+      const world = await open()
+      windDown(world)
+      const process = await world.work(jobs)
+      const client = connect(process)
+      const observers = createObservers(client, process.env)
+      return { world, process, client, observers }
+    }
+
+    async function beginWaiting() {
+      const begun = await begin()
+      const { id } = await begun.process.jobs.waits.trigger(null)
+      await begun.world.advance(200)
+      return { ...begun, id }
+    }
+
+    test('a run is shown as it is, then as it becomes', async () => {
+      const { world, process, observers, id } = await beginWaiting()
+      const run = watch(observers.run(id))
+      expect(run.last()).toMatchObject({ isLoading: true, status: null, run: null })
+      await world.advance(200)
+      expect(run.last()).toMatchObject({
+        isLoading: false,
+        status: 'waiting',
+        isWaiting: true,
+        isActive: true,
+        isTerminal: false,
+        progress: { current: 1, total: 2 },
+        logs: [{ message: 'waiting', level: 'info' }],
+      })
+      // Never as it was before.
+      expect(new Set(run.states.map(({ status }) => status))).toEqual(new Set(['waiting']))
+      await process.durably.signal(id, 'go', 'now')
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now', isTerminal: true })
+    })
+
+    test('a run that ended long ago is shown as that, and its log', async () => {
+      const { world, process, observers } = await begin()
+      const { id } = await process.jobs.fails.trigger(null)
+      await world.advance(60_000)
+      const run = watch(observers.run(id))
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'failed', error: 'out of ink', isFailed: true })
+      expect(new Set(run.states.map(({ status }) => status))).toEqual(new Set(['failed']))
+    })
+
+    test('of a long log the last lines are kept', async () => {
+      const { world, process, observers } = await begin()
+      const { id } = await world.until(process.jobs.talks.triggerAndWait(null))
+      const run = watch(observers.run(id, { maxLogs: 2000 }))
+      await world.advance(200)
+      expect(run.last().logs.map(({ message }) => message)).toEqual(
+        Array.from({ length: 50 }, (_, i) => `line ${i}`),
+      )
+      // What came together was one change, or two.
+      expect(run.states.length).toBeLessThan(4)
+    })
+
+    test('a run that does not exist is an error, of no run there is nothing', async () => {
+      const { world, observers } = await begin()
+      const run = watch(observers.run('nobody'))
+      const none = watch(observers.run(null))
+      await world.advance(200)
+      expect(run.last()).toMatchObject({
+        loadError: { message: 'Run not found: nobody' },
+        run: null,
+      })
+      expect(none.last()).toMatchObject({ isLoading: false, status: null })
+    })
+
+    test('who shows the same run shares what follows it, and the last one ends that', async () => {
+      const { world, process, observers, id } = await beginWaiting()
+      const before = process.env.timers()
+      const [one, two] = [watch(observers.run(id)), watch(observers.run(id))]
+      await world.advance(200)
+      expect(one.last()).toBe(two.last())
+      one.stop()
+      await world.advance(200)
+      expect(two.last()).toMatchObject({ status: 'waiting' })
+      two.stop()
+      // Taken away and put back at once, as React does it in development.
+      const again = watch(observers.run(id))
+      expect(again.last()).toMatchObject({ status: 'waiting', isLoading: false })
+      again.stop()
+      await world.advance(1000)
+      expect(process.env.timers()).toBe(before)
+    })
+
+    test('what is done to a run shows at once, and is taken back if it is refused', async () => {
+      const { world, process, observers, id } = await beginWaiting()
+      const run = watch(observers.run(id))
+      const actions = observers.actions()
+      const shown = watch(actions)
+      await world.advance(200)
+      const away = Promise.withResolvers<never>()
+      process.wire.intercept((operation, proceed) =>
+        operation === 'act' ? away.promise : proceed(),
+      )
+      const refused = actions.cancel(id)
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'cancelled' })
+      expect(shown.last()).toEqual({ isPending: true, error: null })
+      away.reject(new Error('away'))
+      await expect(world.until(refused)).rejects.toThrow()
+      process.wire.intercept(null)
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'waiting' })
+      expect(shown.last()).toMatchObject({ isPending: false, error: expect.any(Error) as Error })
+      await world.until(actions.cancel(id))
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'cancelled', isCancelled: true })
+      expect(shown.last()).toEqual({ isPending: false, error: null })
+      // It had ended; retried, it is followed again.
+      await world.until(actions.retry(id))
+      await world.advance(200)
+      await process.durably.signal(id, 'go', 1)
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 1 })
+    })
+
+    test('a list is read page by page, and changes as runs do', async () => {
+      const { world, process, observers } = await begin()
+      const ids: string[] = []
+      for (let a = 0; a < 5; a++) {
+        ids.unshift((await world.until(process.jobs.add.triggerAndWait({ a }))).id)
+      }
+      const list = observers.runs({ jobName: 'add', pageSize: 2 })
+      const shown = watch(list)
+      const page = () => shown.last().runs.map(({ id }) => id)
+      await world.advance(100)
+      expect([page(), shown.last().hasMore, shown.last().page]).toEqual([ids.slice(0, 2), true, 0])
+      list.nextPage()
+      await world.advance(100)
+      expect([page(), shown.last().page]).toEqual([ids.slice(2, 4), 1])
+      list.nextPage()
+      await world.advance(100)
+      expect([page(), shown.last().hasMore]).toEqual([ids.slice(4), false])
+      list.nextPage()
+      list.prevPage()
+      list.prevPage()
+      await world.advance(100)
+      expect(page()).toEqual(ids.slice(0, 2))
+      const { id } = await process.jobs.add.trigger({ a: 9 })
+      await world.advance(500)
+      expect(shown.last().runs[0]).toMatchObject({ id, status: 'completed' })
+    })
+
+    test('a job is followed from the run that is triggered here, or by anyone', async () => {
+      const { world, process, observers } = await begin()
+      const observer = observers.job('waits')
+      const shown = watch(observer)
+      await world.advance(200)
+      expect(shown.last()).toMatchObject({ currentRunId: null, status: null, isLoading: false })
+      const run = await world.until(observer.trigger(null))
+      await world.advance(200)
+      expect(shown.last()).toMatchObject({ currentRunId: run.id, status: 'waiting' })
+      const other = await process.jobs.waits.trigger(null)
+      await world.advance(1000)
+      expect(shown.last()).toMatchObject({ currentRunId: other.id, status: 'waiting' })
+      observer.reset()
+      await world.advance(100)
+      expect(shown.last()).toMatchObject({ currentRunId: null, status: null })
+    })
+
+    test('a page that is opened again goes on with the run that has not ended', async () => {
+      const { world, observers, id } = await beginWaiting()
+      const resumed = watch(observers.job('waits'))
+      const fresh = watch(observers.job('waits', { autoResume: false, followLatest: false }))
+      const chosen = watch(observers.job('waits', { initialRunId: id, followLatest: false }))
+      await world.advance(200)
+      expect(resumed.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
+      expect(fresh.last()).toMatchObject({ currentRunId: null, status: null })
+      expect(chosen.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
+    })
+
+    test('a job gives its result to whoever waits for it', async () => {
+      const { world, observers } = await begin()
+      const observer = observers.job('add')
+      expect(await world.until(observer.triggerAndWait({ a: 1 }))).toMatchObject({ output: 2 })
+      await expect(world.until(observer.trigger({ a: 'x' }))).rejects.toThrow('Invalid input')
+      await expect(world.until(observers.job('none').trigger(null))).rejects.toThrow(
+        'Job not found: none',
+      )
+    })
+  })
+
+  test('a page outlives its server', async () => {
+    const world = await open()
+    windDown(world)
+    const process = await world.work(jobs)
+    let isAway = true
+    const client = overHttp(process, {}, (_, proceed) =>
+      isAway ? Promise.reject(new TypeError('fetch failed')) : proceed(),
+    )
+    const observers: Observers = createObservers(client, process.env)
+    const { id } = await process.jobs.waits.trigger(null)
+    const [run, list] = [watch(observers.run(id)), watch(observers.runs())]
+    await world.advance(3000)
+    expect(run.last()).toMatchObject({ isLoading: true, loadError: null })
+    expect(list.last()).toMatchObject({ isLoading: false, error: { code: 'unavailable' } })
+    isAway = false
+    await world.advance(6000)
+    expect(run.last()).toMatchObject({ status: 'waiting' })
+    expect(list.last()).toMatchObject({ runs: [{ id }], error: null })
+  })
+})
