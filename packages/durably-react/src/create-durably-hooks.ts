@@ -4,6 +4,7 @@ import type { JobQuery, RunsQuery } from '@coji/durably/observers'
 import { useDurably } from './provider.ts'
 import { useJob, type UseJobResult } from './use-job.ts'
 import { useJobLogs } from './use-job-logs.ts'
+import { useJobStream } from './use-job-stream.ts'
 import { useJobRun } from './use-job-run.ts'
 import { useRunActions } from './use-run-actions.ts'
 import { useRuns } from './use-runs.ts'
@@ -27,6 +28,7 @@ export interface DurablyHooks<T extends HasJobs> {
   useJob<TName extends NamesOf<T>>(name: TName, query?: JobQuery): UseJobResult<JobOf<T, TName>>
   useJobRun: typeof useJobRun
   useJobLogs: typeof useJobLogs
+  useJobStream: typeof useJobStream
   useRuns(
     query?: RunsQuery & { readonly jobName?: NamesOf<T> | undefined },
   ): ReturnType<typeof useRuns>
@@ -43,6 +45,6 @@ export interface DurablyHooks<T extends HasJobs> {
  * const { trigger } = useJob('import-csv')
  */
 export function createDurablyHooks<T extends HasJobs>(): DurablyHooks<T> {
-  const hooks = { useDurably, useJob, useJobRun, useJobLogs, useRuns, useRunActions }
+  const hooks = { useDurably, useJob, useJobRun, useJobLogs, useJobStream, useRuns, useRunActions }
   return hooks as unknown as DurablyHooks<T>
 }

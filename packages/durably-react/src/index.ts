@@ -2,6 +2,7 @@ export { createDurablyHooks, type DurablyHooks } from './create-durably-hooks.ts
 export { DurablyProvider, useDurably, type DurablyProviderProps } from './provider.ts'
 export { useJob, type JobName, type UseJobResult } from './use-job.ts'
 export { useJobLogs } from './use-job-logs.ts'
+export { useJobStream } from './use-job-stream.ts'
 export { useJobRun } from './use-job-run.ts'
 export { useRunActions } from './use-run-actions.ts'
 export { useRuns } from './use-runs.ts'

@@ -25,7 +25,8 @@ const NOTIFY_MS = 16
 const GRACE_MS = 100
 
 export interface Observing<T> extends Observed<T> {
-  set(change: Partial<T>): void
+  /** What a function makes of it is worked out once it is to be shown. */
+  set(change: Partial<T> | (() => Partial<T>)): void
 }
 
 export function createObserved<T extends object>({
@@ -35,16 +36,14 @@ export function createObserved<T extends object>({
   env,
 }: ObservedOptions<T>): Observing<T> {
   const listeners = new Set<() => void>()
-  let next = initial
   let shown = initial
-  let isNotifying = false
+  let changes: (() => Partial<T>)[] = []
   let stop: AbortController | null = null
   let cancelStop = (): void => {}
 
   function notify(): void {
-    isNotifying = false
-    if (shown === next) return
-    shown = next
+    shown = changes.reduce((state, change) => ({ ...state, ...change() }), shown)
+    changes = []
     for (const listener of listeners) listener()
   }
 
@@ -52,10 +51,9 @@ export function createObserved<T extends object>({
     initial,
     get: () => shown,
     set(change) {
-      next = { ...next, ...change }
-      if (isNotifying) return
-      isNotifying = true
-      env.after(NOTIFY_MS, notify)
+      if (changes.length === 0) env.after(NOTIFY_MS, notify)
+      if (typeof change !== 'function') changes.push(() => change)
+      else if (changes.at(-1) !== change) changes.push(change)
     },
     subscribe(listener) {
       // The same function may listen twice.

@@ -5,6 +5,7 @@ import type { Run } from '../core/run.ts'
 import type { Log } from '../core/step.ts'
 import type { Client } from './client.ts'
 import { foldRun } from './fold-run.ts'
+import { foldStreams, type Streams } from './fold-streams.ts'
 import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
 import { isPassing } from './remote-error.ts'
 import { describeRun, noRun, type RunState } from './run-state.ts'
@@ -33,8 +34,11 @@ const RETRY_MS = 1000
 
 interface State extends RunObserverOptions {
   readonly observed: Observing<RunState>
+  /** Always the same: of many events that come together it is asked once. */
+  readonly describe: () => RunState
   run: Run | null
   logs: Log[]
+  streams: Streams
   signal: AbortSignal | null
   isFollowing: boolean
 }
@@ -54,8 +58,10 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
   const state: State = {
     ...options,
     observed,
+    describe: () => stateOf(state),
     run: null,
     logs: [],
+    streams: foldStreams(),
     signal: null,
     isFollowing: false,
   }
@@ -74,8 +80,13 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
   }
 }
 
-function show({ observed, run, logs }: State): void {
-  observed.set({ ...describeRun(run), logs, isLoading: false, loadError: null })
+function show({ observed, describe }: State): void {
+  observed.set(describe)
+}
+
+function stateOf({ run, logs, streams }: State): RunState {
+  const shown = { logs: [...logs], streams: streams.chunks() }
+  return { ...describeRun(run), ...shown, isLoading: false, loadError: null }
 }
 
 /** The run as it is now. Throws when there is none. */
@@ -110,6 +121,7 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
     await read(state, signal)
     if (signal.aborted) return null
     state.logs = []
+    state.streams = foldStreams()
     await readUntil(client.subscribe(runId), signal, (event) => onEvent(state, event))
     return null
   } catch (error) {
@@ -120,7 +132,11 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
 function onEvent(state: State, event: DurablyEvent): void {
   const { run, logs, maxLogs } = state
   if (run !== null) state.run = foldRun(run, event)
-  if (event.type === 'log:write') state.logs = [...logs, toLog(event)].slice(-maxLogs)
+  if (event.type === 'log:write') {
+    logs.push(toLog(event))
+    if (logs.length > maxLogs) logs.shift()
+  }
+  state.streams.add(event)
   show(state)
 }
 

@@ -13,6 +13,8 @@ export interface RunState<TRun extends Run = Run> {
   readonly progress: Progress | null
   /** Oldest first; the last ones, where there are many. */
   readonly logs: readonly Log[]
+  /** What its steps stream, by the names of the streams; without what failed attempts wrote. */
+  readonly streams: Readonly<Record<string, readonly unknown[]>>
   readonly isPending: boolean
   readonly isRunning: boolean
   readonly isWaiting: boolean
@@ -30,7 +32,9 @@ export interface RunState<TRun extends Run = Run> {
 }
 
 /** What is to be shown of a run. */
-export function describeRun(run: Run | null): Omit<RunState, 'logs' | 'isLoading' | 'loadError'> {
+export function describeRun(
+  run: Run | null,
+): Omit<RunState, 'logs' | 'streams' | 'isLoading' | 'loadError'> {
   const status = run?.status ?? null
   return {
     run,
@@ -49,4 +53,10 @@ export function describeRun(run: Run | null): Omit<RunState, 'logs' | 'isLoading
   }
 }
 
-export const noRun: RunState = { ...describeRun(null), logs: [], isLoading: false, loadError: null }
+export const noRun: RunState = {
+  ...describeRun(null),
+  logs: [],
+  streams: {},
+  isLoading: false,
+  loadError: null,
+}

@@ -78,6 +78,9 @@ interface EventFields {
       /** When the next attempt is due, an ISO string. */
       readonly retryAt: string
     }
+  /** A part of a stream. It counts once its step completes; what follows an end or a start without that is void. */
+  'step:chunk': OfRun &
+    OfStep & { readonly stream: string; readonly attempt: number; readonly chunk: unknown }
   /** A wait was still open when the run ended. */
   'step:cancel': OfRun & OfStep
   'log:write': OfRun & {
@@ -216,6 +219,11 @@ const eventOfKind: Record<EntryKind, Build> = {
       duration,
       retryAt: toIso(until),
     }
+  },
+  'step:chunk': (of, entry, _run, codec) => {
+    const { index, stream, attempt, chunk: stored, format } = dataOf(entry, 'step:chunk')
+    const chunk = valueIn(entry, stored, format, codec)
+    return { type: 'step:chunk', ...of, ...stepFields(entry, index), stream, attempt, chunk }
   },
   'step:cancel': (of, entry) => ({
     type: 'step:cancel',

@@ -38,6 +38,14 @@ export interface EntryDataByKind {
   /** An open wait was closed because the run ended. */
   'step:cancel': { readonly index: number }
   'step:fail': { readonly index: number; readonly duration: number; readonly error: ErrorDetail }
+  /** A part of a stream that an attempt of the step wrote; void unless the step completes after it. */
+  'step:chunk': {
+    readonly index: number
+    readonly attempt: number
+    readonly stream: string
+    readonly chunk: unknown
+    readonly format?: Format
+  }
   'log:write': {
     readonly level: LogLevel
     readonly message: string
@@ -69,10 +77,9 @@ export interface Entry extends NewEntry {
 }
 
 /** The text of an entry that holds no value of the app. */
-export function entryData<K extends Exclude<EntryKind, 'step:complete' | 'log:write'>>(
-  _kind: K,
-  data: EntryDataByKind[K],
-): string {
+export function entryData<
+  K extends Exclude<EntryKind, 'step:complete' | 'step:chunk' | 'log:write'>,
+>(_kind: K, data: EntryDataByKind[K]): string {
   return JSON.stringify(data)
 }
 
@@ -85,6 +92,12 @@ export function stepCompleteData(
 ): string {
   const head = `{"index":${index},"duration":${duration}${secret ? ',"secret":true' : ''}`
   return `${head},${valueText('output', output)}}`
+}
+
+/** The text of a part of a stream. */
+export function chunkData(index: number, attempt: number, stream: string, chunk: Encoded): string {
+  const head = `{"index":${index},"attempt":${attempt},"stream":${JSON.stringify(stream)}`
+  return `${head},${valueText('chunk', chunk)}}`
 }
 
 /** The text of a log line. */
@@ -192,6 +205,7 @@ type Part =
   | 'message'
   | 'waits'
   | 'until'
+  | 'stream'
 
 const isText = (value: unknown): boolean => typeof value === 'string'
 
@@ -204,6 +218,7 @@ const isPart: Readonly<Record<Part, (value: unknown) => boolean>> = {
   level: isText,
   message: isText,
   waits: Array.isArray,
+  stream: isText,
   until: (value) => typeof value === 'number' && Math.abs(value) <= MAX_TIME,
 }
 
@@ -223,5 +238,6 @@ const shapes: Readonly<Record<EntryKind, readonly Part[]>> = {
   'step:wait': ['index', 'waits'],
   'step:retry': ['index', 'duration', 'error', 'until'],
   'step:cancel': ['index'],
+  'step:chunk': ['index', 'attempt', 'stream'],
   'log:write': ['level', 'message'],
 }

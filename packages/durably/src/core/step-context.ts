@@ -17,6 +17,8 @@ export interface StepInfo {
   readonly idempotencyKey: string
   /** The run's log, bound to this step. */
   readonly log: StepLog
+  /** `step.stream`, bound to this step. */
+  readonly stream: <T>(name: string) => WritableStream<T>
 }
 
 /** How a step is executed. What is absent here is as the job says it for all its steps. */
@@ -99,6 +101,19 @@ export interface StepContext<TSignals extends Signals = Signals> {
    * mailbox, a token stays valid, a run goes on. The branches are made with `wait`.
    */
   waitAny<const B extends Branches>(name: string, branches: B): Promise<First<B>>
+  /**
+   * A stream that the step whose function calls this writes while it executes: whoever follows the run reads its
+   * chunks as they come. What a failed attempt wrote is void, for every reader. Chunks are stored like log lines,
+   * many at a time; `close` resolves when all are. Throws `ValidationError` outside of a step.
+   *
+   * @example
+   * await step.run('answer', async () => {
+   *   const writer = step.stream<string>('words').getWriter()
+   *   for (const word of ['Hello', 'world']) await writer.write(word)
+   *   await writer.close()
+   * })
+   */
+  stream<T>(name: string): WritableStream<T>
   readonly log: StepLog
   /** Says how far the run is. The last value is always kept; those before it may be skipped. */
   progress(current: number, total?: number, message?: string): void

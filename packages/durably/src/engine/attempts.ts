@@ -6,6 +6,7 @@ import type { NextDelay } from '../core/retry.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { StepInfo } from '../core/step-context.ts'
 import type { Call, Calls } from './calls.ts'
+import { createChunks, type Chunks } from './chunks.ts'
 import type { History } from './history.ts'
 import type { Outbox } from './outbox.ts'
 import type { RunLog } from './run-log.ts'
@@ -24,8 +25,8 @@ export interface How {
 /** Executes steps: each until it has a result, or no attempt is left. */
 export interface Attempts {
   perform(call: Call, index: number, fn: StepFunction, how: How): void
-  /** Steps whose functions execute. */
-  readonly executing: ReadonlySet<string>
+  /** Steps whose functions execute, and the streams that they write. */
+  readonly executing: ReadonlyMap<string, Chunks>
   /** Nothing of it is waited for any more: no timer stays behind. */
   close(): void
 }
@@ -51,7 +52,7 @@ export interface AttemptsOptions {
 }
 
 interface State extends AttemptsOptions {
-  readonly executing: Set<string>
+  readonly executing: Map<string, Chunks>
   /** What takes back the timers that are set. */
   readonly timers: Set<() => void>
 }
@@ -69,7 +70,7 @@ interface Step {
 const LONG_DELAY_MS = 1000
 
 export function createAttempts(options: AttemptsOptions): Attempts {
-  const attempts: State = { ...options, executing: new Set(), timers: new Set() }
+  const attempts: State = { ...options, executing: new Map(), timers: new Set() }
   return {
     executing: attempts.executing,
     perform(call, index, fn, how) {
@@ -129,14 +130,17 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
 async function execute(attempts: State, step: Step): Promise<Encoded> {
   const { run, scope, codec, executing, owner } = attempts
   const { name } = step.call
-  const info: StepInfo = {
-    attempt: attempts.history.failures(name) + 1,
-    idempotencyKey: `${run.id}:${name}`,
-    log: attempts.log.ofStep(name),
-  }
-  executing.add(name)
+  const attempt = attempts.history.failures(name) + 1
   try {
     const start = (signal: AbortSignal): unknown => {
+      const own = createChunks({ ...attempts, step: name, index: step.index, attempt, signal })
+      executing.set(name, own)
+      const info: StepInfo = {
+        attempt,
+        idempotencyKey: `${run.id}:${name}`,
+        log: attempts.log.ofStep(name),
+        stream: own.open,
+      }
       const work = () => step.fn(signal, info)
       return scope === null ? work() : scope.run({ steps: owner, name }, work)
     }
@@ -147,6 +151,7 @@ async function execute(attempts: State, step: Step): Promise<Encoded> {
         : await inTime(attempts, step, timeoutMs, start)
     return await encode(value, codec, `output of step "${name}"`)
   } finally {
+    executing.get(name)?.end()
     executing.delete(name)
   }
 }

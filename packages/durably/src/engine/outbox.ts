@@ -322,7 +322,7 @@ function sendRest(box: State): void {
 
 /** Nobody waits for it to be stored. */
 function canRide({ kind }: Item): boolean {
-  return kind === 'log:write' || kind === 'step:wait'
+  return kind === 'log:write' || kind === 'step:chunk' || kind === 'step:wait'
 }
 
 function isLog(item: Item): boolean {

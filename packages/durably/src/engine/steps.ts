@@ -114,6 +114,7 @@ export function createSteps(options: StepsOptions): Steps {
       abortSignal: signal,
       run: createRun(calls, attempts.perform, usual),
       ...primitives,
+      stream: <T>(name: string) => streamOf<T>(attempts, currentStep(), name),
       log: log.ofCurrentStep,
       progress(...args) {
         const progress = readProgress(...args)
@@ -147,11 +148,25 @@ export function createSteps(options: StepsOptions): Steps {
 function stepNow(
   scope: Scope<StepScope> | null,
   owner: object,
-  executing: ReadonlySet<string>,
+  executing: ReadonlyMap<string, unknown>,
 ): string | null {
-  if (scope === null) return executing.size === 1 ? ([...executing][0] ?? null) : null
+  if (scope === null) return executing.size === 1 ? ([...executing.keys()][0] ?? null) : null
   const current = scope.get()
   return current?.steps === owner ? current.name : null
+}
+
+function streamOf<T>(
+  { executing }: Attempts,
+  step: string | null,
+  name: string,
+): WritableStream<T> {
+  const chunks = step === null ? undefined : executing.get(step)
+  if (chunks !== undefined) return chunks.open<T>(name)
+  const where =
+    executing.size === 0
+      ? 'it is written by the function of a step'
+      : 'which step writes it cannot be told here: use the stream of the second argument of its function'
+  throw new ValidationError(`stream "${name}" has no step: ${where}`)
 }
 
 function createRun(calls: Calls, perform: Attempts['perform'], usual: How): StepContext['run'] {

@@ -19,7 +19,7 @@ export function shownLogs(logs: readonly Log[], run: Run, access: Access): reado
 }
 
 /** Whatever field of an event has a value of the app's. */
-const valueFields = ['payload', 'output', 'data'] as const
+const valueFields = ['payload', 'output', 'data', 'chunk'] as const
 
 /** The event itself, where there is nothing to keep back. */
 export function shownEvent<E extends DurablyEvent | RunChange>(event: E, access: Access): E {

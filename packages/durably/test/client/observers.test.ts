@@ -23,7 +23,27 @@ const talks = job((step) => {
   for (let i = 0; i < 50; i++) step.log.info(`line ${i}`)
 }, 'talks')
 
-const jobs = { waits, add, fails, talks }
+const recites = job(async (step) => {
+  const write = async (name: string, chunks: readonly unknown[]): Promise<void> => {
+    const writer = step.stream(name).getWriter()
+    for (const chunk of chunks) await writer.write(chunk)
+    await writer.close()
+  }
+  await step.run(
+    'recite',
+    async (signal, { attempt }) => {
+      if (attempt === 2) return write('words', ['a', 'second', 'try'])
+      await write('words', ['a first try'])
+      return new Promise<void>((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('lost for words')))
+      })
+    },
+    { timeout: '5s', retry: { attempts: 2, delay: '1s' } },
+  )
+  await step.run('go on', () => write('more', [1]))
+}, 'recites')
+
+const jobs = { waits, add, fails, talks, recites }
 
 /** Listens until the test is over, and keeps all that was shown. */
 function watch<T>(observed: Observed<T>) {
@@ -97,6 +117,22 @@ inMemory((open) => {
       )
       // What came together was one change, or two.
       expect(run.states.length).toBeLessThan(4)
+    })
+
+    test('streams are shown without what failed attempts wrote', async () => {
+      const { world, process, observers } = await begin()
+      const { id } = await process.jobs.recites.trigger(null)
+      await world.advance(500)
+      const run = watch(observers.run(id))
+      await world.advance(200)
+      expect(run.last().streams).toEqual({ words: ['a first try'] })
+      await world.advance(10_000)
+      expect(run.last().streams).toEqual({ words: ['a', 'second', 'try'], more: [1] })
+      expect(run.states.some(({ streams }) => Object.keys(streams).length === 0)).toBe(true)
+      // Who comes later sees what counts.
+      const late = watch(createObservers(connect(process), process.env).run(id))
+      await world.advance(200)
+      expect(late.last().streams).toEqual({ words: ['a', 'second', 'try'], more: [1] })
     })
 
     test('a run that does not exist is an error, of no run there is nothing', async () => {

@@ -22,6 +22,7 @@ const kinds: Record<EventType, 'fact' | 'tick'> = {
   'step:wait': 'fact',
   'step:retry': 'fact',
   'step:cancel': 'fact',
+  'step:chunk': 'fact',
   'log:write': 'fact',
   'worker:error': 'tick',
 }
