@@ -7,6 +7,7 @@ import { defineJob, type JobDefinition } from '../../../src/core/job.ts'
 import type { EngineOptions } from '../../../src/core/options.ts'
 import type { StepContext } from '../../../src/core/step-context.ts'
 import { assemble } from '../../../src/durably.ts'
+import { createEnv } from '../../../src/env.ts'
 import { backends } from '../../backends.ts'
 import {
   createVirtualTime,
@@ -14,11 +15,14 @@ import {
   type VirtualTime,
 } from '../../../src/testing/virtual-time.ts'
 import { audit, eventTypes, watchForUnhandledRejections } from './audit.ts'
-import { shareDatabase, type SharedDatabase } from './shared-database.ts'
+import { shareDatabase, type SharedDatabase } from '../shared-database.ts'
 import { createWire, type Wire } from './wire.ts'
 
 /** The time at which every world begins. */
 export const START = Date.UTC(2027, 0, 1)
+
+/** Node does, by AsyncLocalStorage; browsers have nothing of the kind. */
+export const knowsWhoseCodeRuns = createEnv().scope() !== null
 
 /** One database and the processes that use it, in a time of their own. */
 export interface World extends VirtualTime {
