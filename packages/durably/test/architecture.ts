@@ -19,7 +19,15 @@ const SQL = 'store/sql/'
 const DIALECTS = 'store/sql/dialects/'
 
 /** Files beside the rooms. They compose, so they may import everything. */
-const ENTRIES = [ROOT_ENTRY, 'durably.ts', 'sqlite.ts', 'postgres.ts', 'node.ts', 'testing.ts']
+const ENTRIES = [
+  ROOT_ENTRY,
+  'durably.ts',
+  'sqlite.ts',
+  'postgres.ts',
+  'browser.ts',
+  'node.ts',
+  'testing.ts',
+]
 const DIALECT_ENTRIES = ['sqlite.ts', 'postgres.ts']
 
 interface Room {
