@@ -1,6 +1,11 @@
 import { fileURLToPath } from 'node:url'
+import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
+import { launchOptions } from './packages/durably/test/browser/chromium.ts'
 
+const browserBackends = fileURLToPath(
+  new URL('packages/durably/test/browser-backends.ts', import.meta.url),
+)
 const durablySource = fileURLToPath(new URL('packages/durably/src', import.meta.url))
 
 export default defineConfig({
@@ -18,10 +23,59 @@ export default defineConfig({
         test: {
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
+          exclude: ['packages/durably/test/browser/**'],
           // Real databases on a busy machine with two cores: a slow test is not a failed one.
           testTimeout: 20_000,
           hookTimeout: 30_000,
           globalSetup: ['./packages/durably/test/postgres-server.ts'],
+        },
+      },
+      {
+        resolve: {
+          alias: [{ find: /^.*\/backends\.ts$/, replacement: browserBackends }],
+        },
+        // Without these there is no OPFS.
+        server: {
+          headers: {
+            'Cross-Origin-Opener-Policy': 'same-origin',
+            'Cross-Origin-Embedder-Policy': 'require-corp',
+          },
+        },
+        optimizeDeps: {
+          // It finds its worker, and SQLite its file, by their own addresses.
+          exclude: ['sqlocal', '@sqlite.org/sqlite-wasm'],
+          // What is found later makes the page load again, in the middle of a test.
+          include: [
+            'arktype',
+            'devalue',
+            'fast-check',
+            'kysely',
+            'uuidv7',
+            'valibot',
+            'zod',
+            'sqlocal > coincident',
+          ],
+        },
+        worker: { format: 'es' },
+        test: {
+          name: 'browser',
+          // After the others: both keep the machine busy.
+          sequence: { groupOrder: 1 },
+          maxWorkers: 2,
+          isolate: false,
+          include: [
+            'packages/durably/test/browser/*.test.ts',
+            'packages/durably/test/conformance/**/*.test.ts',
+          ],
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: launchOptions() }),
+            instances: [{ browser: 'chromium' }],
+          },
         },
       },
       {

@@ -1,4 +1,4 @@
-import { useState, type FormEvent } from 'react'
+import { useState, type SyntheticEvent } from 'react'
 import { useJob, useJobStream } from './client.ts'
 import { History } from './history.tsx'
 import { RunButtons } from './run-buttons.tsx'
@@ -10,7 +10,7 @@ export function AssistantPage() {
   const [question, setQuestion] = useState('What happens if the server crashes?')
   const [error, setError] = useState<string | null>(null)
 
-  const ask = (event: FormEvent) => {
+  const ask = (event: SyntheticEvent) => {
     event.preventDefault()
     setError(null)
     job.trigger({ question }).catch((thrown: Error) => setError(thrown.message))

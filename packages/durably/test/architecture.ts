@@ -26,6 +26,7 @@ const ENTRIES = [
   'postgres.ts',
   'client.ts',
   'observers.ts',
+  'browser.ts',
   'node.ts',
   'testing.ts',
 ]

@@ -7,38 +7,17 @@ import { PGlite } from '@electric-sql/pglite'
 import { createClient } from '@libsql/client'
 import { LibsqlDialect, type LibsqlDialectConfig } from '@libsql/kysely-libsql'
 import BetterSqlite from 'better-sqlite3'
-import { type Dialect, PGliteDialect, PostgresDialect, SqliteDialect } from 'kysely'
+import { PGliteDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import { PostgresJSDialect } from 'kysely-postgres-js'
 import { createClient as createClient08 } from 'libsql-client-08'
 import pg from 'pg'
 import postgres from 'postgres'
-import { createEnv } from '../src/env.ts'
 import { postgresDialect } from '../src/postgres.ts'
 import { sqliteDialect } from '../src/sqlite.ts'
-import { createMemoryStore } from '../src/store/memory.ts'
-import { createSqlStore } from '../src/store/sql/sql-store.ts'
-import type { Store } from '../src/store/store.ts'
-
-/** A database that Durably promises to work on, with the driver to reach it by. */
-export interface Backend {
-  readonly name: string
-  /** A new, empty database. One that cannot be reached is an error, never a reason to skip. */
-  open(): Promise<Database>
-}
-
-export interface Database {
-  /** A way to it of its own, as another process would have; null where there is no dialect. */
-  readonly dialect: (() => Dialect) | null
-  /**
-   * A store on it, with its tables; each call another process's. Leases go by `clock`, or without one by the
-   * time of each call, also where the database's own clock decides.
-   */
-  connect(clock?: () => number): Promise<Store>
-  close(): Promise<void>
-}
+import { memory, openSql, type Backend, type Connection, type Database } from './backend.ts'
 
 export const backends: readonly Backend[] = [
-  { name: 'memory', open: openMemory },
+  memory,
   sqlite('better-sqlite3', (file) => {
     const database = new BetterSqlite(file)
     return { dialect: new SqliteDialect({ database }), close: () => void database.close() }
@@ -75,18 +54,6 @@ export const backends: readonly Backend[] = [
     return { dialect: new PostgresJSDialect({ postgres: client }), close: () => client.end() }
   }),
 ]
-
-/** What one process has of a database. */
-interface Connection {
-  readonly dialect: Dialect
-  close(): void | Promise<void>
-}
-
-/** Processes share no memory; here the "other process" is another user of the same store. */
-async function openMemory(): Promise<Database> {
-  const store = createMemoryStore()
-  return { dialect: null, connect: async () => store, close: () => store.close() }
-}
 
 /** A file of its own, on a real disk: the whole of SQLite's locking takes part. */
 function sqlite(name: string, connect: (file: string) => Connection): Backend {
@@ -152,45 +119,4 @@ function postgresUrl(): string {
   const url = process.env.DURABLY_TEST_POSTGRES_URL
   if (url === undefined) throw new Error('DURABLY_TEST_POSTGRES_URL is set by the test setup')
   return url
-}
-
-function openSql(connect: () => Connection, remove: () => void | Promise<void>): Database {
-  const closers: (() => void | Promise<void>)[] = [remove]
-  const dialect = (): Dialect => {
-    const connection = connect()
-    closers.unshift(connection.close)
-    return connection.dialect
-  }
-  return {
-    dialect,
-    connect: async (clock) => {
-      const store = createStore(dialect(), clock)
-      closers.unshift(store.close)
-      await store.migrate()
-      return store
-    },
-    close: async () => {
-      for (const close of closers) await close()
-    },
-  }
-}
-
-function createStore(dialect: Dialect, clock: (() => number) | undefined): Store {
-  const env = createEnv()
-  let lastNow = 0
-  const clockOffset = () => (clock === undefined ? lastNow : clock()) - env.now()
-  const { store } = createSqlStore({ dialect, env, clockOffset })
-  const noting =
-    <T, R>(call: (request: T, now: number) => R) =>
-    (request: T, now: number): R => {
-      lastNow = now
-      return call(request, now)
-    }
-  return {
-    ...store,
-    write: noting(store.write),
-    look: noting(store.look),
-    reclaim: noting(store.reclaim),
-    renew: noting(store.renew),
-  }
 }

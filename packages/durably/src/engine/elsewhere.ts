@@ -13,7 +13,7 @@ export interface Elsewhere {
 }
 
 export interface ElsewhereOptions {
-  readonly version: (() => Promise<number>) | null
+  readonly version: (() => Promise<number | null>) | null
   readonly wakeups: Wakeups | null
   readonly env: Env
   /** These runs may have changed; null: any. */

@@ -9,7 +9,8 @@ export interface Watcher {
 }
 
 export interface WatcherOptions {
-  readonly version: () => Promise<number>
+  /** Null: it is not to be looked at, now or later. */
+  readonly version: () => Promise<number | null>
   readonly env: Env
   readonly onChange: () => void
 }
@@ -34,8 +35,10 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
     let seen: number | null = null
     while (holders > 0) {
       // Who cannot read it now is told so by whatever else it does; polling goes on beneath.
-      const current = await version().catch(() => null)
-      if (current !== null && seen !== null && current !== seen) {
+      const current = await version().catch(() => undefined)
+      // It counts as watching still, so that it does not begin again.
+      if (current === null) return
+      if (current !== undefined && seen !== null && current !== seen) {
         touchedAt = env.now()
         onChange()
       }

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { createWatcher } from '../../src/engine/watcher.ts'
 import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
-function setUp() {
+function setUp(first: number | null = 1) {
   const time = createVirtualTime(0)
   const env = time.createEnv()
-  let number = 1
+  let number = first
   let reads = 0
   const heard: number[] = []
   const watcher = createWatcher({
@@ -16,7 +16,14 @@ function setUp() {
     },
     onChange: () => void heard.push(time.now()),
   })
-  return { time, env, watcher, heard, reads: () => reads, change: () => number++ }
+  return {
+    time,
+    env,
+    watcher,
+    heard,
+    reads: () => reads,
+    change: () => (number = (number ?? 0) + 1),
+  }
 }
 
 test('a change is heard within 50 ms, and the next one within 2', async () => {
@@ -78,5 +85,18 @@ test('released while it reads, it sets no timer', async () => {
   const { time, env, watcher } = setUp()
   watcher.hold()()
   await time.settle()
+  expect(env.timers()).toBe(0)
+})
+
+test('a number that is not to be looked at is looked at once', async () => {
+  const { time, env, watcher, heard, reads } = setUp(null)
+  watcher.hold()()
+  watcher.hold()
+  watcher.touch()
+  await time.advance(5000)
+  watcher.hold()
+  await time.advance(5000)
+  expect(reads()).toBe(1)
+  expect(heard).toEqual([])
   expect(env.timers()).toBe(0)
 })

@@ -5,7 +5,8 @@ import type { Instance, Jobs } from '../../src/core/instance.ts'
 import { defineJob, type JobDefinition } from '../../src/core/job.ts'
 import { assemble } from '../../src/durably.ts'
 import { createEnv } from '../../src/env.ts'
-import { backends, type Backend } from '../backends.ts'
+import type { Backend } from '../backend.ts'
+import { backends } from '../backends.ts'
 import { watchForUnhandledRejections } from '../conformance/api/audit.ts'
 
 /** The reference model, and one real database. */

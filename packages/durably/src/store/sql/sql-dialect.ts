@@ -33,6 +33,8 @@ export interface SqlDialect extends ParameterStyle {
   isShared(): boolean
   /** Selects a number, `version`, that changes with every commit of another connection; null where there is none. */
   readonly dataVersion: string | null
+  /** Whether looking at it often costs next to nothing; known once the database is used. */
+  isWatched(): boolean
 
   /** The objects of the JSON array `parameter` as rows called `name`. */
   rows(name: string, parameter: string, columns: Readonly<Record<string, ColumnType>>): string

@@ -33,13 +33,16 @@ export function isFact({ type }: DurablyEvent): boolean {
   return kinds[type] === 'fact'
 }
 
+// Reading a journal takes milliseconds in a browser, and one test makes ten thousand runs.
+const MAX_JOURNALS = 1000
+
 /** Throws unless journals have no gaps, and everyone announced what they say, once and in their order. */
 export async function audit(
   store: Store,
   processes: readonly { readonly events: readonly DurablyEvent[] }[],
 ): Promise<void> {
   const journals = new Map<string, readonly Entry[]>()
-  for (const { id } of await store.runs({})) {
+  for (const { id } of await store.runs({ limit: MAX_JOURNALS })) {
     const entries = (await store.journal(id, 0, Number.MAX_SAFE_INTEGER))?.entries ?? []
     const gap = entries.findIndex(({ seq }, i) => seq !== i + 1)
     if (gap !== -1) throw new Error(`The journal of run ${id} has no entry ${gap + 1}`)
@@ -70,12 +73,22 @@ function checkAnnounced(
 /** Notes every rejection that nobody handled, until it is stopped. */
 export function watchForUnhandledRejections(): { check(): void; stop(): void } {
   const reasons: unknown[] = []
-  const note = (reason: unknown): void => void reasons.push(reason)
-  process.on('unhandledRejection', note)
+  const stop = onUnhandledRejection((reason) => void reasons.push(reason))
   return {
     check() {
       if (reasons.length > 0) throw new Error('Nobody handled a rejection', { cause: reasons[0] })
     },
-    stop: () => void process.off('unhandledRejection', note),
+    stop,
   }
+}
+
+/** In Node or in a browser. */
+function onUnhandledRejection(note: (reason: unknown) => void): () => void {
+  if (typeof window === 'undefined') {
+    process.on('unhandledRejection', note)
+    return () => void process.off('unhandledRejection', note)
+  }
+  const listener = ({ reason }: PromiseRejectionEvent): void => note(reason)
+  window.addEventListener('unhandledrejection', listener)
+  return () => window.removeEventListener('unhandledrejection', listener)
 }

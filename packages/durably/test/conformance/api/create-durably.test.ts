@@ -2,7 +2,8 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../../src/core/job.ts'
 import { createDurably, type DurablyOptions } from '../../../src/durably.ts'
-import { backends, type Backend } from '../../backends.ts'
+import type { Backend } from '../../backend.ts'
+import { backends } from '../../backends.ts'
 
 const greet = defineJob({
   name: 'greet',

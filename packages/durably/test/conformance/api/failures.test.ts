@@ -75,7 +75,10 @@ onEveryBackend((open) => {
     const { jobs, durably } = await world.work({
       job: job((step) =>
         Promise.all([
-          step.run('waits', () => new Promise((_, reject) => setImmediate(reject, new Error('w')))),
+          step.run(
+            'waits',
+            () => new Promise((_, reject) => setTimeout(reject, 0, new Error('w'))),
+          ),
           step.run('at once', () => Promise.reject(new Error('o'))),
         ]),
       ),

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest'
-import { NotFoundError } from '../../../src/core/error.ts'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import { isFact } from './audit.ts'
 import { readAll } from './read-all.ts'
@@ -172,7 +171,10 @@ onEveryBackend((open) => {
     const world = await open()
     const { durably } = await world.join()
     const failure = readAll(durably.subscribe('nobody'))
-    await expect(failure).rejects.toThrow(new NotFoundError('Run not found: nobody'))
+    await expect(failure).rejects.toMatchObject({
+      name: 'NotFoundError',
+      message: 'Run not found: nobody',
+    })
   })
 
   test('a reader that goes away leaves nothing behind', async () => {

@@ -47,7 +47,7 @@ const values: [name: string, value: unknown, back?: unknown][] = [
   ['a Uint8Array', new Uint8Array([0, 255, 7])],
   ['a Float64Array', new Float64Array([1.5, Number.NaN])],
   ['a BigInt64Array', new BigInt64Array([-1n])],
-  ['a Buffer', Buffer.from('héllo'), new Uint8Array(Buffer.from('héllo'))],
+  ...buffers(),
   ['an object with toJSON', { t: new Celsius(20) }, { t: { degrees: 20 } }],
   ['a rich object with toJSON', { t: new Celsius(20), n: 1n }, { t: { degrees: 20 }, n: 1n }],
   ['NUL in text', { 'a\0b': 'c\0d' }],
@@ -60,6 +60,13 @@ const values: [name: string, value: unknown, back?: unknown][] = [
   ['a cycle', cyclic],
   ['deep nesting', JSON.parse(`${'['.repeat(200)}${']'.repeat(200)}`)],
 ]
+
+/** Browsers have none. */
+function buffers(): [name: string, value: unknown, back: unknown][] {
+  if (typeof Buffer === 'undefined') return []
+  const bytes = Buffer.from('héllo')
+  return [['a Buffer', bytes, new Uint8Array(bytes)]]
+}
 
 const refusedValues: [name: string, value: unknown, place: string][] = [
   ['a function', { list: [1, { fn: () => 1 }] }, '.list[1].fn: a function'],

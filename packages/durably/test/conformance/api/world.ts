@@ -7,18 +7,23 @@ import { defineJob, type JobDefinition } from '../../../src/core/job.ts'
 import type { EngineOptions } from '../../../src/core/options.ts'
 import type { StepContext } from '../../../src/core/step-context.ts'
 import { assemble } from '../../../src/durably.ts'
-import { backends, type Backend } from '../../backends.ts'
+import { createEnv } from '../../../src/env.ts'
+import { backends } from '../../backends.ts'
+import { memory, type Backend } from '../../backend.ts'
 import {
   createVirtualTime,
   type VirtualEnv,
   type VirtualTime,
 } from '../../../src/testing/virtual-time.ts'
 import { audit, eventTypes, watchForUnhandledRejections } from './audit.ts'
-import { shareDatabase, type SharedDatabase } from './shared-database.ts'
+import { shareDatabase, type SharedDatabase } from '../shared-database.ts'
 import { createWire, type Wire } from './wire.ts'
 
 /** The time at which every world begins. */
 export const START = Date.UTC(2027, 0, 1)
+
+/** Node does, by AsyncLocalStorage; browsers have nothing of the kind. */
+export const knowsWhoseCodeRuns = createEnv().scope() !== null
 
 /** One database and the processes that use it, in a time of their own. */
 export interface World extends VirtualTime {
@@ -51,10 +56,7 @@ export function onEveryBackend(define: (open: () => Promise<World>) => void): vo
 
 /** The same for tests of what is the same on every database: on the one in memory. */
 export function inMemory(define: (open: () => Promise<World>) => void): void {
-  onBackends(
-    backends.filter(({ name }) => name === 'memory'),
-    define,
-  )
+  onBackends([memory], define)
 }
 
 function onBackends(

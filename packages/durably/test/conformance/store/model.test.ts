@@ -6,8 +6,9 @@ import { backends } from '../../backends.ts'
 import { concrete, createWorld, operation, type Operation } from './operations.ts'
 import { commitOf, newRun, nothing, START, startRun, stateOf, stepDone } from './scenario.ts'
 
-// A failure prints its seed and path. DURABLY_TEST_RUNS asks for a longer search, whatever time it takes.
-const { DURABLY_TEST_RUNS } = process.env
+// A failure prints its seed and path. DURABLY_TEST_RUNS asks for a longer search, whatever time it takes; a browser,
+// where one run takes seconds, for a shorter one.
+const DURABLY_TEST_RUNS = typeof process === 'undefined' ? 3 : process.env.DURABLY_TEST_RUNS
 const SEARCH =
   DURABLY_TEST_RUNS === undefined
     ? { numRuns: 100, interruptAfterTimeLimit: 3000 }

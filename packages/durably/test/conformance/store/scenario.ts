@@ -1,4 +1,4 @@
-import { describe, onTestFinished } from 'vitest'
+import { afterAll, describe } from 'vitest'
 import type { NewEntry } from '../../../src/core/journal.ts'
 import type { RunRecord, Wait } from '../../../src/core/run.ts'
 import type {
@@ -20,6 +20,7 @@ import type {
   Transition,
 } from '../../../src/store/store.ts'
 import { backends } from '../../backends.ts'
+import { shareDatabase } from '../shared-database.ts'
 
 /** The time at which every scenario begins. */
 export const START = 1_800_000_000_000
@@ -28,15 +29,16 @@ export const SECOND = 1000
 export const LEASE_MS = 60 * SECOND
 export const JOB = 'job'
 
-/** Opens an empty database, closed after the test, and as many stores on it as asked for. */
+/** Empties the database, and opens as many stores on it as asked for. */
 export type Open = (stores?: number) => Promise<[Store, ...Store[]]>
 
 /** Repeats the tests that `define` makes for each backend. */
 export function onEveryBackend(define: (open: Open) => void): void {
   describe.each(backends)('$name', (backend) => {
+    const database = shareDatabase(backend)
+    afterAll(() => database.close())
     define(async (stores = 1) => {
-      const database = await backend.open()
-      onTestFinished(() => database.close())
+      await database.begin()
       const first = await database.connect()
       const others: Store[] = []
       while (others.length < stores - 1) others.push(await database.connect())

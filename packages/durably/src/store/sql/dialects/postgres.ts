@@ -34,6 +34,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,
     dataVersion: null,
+    isWatched: () => false,
     rows: (name, parameter, columns) => {
       const fields = Object.entries(columns).map(([column, type]) => `${column} ${type}`)
       const [first = ''] = Object.keys(columns)

@@ -28,9 +28,15 @@ export function isRejection(error: unknown): boolean {
 /** SQLite's result code without its extension, from wherever the driver keeps it. */
 function primaryCode(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  const { rawCode, errcode, code } = error as Record<string, unknown>
+  const { rawCode, errcode, code, message } = error as Record<string, unknown>
   if (typeof rawCode === 'number') return rawCode & 0xff
   if (typeof errcode === 'number') return errcode & 0xff
-  if (typeof code !== 'string') return undefined
+  if (typeof code !== 'string') return codeIn(message)
   return codesByName.find(([name]) => code.startsWith(name))?.[1]
+}
+
+/** All that is left of an error of SQLite's WebAssembly build once it came out of a worker is its text. */
+function codeIn(message: unknown): number | undefined {
+  const [, code] = /^SQLITE_\w+: sqlite3 result code (\d+):/.exec(String(message)) ?? []
+  return code === undefined ? undefined : Number(code) & 0xff
 }

@@ -4,6 +4,8 @@ import { clientOf } from './libsql-client.ts'
 import { createHeldDriver } from './libsql-driver.ts'
 import { createSqliteDriver, type SqliteDriverOptions } from './sqlite-driver.ts'
 import { isRejection } from './sqlite-errors.ts'
+import { sqlocalClientOf } from './sqlocal-client.ts'
+import { createSqlocalDriver } from './sqlocal-driver.ts'
 
 export interface SqliteOptions extends SqliteDriverOptions {
   readonly dialect: Dialect
@@ -12,7 +14,7 @@ export interface SqliteOptions extends SqliteDriverOptions {
 
 const CLOCK = `cast(round((julianday('now') - 2440587.5) * 86400000) as integer)`
 
-/** SQLite, whoever drives it: a library in this process, or a libSQL client of a file or of a server. */
+/** SQLite, whoever drives it: a library in this process, a worker of the page, or a libSQL client of a file or server. */
 export function createSqliteDialect(options: SqliteOptions): SqlDialect {
   const { dialect } = options
   let made: Driver | undefined
@@ -45,6 +47,10 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       return client !== null && client.protocol !== 'file'
     },
     dataVersion: 'select data_version as version from pragma_data_version',
+    isWatched: () => {
+      const client = clientOf(userDriver())
+      return client === null ? sqlocalClientOf(userDriver()) === null : client.protocol === 'file'
+    },
     rows: (name, parameter, columns) => {
       const fields = Object.keys(columns).map((column) => `value ->> '${column}' as ${column}`)
       return `(select ${fields.join(', ')} from json_each(${parameter}::text)) as ${name}`
@@ -64,6 +70,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
 }
 
 function pickDriver(driver: Driver, options: SqliteOptions): Driver {
+  const sqlocal = sqlocalClientOf(driver)
+  if (sqlocal !== null) return createSqlocalDriver(driver, sqlocal, options)
   const client = clientOf(driver)
   if (client === null) return createSqliteDriver(driver, options)
   return client.protocol === 'file' ? createHeldDriver(driver, client, options) : driver

@@ -1,12 +1,12 @@
 import { CompiledQuery, Kysely } from 'kysely'
-import { nameTables } from '../../../src/store/sql/tables.ts'
-import type { Store } from '../../../src/store/store.ts'
-import type { Backend, Database } from '../../backends.ts'
+import { nameTables } from '../../src/store/sql/tables.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { Backend, Database } from '../backend.ts'
 
 /** One database for many tests, one after the other: making its tables takes longer than a test. */
 export interface SharedDatabase {
-  /** Begins a test: empty, and what it connects to goes by this clock. */
-  begin(clock: () => number): Promise<void>
+  /** Begins a test: empty, and what it connects to goes by this clock, or without one by the time of each call. */
+  begin(clock?: () => number): Promise<void>
   /** A store of its own for each process of a test. */
   connect(): Promise<Store>
   close(): Promise<void>
@@ -15,7 +15,7 @@ export interface SharedDatabase {
 export function shareDatabase(backend: Backend): SharedDatabase {
   let opened: Promise<Database> | undefined
   let emptying: Kysely<unknown> | undefined
-  let now = Date.now
+  let now: (() => number) | undefined
   const stores: Store[] = []
   let taken = 0
 
@@ -32,7 +32,7 @@ export function shareDatabase(backend: Backend): SharedDatabase {
     async connect() {
       const database = await opened
       if (database === undefined) throw new Error('connect before begin')
-      const store = stores[taken] ?? (await database.connect(() => now()))
+      const store = stores[taken] ?? (await database.connect(() => now?.()))
       stores[taken++] = store
       return store
     },
@@ -46,6 +46,9 @@ const tables = nameTables('durably_')
 const filled = [
   tables.journal,
   tables.labels,
+  tables.mailbox,
+  tables.tokens,
+  tables.waiters,
   tables.runs,
   tables.workers,
   tables.keys,

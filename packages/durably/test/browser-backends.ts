@@ -1,0 +1,22 @@
+import type { ClientConfig } from 'sqlocal'
+import { SQLocalKysely } from 'sqlocal/kysely'
+import { openSql, type Backend } from './backend.ts'
+
+/** The same as `backends.ts`, for tests that run in a browser. */
+export const backends: readonly Backend[] = [
+  {
+    name: 'SQLocal on OPFS',
+    open: async () => {
+      const path = `${crypto.randomUUID()}.db`
+      const connect = () => {
+        const client = new SQLocalKysely({ databasePath: path, onInit: hurry })
+        return { dialect: client.dialect, close: () => client.destroy() }
+      }
+      const remove = () => new SQLocalKysely(path).deleteDatabaseFile(undefined, true)
+      return openSql(connect, remove)
+    },
+  },
+]
+
+/** For what tests write by themselves, to empty tables: Durably sets the mode of its connections. */
+const hurry: NonNullable<ClientConfig['onInit']> = (sql) => [sql`pragma journal_mode = memory`]
