@@ -15,6 +15,7 @@ const pages = [
   'README.md',
   'ARCHITECTURE.md',
   'packages/durably/README.md',
+  'packages/durably-react/README.md',
   ...globSync('docs/{guide,reference}/*.md', { cwd: root }),
 ]
 
@@ -66,10 +67,10 @@ test('ARCHITECTURE.md has every table with its columns', async () => {
 /** A module for each block. What an error says of its line is true of the page. */
 function writeBlocks(folder: string, page: string): string[] {
   const text = read(page)
-  return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => {
-    const [, code = ''] = match
+  return [...text.matchAll(/^```(tsx?)\n(.*?)^```$/gms)].map((match) => {
+    const [, extension = '', code = ''] = match
     const line = text.slice(0, match.index).split('\n').length
-    const file = `${page.replaceAll('/', '-')}-${line}.ts`
+    const file = `${page.replaceAll('/', '-')}-${line}.${extension}`
     writeFileSync(join(folder, file), `${'\n'.repeat(line)}${code}\nexport {}\n`)
     return file
   })
@@ -80,11 +81,13 @@ function createConfig(files: readonly string[]) {
     extends: join(root, 'tsconfig.base.json'),
     compilerOptions: {
       noEmit: true,
+      jsx: 'react-jsx',
       allowImportingTsExtensions: true,
       noUnusedLocals: false,
       noUnusedParameters: false,
       paths: {
         '@coji/durably': [join(root, 'packages/durably/src/index.ts')],
+        '@coji/durably-react': [join(root, 'packages/durably-react/src/index.ts')],
         '@coji/durably/*': [join(root, 'packages/durably/src/*.ts')],
         // The newest whose types @libsql/kysely-libsql accepts.
         '@libsql/client': [join(root, 'node_modules/libsql-client-08/lib-esm/node.d.ts')],

@@ -27,10 +27,12 @@ declare global {
     loadUser(id: string): Promise<{ name: string }>
     loadOrders(userId: string): Promise<string[]>
     importPage(page: string): Promise<void>
+    generate(question: string, signal: AbortSignal): AsyncIterable<string>
     send(userId: string): Promise<void>
     mail(to: string, text: string): Promise<void>
   }
   const vault: { encrypt(text: string): Promise<string>; decrypt(text: string): string }
+  function userOf(request: Request): { readonly tenant: string; readonly isAdmin: boolean } | null
   function createAccount(email: string): Promise<{ id: string }>
   function sendMail(to: string, text: string): Promise<void>
 }
