@@ -1,5 +1,6 @@
 import type { Dialect } from 'kysely'
 import type { z } from 'zod'
+import type { Tab } from '../../src/browser.ts'
 import type { Durably, JobDefinition, JobHandle, Run, StepContext } from '../../src/index.ts'
 
 type ImportUsers = JobDefinition<
@@ -17,6 +18,7 @@ declare global {
   const run: Run
   const runId: string
   const url: string
+  const tab: Tab
 
   const step: StepContext
   const payload: { readonly userId: string }
