@@ -7,19 +7,18 @@ const browserBackends = fileURLToPath(
   new URL('packages/durably/test/browser-backends.ts', import.meta.url),
 )
 const durablySource = fileURLToPath(new URL('packages/durably/src', import.meta.url))
+// Other packages are tested against the sources, so that no test needs a build.
+const sources = [
+  { find: /^@coji\/durably$/, replacement: `${durablySource}/index.ts` },
+  { find: /^@coji\/durably\/(.+)$/, replacement: `${durablySource}/$1.ts` },
+]
 
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
     projects: [
       {
-        // Other packages are tested against the sources, so that no test needs a build.
-        resolve: {
-          alias: [
-            { find: /^@coji\/durably$/, replacement: `${durablySource}/index.ts` },
-            { find: /^@coji\/durably\/(.+)$/, replacement: `${durablySource}/$1.ts` },
-          ],
-        },
+        resolve: { alias: sources },
         test: {
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
@@ -32,7 +31,7 @@ export default defineConfig({
       },
       {
         resolve: {
-          alias: [{ find: /^.*\/backends\.ts$/, replacement: browserBackends }],
+          alias: [...sources, { find: /^.*\/backends\.ts$/, replacement: browserBackends }],
         },
         // Without these there is no OPFS.
         server: {
@@ -50,8 +49,13 @@ export default defineConfig({
             'devalue',
             'fast-check',
             'kysely',
+            'react',
+            'react-dom/client',
+            'react-dom/server',
+            'react/jsx-dev-runtime',
             'uuidv7',
             'valibot',
+            'vitest-browser-react',
             'zod',
             'sqlocal > coincident',
           ],
@@ -66,6 +70,7 @@ export default defineConfig({
           include: [
             'packages/durably/test/browser/*.test.ts',
             'packages/durably/test/conformance/**/*.test.ts',
+            'packages/durably-react/test/**/*.test.tsx',
           ],
           testTimeout: 20_000,
           hookTimeout: 30_000,
