@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { defineJob, wait } from '@coji/durably'
 import { z } from 'zod'
 
@@ -36,6 +37,23 @@ export const waiting = defineJob({
   run: async (step, { id }) => {
     await step.waitForSignal('go')
     onFirstLine(id)
+  },
+})
+
+/** The time, exact enough to compare processes by. */
+export const now = (): number => performance.timeOrigin + performance.now()
+
+/** Steps that return when they ended, a pause between them. */
+export const ticking = defineJob({
+  name: 'ticking',
+  input: z.object({ steps: z.number(), pause: z.number() }),
+  async run(step, { steps: count, pause }) {
+    for (let i = 0; i < count; i++) {
+      await step.run(`step ${i}`, async () => {
+        await sleep(pause)
+        return now()
+      })
+    }
   },
 })
 

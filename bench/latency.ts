@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createDurably, type Durably } from '@coji/durably'
 import type { Database } from './databases.ts'
-import { first, whenFirstLine } from './jobs.ts'
+import { first, now, ticking, whenFirstLine } from './jobs.ts'
 import { ms, printTime } from './report.ts'
 import { median, percentile, timesOf } from './rounds.ts'
 
@@ -56,6 +56,24 @@ export async function measureLatencyElsewhere(database: Database): Promise<void>
   await durably.close()
   show('elsewhere, busy, p50', database, median(busy), null, isPostgres ? 6 : 3)
   show('elsewhere, idle, p50', database, median(idle), null, isPostgres ? 6 : 60)
+}
+
+/** From the end of a step in another process to its event here. */
+export async function measureFollowing(database: Database): Promise<void> {
+  const durably = createDurably({ dialect: database.dialect(), jobs: { ticking } })
+  await durably.migrate()
+  const child = fork(new URL('worker-process.ts', import.meta.url), [database.address])
+  await once(child, 'message')
+  const { id } = await durably.jobs.ticking.trigger({ steps: 100, pause: 30 })
+  const delays: number[] = []
+  for await (const event of durably.subscribe(id)) {
+    if (event.type === 'step:complete') delays.push(now() - Number(event.output))
+  }
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await durably.close()
+  show('step to event, elsewhere, p50', database, median(delays), null, 50)
+  show('step to event, elsewhere, p99', database, percentile(delays, 0.99), null, 100)
 }
 
 async function timesElsewhere(

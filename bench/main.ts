@@ -1,7 +1,7 @@
 import { cpus } from 'node:os'
 import { openLibsql, openPostgres, openSqlite, type Database } from './databases.ts'
 import { measureLargeTables, measureReplay } from './large-tables.ts'
-import { measureLatency, measureLatencyElsewhere } from './latency.ts'
+import { measureFollowing, measureLatency, measureLatencyElsewhere } from './latency.ts'
 import { measureStreams } from './streams.ts'
 import { measureThroughput } from './throughput.ts'
 import { measureTimers, measureWaking, measureWarmth } from './waiting.ts'
@@ -18,6 +18,7 @@ const measures: Readonly<Record<string, (database: Database) => Promise<void>>> 
   throughput: measureThroughput,
   latency: measureLatency,
   elsewhere: measureLatencyElsewhere,
+  following: measureFollowing,
   replay: measureReplay,
   large: measureLargeTables,
   warmth: measureWarmth,

@@ -9,6 +9,7 @@ import { createDurably, createDurablyHandler, defineJob } from '@coji/durably'
 import { toNodeHandler } from '@coji/durably/node'
 import { z } from 'zod'
 import type { Database } from './databases.ts'
+import { now, ticking } from './jobs.ts'
 import { ms, print } from './report.ts'
 import { percentile } from './rounds.ts'
 import type { Order, Report } from './stream-clients.ts'
@@ -17,18 +18,6 @@ const CLIENTS = 1000
 const CYCLES = 10_000
 const STEPS = 50
 
-const ticking = defineJob({
-  name: 'ticking',
-  input: z.unknown(),
-  async run(step) {
-    for (let i = 0; i < STEPS; i++) {
-      await step.run(`step ${i}`, async () => {
-        await sleep(100)
-        return performance.timeOrigin + performance.now()
-      })
-    }
-  },
-})
 const waiting = defineJob({
   name: 'waiting',
   input: z.unknown(),
@@ -73,7 +62,7 @@ export async function measureStreams(database: Database): Promise<void> {
   show(`memory after ${CYCLES} connections`, database, grown, 500, 'KB')
   show('timers left', database, Math.max(0, timers() - timersBefore), 0, '')
 
-  const run = await durably.jobs.ticking.trigger(null, { delay: '3s' })
+  const run = await durably.jobs.ticking.trigger({ steps: STEPS, pause: 100 }, { delay: '3s' })
   await order({ ...open, path: `/api/subscribe?runId=${run.id}` })
   await durably.waitForRun(run.id)
   await sleep(200)
@@ -106,7 +95,7 @@ function createRawStreams() {
     async send(): Promise<void> {
       for (let i = 0; i < STEPS; i++) {
         await sleep(100)
-        const output = performance.timeOrigin + performance.now()
+        const output = now()
         const text = `id: ${i}\ndata: {"output":${output},"padding":"${'x'.repeat(180)}"}\n\n`
         for (const response of responses) response.write(text)
       }
