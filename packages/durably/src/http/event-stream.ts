@@ -25,14 +25,14 @@ const encoder = new TextEncoder()
  */
 export function createEventStream<T>(options: EventStreamOptions<T>): ReadableStream<Uint8Array> {
   const { reader, first, frame, env, signal, onEnd, onError } = options
-  let next: Promise<ReadableStreamReadResult<T>> | null = null
-  let cancelTimer = (): void => {}
+  const next = createNext(reader, env)
   let isOver = false
+  let hangUp = leave
 
   function end(): void {
     if (isOver) return
     isOver = true
-    cancelTimer()
+    next.cancel()
     signal.removeEventListener('abort', hangUp)
     onEnd()
   }
@@ -43,12 +43,17 @@ export function createEventStream<T>(options: EventStreamOptions<T>): ReadableSt
     reader.cancel().catch(() => {})
   }
 
-  let hangUp = leave
-
-  function heartbeat(): Promise<'quiet'> {
-    return new Promise((resolve) => {
-      cancelTimer = env.after(HEARTBEAT_MS, () => resolve('quiet'))
-    })
+  async function pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const result = await next.take()
+    if (isOver) return
+    if (result === 'quiet') {
+      controller.enqueue(encoder.encode(':\n\n'))
+    } else if (result.done) {
+      end()
+      controller.close()
+    } else {
+      controller.enqueue(encoder.encode(frame(result.value)))
+    }
   }
 
   return new ReadableStream<Uint8Array>(
@@ -63,32 +68,64 @@ export function createEventStream<T>(options: EventStreamOptions<T>): ReadableSt
         controller.enqueue(encoder.encode(`retry: ${RECONNECT_MS}\n\n${text}`))
       },
       async pull(controller) {
-        next ??= reader.read()
         try {
-          const result = await Promise.race([next, heartbeat()])
-          cancelTimer()
-          if (isOver) return
-          if (result === 'quiet') {
-            controller.enqueue(encoder.encode(':\n\n'))
-            return
-          }
-          next = null
-          if (!result.done) {
-            controller.enqueue(encoder.encode(frame(result.value)))
-            return
-          }
-          end()
-          controller.close()
+          await pull(controller)
         } catch (error) {
           end()
           onError(error)
-          controller.error(error)
+          throw error
         }
       },
       cancel: leave,
     },
     { highWaterMark: 1 },
   )
+}
+
+interface Next<T> {
+  /** The next event; or `quiet`, when none came for a while: then it is still to be taken. */
+  take(): Promise<ReadableStreamReadResult<T> | 'quiet'>
+  cancel(): void
+}
+
+/** Reads once for each event, however long that takes: a race would keep every heartbeat until the next event. */
+function createNext<T>(reader: ReadableStreamDefaultReader<T>, env: Pick<Env, 'after'>): Next<T> {
+  let read: { readonly result: Promise<ReadableStreamReadResult<T>> } | null = null
+  let isReading = false
+  let wake = (): void => {}
+  let cancelTimer = (): void => {}
+
+  function begin(): void {
+    if (isReading || read !== null) return
+    isReading = true
+    const result = reader.read()
+    const settled = (): void => {
+      isReading = false
+      read = { result }
+      wake()
+    }
+    result.then(settled, settled)
+  }
+
+  return {
+    async take() {
+      begin()
+      if (read === null) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+          cancelTimer = env.after(HEARTBEAT_MS, resolve)
+        })
+        cancelTimer()
+      }
+      const taken = read
+      read = null
+      return taken === null ? 'quiet' : taken.result
+    },
+    cancel() {
+      cancelTimer()
+      wake()
+    },
+  }
 }
 
 /** One event: its data on one line, and a position to resume after where it has one. */
