@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError, ValidationError } from '../../../src/core/error.ts'
-import { job, onEveryBackend, type World } from './world.ts'
+import { job, onEveryBackend, testAtScale, type World } from './world.ts'
 
 /** Runs of each status, each under its name. */
 async function runsOfEachStatus(world: World) {
@@ -227,7 +227,7 @@ onEveryBackend((open) => {
       expect(await durably.purgeRuns({})).toBe(2)
     })
 
-    test('bulk work is done in pages, however many runs there are', async () => {
+    testAtScale('bulk work is done in pages, however many runs there are', async () => {
       const world = await open()
       const { durably } = await world.join()
       const { many } = durably.register({ many: job(() => 1) })
@@ -250,7 +250,7 @@ onEveryBackend((open) => {
     })
   })
 
-  test('runs older than retainRuns are deleted while a worker works', async () => {
+  testAtScale('runs older than retainRuns are deleted while a worker works', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({ job: job(() => 1) }, { retainRuns: '1h' })
     const { id } = await jobs.job.trigger(null, { idempotencyKey: 'once' })

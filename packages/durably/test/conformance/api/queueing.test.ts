@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { job, onEveryBackend } from './world.ts'
+import { job, onEveryBackend, testAtScale } from './world.ts'
 
 /** A job that notes the payloads it was given, in their order. */
 function createNoting(name = 'noting') {
@@ -27,7 +27,7 @@ onEveryBackend((open) => {
       expect(order).toEqual(['high', 'higher than most', ...plain, 'low'])
     })
 
-    test('of triggers within one millisecond is the order of the triggers', async () => {
+    testAtScale('of triggers within one millisecond is the order of the triggers', async () => {
       const world = await open()
       const { durably } = await world.join()
       const { order, definition } = createNoting()

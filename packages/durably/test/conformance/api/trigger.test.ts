@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { ValidationError } from '../../../src/core/error.ts'
 import { defineJob } from '../../../src/core/job.ts'
-import { job, onEveryBackend } from './world.ts'
+import { job, onEveryBackend, testAtScale } from './world.ts'
 
 const echo = job((_, payload) => payload, 'echo')
 
@@ -112,7 +112,7 @@ onEveryBackend((open) => {
   })
 
   describe('batchTrigger', () => {
-    test('stores 10,000 runs at once, in order', async () => {
+    testAtScale('stores 10,000 runs at once, in order', async () => {
       const world = await open()
       const { durably, wire } = await world.join()
       const { echo: handle } = durably.register({ echo })

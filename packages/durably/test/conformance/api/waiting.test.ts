@@ -5,7 +5,7 @@ import {
   RunFailedError,
   TimeoutError,
 } from '../../../src/core/error.ts'
-import { job, onEveryBackend } from './world.ts'
+import { job, onEveryBackend, testAtScale } from './world.ts'
 
 const forever = job(() => new Promise<void>(() => {}), 'forever')
 const failing = job(() => {
@@ -154,7 +154,7 @@ onEveryBackend((open) => {
     })
   })
 
-  test('a thousand waits for one run all settle, and leave nothing behind', async () => {
+  testAtScale('a thousand waits for one run all settle, and leave nothing behind', async () => {
     const world = await open()
     const finish = Promise.withResolvers<number>()
     const { jobs, durably, env } = await world.work({ job: job(() => finish.promise) })

@@ -1,4 +1,4 @@
-import { afterAll, describe, onTestFinished } from 'vitest'
+import { afterAll, describe, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import type { Handles } from '../../../src/core/handle.ts'
@@ -24,6 +24,9 @@ export const START = Date.UTC(2027, 0, 1)
 
 /** Node does, by AsyncLocalStorage; browsers have nothing of the kind. */
 export const knowsWhoseCodeRuns = createEnv().scope() !== null
+
+/** For what takes hundreds of commits: in a browser each takes 10 to 40 ms, and how many there are proves nothing new. */
+export const testAtScale = test.skipIf(typeof window !== 'undefined')
 
 /** One database and the processes that use it, in a time of their own. */
 export interface World extends VirtualTime {
