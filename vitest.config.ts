@@ -23,6 +23,8 @@ export default defineConfig({
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
           exclude: ['packages/durably/test/browser/**'],
+          // Much of what they do is wait for a disk.
+          maxWorkers: 2,
           // Real databases on a busy machine with two cores: a slow test is not a failed one.
           testTimeout: 20_000,
           hookTimeout: 30_000,

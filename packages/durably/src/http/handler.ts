@@ -44,13 +44,15 @@ export interface DurablyHandler {
   handle(request: Request, basePath: string): Promise<Response>
 }
 
+type Auth = NonNullable<HandlerOptions['auth']>
+
 interface Setup {
   readonly client: Client
   readonly env: Pick<Env, 'after'>
   readonly cors: readonly string[]
   readonly maxBodyBytes: number
   readonly onError: (error: unknown, request: Request) => void
-  readonly auth: HandlerOptions['auth'] | null
+  readonly auth: Auth | null
   readonly onRequest: HandlerOptions['onRequest'] | null
   /** Throws when too many are open. Returns what to call when it ends. */
   openStream(): () => void
@@ -68,7 +70,7 @@ export function createHandler(
   return {
     async handle(request, basePath) {
       const response = await answer(setup, request, basePath).catch((error: unknown) => {
-        if (!isAnswer(error)) setup.onError(error, request)
+        if (!isAnswer(error)) report(setup, error, request)
         return errorResponse(error)
       })
       return allowOrigin(response, request, setup.cors)
@@ -84,13 +86,10 @@ async function answer(setup: Setup, request: Request, basePath: string): Promise
   if (request.method === 'OPTIONS' && methods !== null) {
     return preflightResponse(request, Object.keys(methods))
   }
-  const access = auth === null ? everything : await auth?.authenticate(request)
-  if (access === null || access === undefined) {
-    throw new DurablyError('unauthenticated', 'You are not signed in')
-  }
+  const access = auth === null ? everything : await letIn(auth, request)
   if (methods === null) throw new NotFoundError(`There is nothing at ${url.pathname}`)
   const route = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
-  if (route === undefined) throw wrongMethod(request.method, Object.keys(methods))
+  if (route === undefined) return wrongMethod(request.method, Object.keys(methods))
   await onRequest?.(request)
   const value = await route({
     client,
@@ -99,15 +98,37 @@ async function answer(setup: Setup, request: Request, basePath: string): Promise
     query: url.searchParams,
     env,
     openStream,
-    onError: (error) => setup.onError(error, request),
+    onError: (error) => report(setup, error, request),
     body: () => readBody(request, maxBodyBytes),
   })
   return value instanceof Response ? value : valueResponse(value, request)
 }
 
-function wrongMethod(method: string, allowed: readonly string[]): DurablyError {
+/** Whatever is no access lets nobody in, also where no compiler saw it. */
+async function letIn(auth: Auth, request: Request): Promise<Access> {
+  const access: unknown = await auth.authenticate(request)
+  if (access === null || access === undefined || access === false) {
+    throw new DurablyError('unauthenticated', 'You are not signed in')
+  }
+  if (typeof access === 'object' && !Array.isArray(access)) return access
+  throw new TypeError(
+    `authenticate must return what the user may do, an object, or null for nobody; got ${show(access)}`,
+  )
+}
+
+function report({ onError }: Setup, error: unknown, request: Request): void {
+  try {
+    onError(error, request)
+  } catch {
+    // The answer is more than the report of it.
+  }
+}
+
+function wrongMethod(method: string, allowed: readonly string[]): Response {
   const message = `${method} is not allowed here; allowed: ${allowed.join(', ')}`
-  return new DurablyError('method-not-allowed', message)
+  const response = errorResponse(new DurablyError('method-not-allowed', message))
+  response.headers.set('allow', allowed.join(', '))
+  return response
 }
 
 /** What the path answers, or null when there is nothing. */
@@ -116,16 +137,8 @@ function methodsOf(path: string, basePath: string): Readonly<Record<string, Rout
   if (!path.startsWith(`${base}/`)) return null
   const rest = path.slice(base.length)
   const token = /^\/tokens\/([^/]+)$/.exec(rest)?.[1]
-  if (token !== undefined) return { POST: completeToken(decode(token)) }
+  if (token !== undefined) return { POST: completeToken(token) }
   return Object.hasOwn(routes, rest) ? (routes[rest] ?? null) : null
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    throw new ValidationError('the token in the path is not well encoded')
-  }
 }
 
 const DEFAULT_BODY_BYTES = 1024 * 1024

@@ -68,13 +68,22 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/signal': { POST: signal },
 }
 
-/** The route of `/tokens/:token`, whose path has the token in it. */
-export function completeToken(token: string): Route {
+/** The route of `/tokens/:token`, whose path has the token in it, as it is encoded there. */
+export function completeToken(encoded: string): Route {
   return async ({ client, access, body, request }) => {
     await requireLeave(access, 'completeToken', null)
+    const token = decode(encoded)
     const { data } = request.body === null ? {} : await body()
     await client.completeToken(token, data)
     return { success: true }
+  }
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new ValidationError('the token in the path is not well encoded')
   }
 }
 

@@ -25,8 +25,8 @@ const drivers: readonly Driver[] = [
 const WORKERS = 3
 
 describe.each(drivers)('%s, several processes', (driver) => {
-  test('each step of hundreds of runs has its effect exactly once, and no worker starves', async () => {
-    const { effects, runIds } = await runAll({ driver, runs: 200, kills: 0 })
+  test('each step of a hundred runs has its effect exactly once, and no worker starves', async () => {
+    const { effects, runIds } = await runAll({ driver, runs: 100, kills: 0 })
 
     const counts = countExecutions(effects)
     expect(counts.size).toBe(runIds.length * STEPS)
@@ -38,7 +38,7 @@ describe.each(drivers)('%s, several processes', (driver) => {
   }, 60_000)
 
   test('runs survive workers that are killed at any moment, and keep what they had', async () => {
-    const { effects, runIds } = await runAll({ driver, runs: 60, kills: 12 })
+    const { effects, runIds } = await runAll({ driver, runs: 40, kills: 8 })
 
     const counts = countExecutions(effects)
     expect(counts.size).toBe(runIds.length * STEPS)

@@ -45,6 +45,7 @@ const routes = [
   ['POST', '/retrigger?runId=x'],
   ['POST', '/signal?runId=x'],
   ['POST', '/tokens/x'],
+  ['POST', '/tokens/%E0'],
   ['GET', '/nothing'],
 ] as const
 
@@ -67,6 +68,32 @@ inMemory((open) => {
       ])
     }
     expect(asked).toBe(2)
+  })
+
+  test.each([
+    [false, 401],
+    [true, 500],
+    ['admin', 500],
+    [0, 500],
+    [[], 500],
+  ])(
+    'an authenticate that answers %j, which is no access, lets nobody in',
+    async (answer, status) => {
+      const world = await open()
+      const authenticate = () => answer as never
+      const { ask } = await begin(world, null, { auth: { authenticate }, onError: () => {} })
+      expect((await ask('GET', '/runs')).status).toBe(status)
+    },
+  )
+
+  test('a report that fails does not keep the answer', async () => {
+    const world = await open()
+    const authenticate = () => Promise.reject(new Error('session store is away'))
+    const onError = () => {
+      throw new Error('log is full')
+    }
+    const { ask } = await begin(world, null, { auth: { authenticate }, onError })
+    expect((await ask('GET', '/runs')).status).toBe(500)
   })
 
   test('whoever asks is asked for before anything of the request is read', async () => {

@@ -141,6 +141,13 @@ inMemory((open) => {
     ])
   })
 
+  test('a wrong method is told which are right', async () => {
+    const world = await open()
+    const { ask } = await begin(world)
+    const response = await ask('PATCH', '/run?runId=x')
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, DELETE'])
+  })
+
   test('a bad input is answered with what is wrong where', async () => {
     const world = await open()
     const { json } = await begin(world)
