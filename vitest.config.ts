@@ -16,6 +16,8 @@ const sources = [
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
+    // Also on two cores: much of what tests do is wait for a disk, a page or a process.
+    maxWorkers: 2,
     projects: [
       {
         resolve: { alias: sources },
@@ -23,8 +25,6 @@ export default defineConfig({
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
           exclude: ['packages/durably/test/browser/**'],
-          // Much of what they do is wait for a disk.
-          maxWorkers: 2,
           // Real databases on a busy machine with two cores: a slow test is not a failed one.
           testTimeout: 20_000,
           hookTimeout: 30_000,
@@ -67,7 +67,6 @@ export default defineConfig({
           name: 'browser',
           // After the others: both keep the machine busy.
           sequence: { groupOrder: 1 },
-          maxWorkers: 2,
           isolate: false,
           include: [
             'packages/durably/test/browser/*.test.ts',
