@@ -28,8 +28,12 @@ export async function simulateSeeds(first: number, count: number): Promise<Repor
 }
 
 /** The seed that notices what the mutant breaks; null when none does. */
-export async function hunt({ name }: Mutant, first: number): Promise<number | null> {
-  const { failedSeed } = await inProcess({ first, count: MUTANT_SEEDS }, name)
+export async function hunt(
+  { name }: Mutant,
+  first: number,
+  count = MUTANT_SEEDS,
+): Promise<number | null> {
+  const { failedSeed } = await inProcess({ first, count }, name)
   return failedSeed
 }
 

@@ -14,6 +14,33 @@ interface Edit {
 
 const mutant = (name: string, ...edits: Edit[]): Mutant => ({ name, edits })
 
+/** Bounds that are met all the time, and break no promise: what is given up then is made anew. */
+export const shortages: readonly Mutant[] = [
+  mutant('one parked copy is kept', {
+    file: 'engine/session.ts',
+    find: 'MAX_PARKED = 1000',
+    replace: 'MAX_PARKED = 1',
+  }),
+  mutant('journals are read three entries at a time', {
+    file: 'engine/execution.ts',
+    find: 'PAGE_SIZE = 1000',
+    replace: 'PAGE_SIZE = 3',
+  }),
+  mutant(
+    'a commit has two entries, and a transaction one commit',
+    {
+      file: 'engine/outbox.ts',
+      find: 'MAX_ENTRIES = 1000',
+      replace: 'MAX_ENTRIES = 2',
+    },
+    {
+      file: 'engine/writer.ts',
+      find: 'MAX_SOURCES = 1000',
+      replace: 'MAX_SOURCES = 1',
+    },
+  ),
+]
+
 /** Every one of these must be noticed by the simulation. */
 export const mutants: readonly Mutant[] = [
   mutant('the fence is off in the commit of steps', {

@@ -1,9 +1,9 @@
 import { registerHooks } from 'node:module'
-import { mutants } from './mutants.ts'
+import { mutants, shortages } from './mutants.ts'
 
 // Loaded before all else: changes the sources of the mutant that the environment names as they are read.
 const wanted = process.env['DURABLY_MUTANT']
-const mutant = mutants.find(({ name }) => name === wanted)
+const mutant = [...mutants, ...shortages].find(({ name }) => name === wanted)
 if (mutant === undefined) throw new Error(`no mutant "${wanted}"`)
 
 registerHooks({

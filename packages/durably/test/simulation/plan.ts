@@ -18,12 +18,18 @@ export type Part =
       readonly ms: number | null
       readonly soon: number | null
     }
+  /** Its first attempts take longer than they may. */
+  | { readonly kind: 'late'; readonly name: string; readonly times: number; readonly ms: number }
+  /** It streams so many chunks. */
+  | { readonly kind: 'chunks'; readonly name: string; readonly count: number }
   /** Its first attempts fail, with a delay after each. */
   | { readonly kind: 'retry'; readonly name: string; readonly times: number; readonly ms: number }
 
 export interface JobPlan {
   readonly name: string
   readonly parts: readonly Part[]
+  /** How long its runs may take, in milliseconds; absent: any time. */
+  readonly maxDuration?: number
 }
 
 export interface TriggerPlan {
@@ -107,13 +113,14 @@ export function createPlan(seed: number, random: Random): Plan {
   const actions = Array.from({ length: 16 + random.int(8) }, (_, i) => planAction(i, random))
   const faults = Array.from({ length: 6 + random.int(10) }, () => planFault(random))
   const waits = planWaits(random.fork('waits'))
+  const limited = planLimited(random.fork('limits'))
   return {
     seed,
     store: seed % 2 === 0 ? 'memory' : 'sql',
     workers: 2 + random.int(2),
     slots: 1 + random.int(3),
-    jobs: [...jobs, waits.job],
-    actions: [...actions, ...waits.actions],
+    jobs: [...jobs, waits.job, limited.job],
+    actions: [...actions, ...waits.actions, ...limited.actions],
     faults: [
       ...faults,
       ...waits.faults,
@@ -138,6 +145,28 @@ function planWaits(random: Random): Pick<Plan, 'actions' | 'faults'> & { readonl
     return { kind, at: random.int(HORIZON_MS), who: random.next(), operation, when }
   })
   return { job: { name: WAITING_JOB, parts }, actions: [...triggers, ...mail], faults }
+}
+
+/** Runs that may not take long, and steps of which no attempt may. */
+function planLimited(random: Random): Pick<Plan, 'actions'> & { readonly job: JobPlan } {
+  const name = 'limited'
+  const parts = Array.from({ length: 2 + random.int(2) }, (_, i): Part => {
+    const part = `l${i}`
+    return random.pick<Part>([
+      { kind: 'late', name: part, times: 1 + random.int(2), ms: 20 + random.int(100) },
+      { kind: 'chunks', name: part, count: 1 + random.int(20) },
+      { kind: 'sleep', name: part, ms: random.int(1500) },
+    ])
+  })
+  const actions = Array.from({ length: 1 + random.int(2) }, (): Action => {
+    const trigger = { ...planTrigger(random), job: name }
+    return { kind: 'trigger', at: random.int(HORIZON_MS / 2), who: random.next(), trigger }
+  })
+  const isShort = random.chance(0.5)
+  return {
+    job: { name, parts, ...(isShort ? { maxDuration: 200 + random.int(2000) } : {}) },
+    actions,
+  }
 }
 
 /** Runs are watched so seldom that chance alone would miss it. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { hunt, simulateSeeds } from './campaign.ts'
-import { mutants } from './mutants.ts'
+import { mutants, shortages } from './mutants.ts'
 import { createPlan } from './plan.ts'
 import { createRandom } from './random.ts'
 import { simulate } from './simulate.ts'
@@ -10,6 +10,7 @@ const KNOWN_SEEDS = [197, 2270, 1358, 1013]
 
 // Few here, so that every run of the tests has them; `npm run simulate` takes as many as it is told.
 const SEEDS = 1000
+const SEEDS_SHORT = 150
 
 describe('the engine, simulated', () => {
   test('keeps its promises whatever fails, in an order that chance decides', async () => {
@@ -26,6 +27,16 @@ describe('the engine, simulated', () => {
     expect(one).toEqual(two)
     expect(one.runs).toBeGreaterThan(5)
   })
+})
+
+describe('the engine keeps them, simulated, when', () => {
+  test.each(shortages)(
+    '$name',
+    async (shortage) => {
+      expect(await hunt(shortage, 1, SEEDS_SHORT)).toBeNull()
+    },
+    300_000,
+  )
 })
 
 describe('the simulation notices that', () => {

@@ -41,6 +41,7 @@ export function createJob(
   return defineJob({
     name: plan.name,
     input: z.object({}),
+    maxDuration: plan.maxDuration,
     run: async (step) => {
       const act = createAct(step, witness, surroundings)
       const results: string[] = []
@@ -129,6 +130,31 @@ function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Sur
     return observe(name, outcome)
   }
 
+  /** What is late is dropped, and the step tried again. */
+  async function late(name: string, times: number, ms: number): Promise<string> {
+    const outcome = step.run(
+      name,
+      async () => {
+        witness.executes(run, attempt, name)
+        if (witness.executions(run, name) <= times) await sleep(2 * ms)
+        return `${name}-done`
+      },
+      { timeout: ms, retry: { attempts: 99, delay: 0 } },
+    )
+    return observe(name, outcome)
+  }
+
+  async function chunks(name: string, count: number): Promise<string> {
+    const outcome = step.run(name, async (_, { stream }) => {
+      witness.executes(run, attempt, name)
+      const writer = stream<number>('chunks').getWriter()
+      for (let i = 0; i < count; i++) await writer.write(i)
+      await writer.close()
+      return `${name}-done`
+    })
+    return observe(name, outcome)
+  }
+
   async function tokened(name: string, ms: number | null): Promise<string> {
     const options = ms === null ? {} : { timeout: ms }
     const token = await step.token(`${name}-token`, options)
@@ -190,6 +216,10 @@ function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Sur
         ])
         return plain(`${of.name}-after ${winner}`, 0)
       }
+      case 'late':
+        return late(of.name, of.times, of.ms)
+      case 'chunks':
+        return chunks(of.name, of.count)
       case 'retry':
         return retried(of.name, of.times, of.ms)
       case 'run': {
