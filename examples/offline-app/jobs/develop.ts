@@ -1,4 +1,4 @@
-import { defineJob } from '@coji/durably'
+import { defineJob, NonRetryableError } from '@coji/durably'
 import { z } from 'zod'
 import { effectNames } from './effects.ts'
 import { expose } from './enlarger.ts'
@@ -20,16 +20,19 @@ export const createDevelop = (plates: Plates) =>
       name: z.string(),
       effect: z.enum(effectNames),
       /** Milliseconds for each band, so that one can watch. */
-      exposure: z.number().min(0).default(120),
+      exposure: z.number().min(0).default(200),
     }),
     output: z.object({ width: z.number(), height: z.number(), bands: z.number() }),
+    // For a worker that dies without a word. A computer that sleeps in the middle of a step exceeds it too.
+    timeout: '20s',
+    retry: { attempts: 3, delay: '1s' },
     run: async (step, { picture, name, effect, exposure }) => {
       const { runId } = step
       const { width, height } = await step.run('negative', async (_, { log }) => {
         const file = await plates.picture(picture)
-        if (file === null) throw new Error(`${name} is gone`)
+        if (file === null) throw new NonRetryableError(`${name} is gone`)
         const negative = await decode(file).catch((cause: unknown) => {
-          throw new Error(`${name} is no picture that this browser can read`, { cause })
+          throw new NonRetryableError(`${name} is no picture that this browser can read`, { cause })
         })
         await plates.keepNegative(runId, negative)
         log.info(`${name}: a negative of ${negative.width} × ${negative.height}`)

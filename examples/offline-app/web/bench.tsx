@@ -4,25 +4,31 @@ import { Plate } from './plate.tsx'
 import { RunButtons } from './run-buttons.tsx'
 import { StatusBadge } from './status-badge.tsx'
 
-const MOST = 12
+const MOST_READ = 100
+const MOST_SHOWN = 12
 
 /** What is being developed, and what waits for it. */
 export function Bench() {
-  const { runs, hasMore } = useRuns<Developing>({
+  const { runs } = useRuns<Developing>({
     jobName: 'develop',
     status: ['pending', 'running', 'waiting'],
-    pageSize: MOST,
+    pageSize: MOST_READ,
   })
   if (runs.length === 0) return null
   return (
     <section aria-label="On the bench">
       <h2>On the bench</h2>
       <ul className="plates">
-        {runs.toReversed().map((run) => (
-          <Card key={run.id} run={run} />
-        ))}
+        {runs
+          .slice(-MOST_SHOWN)
+          .toReversed()
+          .map((run) => (
+            <Card key={run.id} run={run} />
+          ))}
       </ul>
-      {hasMore && <p className="muted">And more in the queue.</p>}
+      {runs.length > MOST_SHOWN && (
+        <p className="muted">{runs.length - MOST_SHOWN} more wait in the queue.</p>
+      )}
     </section>
   )
 }

@@ -7,7 +7,7 @@ import { fileOf, samples, type Sample } from './samples.ts'
 const LARGEST_MB = 20
 
 /** How long a band is exposed, in milliseconds. */
-const exposures = { short: 20, normal: 120, long: 400 }
+const exposures = { short: 20, normal: 200, long: 400 }
 type ExposureName = keyof typeof exposures
 
 export function NewPicture() {

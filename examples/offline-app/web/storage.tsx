@@ -17,9 +17,7 @@ export function Storage() {
     <span className="storage">
       {state === 'kept' && <span className="muted">Kept until you delete it</span>}
       {state === 'clearable' && <span className="muted">Cleared when the disk is full</span>}
-      {state === 'refused' && (
-        <span className="muted">The browser does not promise to keep it</span>
-      )}
+      {state === 'refused' && <span className="muted">The browser promises nothing</span>}
       {(state === 'clearable' || state === 'refused') && (
         <button type="button" onClick={() => void ask()}>
           Keep it
