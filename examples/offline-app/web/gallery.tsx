@@ -58,7 +58,7 @@ function Print({ run }: { readonly run: Developing }) {
         <RunButtons run={run} />
       </div>
       <p className="muted">
-        {output?.bands} bands, {seconds(run)}
+        {output?.bands === 1 ? '1 band' : `${output?.bands} bands`}, {seconds(run)}
         {attempt > 1 && `, taken up again ${attempt - 1}×`}
       </p>
     </li>
