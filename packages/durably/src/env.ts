@@ -22,6 +22,24 @@ export function createClock(): Pick<Env, 'now' | 'after' | 'random'> {
   return { now: () => Date.now(), after, random: () => Math.random() }
 }
 
+interface Page {
+  readonly visibilityState: string
+  addEventListener(type: string, listener: () => void): void
+  removeEventListener(type: string, listener: () => void): void
+}
+
+/** Whether someone sees the page; what is no page is always seen. */
+export function createVisibility() {
+  const { document: page } = globalThis as { document?: Page }
+  return {
+    isVisible: () => page?.visibilityState !== 'hidden',
+    onChange(listener: () => void): () => void {
+      page?.addEventListener('visibilitychange', listener)
+      return () => page?.removeEventListener('visibilitychange', listener)
+    },
+  }
+}
+
 /** In base64 for addresses. */
 function toText(bytes: Uint8Array): string {
   const base64 = btoa(String.fromCharCode(...bytes))

@@ -1,6 +1,6 @@
 import type { Client } from './client/client.ts'
 import { createObservers, type Observers } from './client/observers.ts'
-import { createClock } from './env.ts'
+import { createClock, createVisibility } from './env.ts'
 
 export type { Client } from './client/client.ts'
 export type { JobObserver, JobQuery, JobState } from './client/job-observer.ts'
@@ -21,7 +21,8 @@ const known = new WeakMap<object, Observers>()
  * const stop = run.subscribe(() => console.log(run.get().status, run.get().progress))
  */
 export function observersOf(client: Pick<Client, 'getRun'>): Observers {
-  const observers = known.get(client) ?? createObservers(client as Client, createClock())
+  const observers =
+    known.get(client) ?? createObservers(client as Client, createClock(), createVisibility())
   known.set(client, observers)
   return observers
 }

@@ -4,7 +4,8 @@ import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { activeStatuses } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
-import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
+import { createObserved, type Observed, type Observing } from './observed.ts'
+import type { RunHints } from './run-hints.ts'
 import type { RunObserver } from './run-observer.ts'
 import { createSoon } from './soon.ts'
 import { noRun, type RunState } from './run-state.ts'
@@ -37,6 +38,7 @@ export interface JobObserver extends Observed<JobState> {
 export interface JobObserverOptions extends JobQuery {
   readonly client: Client
   readonly jobName: string
+  readonly hints: RunHints
   readonly observeRun: (runId: string) => RunObserver
   readonly env: Pick<Env, 'after' | 'now'>
 }
@@ -64,7 +66,7 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
       signal.addEventListener('abort', () => state.letGo())
       if (state.currentRunId !== null) showRun(state, state.currentRunId)
       else if (autoResume) void resume(state, signal)
-      if (followLatest) void listen(state, signal)
+      if (followLatest) listen(state, signal)
     },
   })
   const state: State = {
@@ -142,15 +144,21 @@ async function readLatest({ client, jobName }: State): Promise<Run | null> {
 }
 
 /** Goes on to whichever run is triggered next. */
-async function listen(state: State, signal: AbortSignal): Promise<void> {
-  const { client, jobName, env } = state
+function listen(state: State, signal: AbortSignal): void {
+  const { hints, jobName, env } = state
   const look = async (): Promise<void> => turnToNewer(state, (await readLatest(state))?.id)
   const soon = createSoon(env, LOOK_GAP_MS, () => void look())
   signal.addEventListener('abort', soon.cancel)
-  await readUntil(client.subscribeRuns({ jobName }), signal, (change) => {
-    if (change.type === 'run:trigger') turnToNewer(state, change.runId)
-    if (change.type === 'run:changed') soon.ask()
-  }).catch(() => {})
+  const stop = hints.listen({
+    filter: { jobName },
+    onChange(change) {
+      if (change.type === 'run:trigger') turnToNewer(state, change.runId)
+      if (change.type === 'run:changed') soon.ask()
+    },
+    // What is triggered here is followed all the same.
+    onError: () => {},
+  })
+  signal.addEventListener('abort', stop)
 }
 
 /** Ids sort by time. */

@@ -6,6 +6,7 @@ import { createJobObserver, type JobObserver, type JobQuery } from './job-observ
 import { always, type Observed } from './observed.ts'
 import { noRun, type RunState } from './run-state.ts'
 import { createRunObserver, loading, type RunObserver } from './run-observer.ts'
+import { createRunHints, type Visibility } from './run-hints.ts'
 import { createRunsObserver, type RunsObserver, type RunsQuery } from './runs-observer.ts'
 
 /** Everything that pages show, over one client: what several of them show is read once. */
@@ -21,7 +22,12 @@ export interface Observers {
 
 const DEFAULT_MAX_LOGS = 1000
 
-export function createObservers(client: Client, env: Pick<Env, 'after' | 'now'>): Observers {
+export function createObservers(
+  client: Client,
+  env: Pick<Env, 'after' | 'now'>,
+  visibility: Visibility,
+): Observers {
+  const hints = createRunHints(client, env, visibility)
   const followed = new Map<string, RunObserver>()
   const lists = new Set<RunsObserver>()
 
@@ -72,8 +78,9 @@ export function createObservers(client: Client, env: Pick<Env, 'after' | 'now'>)
   return {
     client,
     run: (runId, { maxLogs } = {}) => (runId === null ? always(noRun) : observeRun(runId, maxLogs)),
-    runs: (query = {}) => createRunsObserver(client, query, env, lists),
-    job: (jobName, query = {}) => createJobObserver({ ...query, client, jobName, observeRun, env }),
+    runs: (query = {}) => createRunsObserver({ client, query, hints, env, shown: lists }),
+    job: (jobName, query = {}) =>
+      createJobObserver({ ...query, client, jobName, hints, observeRun, env }),
     actions: () => createActionsObserver(actions, env),
   }
 }

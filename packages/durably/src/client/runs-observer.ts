@@ -2,8 +2,8 @@ import type { Env } from '../core/env.ts'
 import type { RunFilter } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import type { Client } from './client.ts'
-import { createObserved, readUntil, type Observed } from './observed.ts'
-import { isPassing } from './remote-error.ts'
+import { createObserved, type Observed } from './observed.ts'
+import type { RunHints } from './run-hints.ts'
 import { createSoon } from './soon.ts'
 
 /** Which runs to list, and how. */
@@ -50,20 +50,24 @@ interface State {
   cancelTimer: () => void
 }
 
-/** `shown` has the lists that someone looks at. */
-export function createRunsObserver(
-  client: Client,
-  { pageSize = DEFAULT_PAGE_SIZE, realtime = true, ...filter }: RunsQuery,
-  env: Pick<Env, 'after' | 'now'>,
-  shown: Set<RunsObserver>,
-): RunsObserver {
+export interface RunsObserverOptions {
+  readonly client: Client
+  readonly query: RunsQuery
+  readonly hints: RunHints
+  readonly env: Pick<Env, 'after' | 'now'>
+  /** The lists that someone looks at. */
+  readonly shown: Set<RunsObserver>
+}
+
+export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
+  const { client, query, hints, env, shown } = options
+  const { pageSize = DEFAULT_PAGE_SIZE, realtime = true, ...filter } = query
   const state: State = {
     cursors: [undefined],
     signal: null,
     reads: 0,
     cancelTimer: () => {},
   }
-  const { jobName, labels } = filter
   const soon = createSoon(env, REREAD_GAP_MS, () => void read())
   const observed = createObserved<RunsState>({
     initial: { runs: [], page: 0, hasMore: false, isLoading: true, error: null },
@@ -79,8 +83,9 @@ export function createRunsObserver(
       void read()
       if (!realtime) return
       // The reads say it as well, and go on without hints.
-      const onError = (error: unknown): void => observed.set({ error: error as Error })
-      void hear(client.subscribeRuns({ jobName, labels }), signal, soon.ask, onError)
+      const onError = (error: Error): void => observed.set({ error })
+      const stop = hints.listen({ filter, onChange: soon.ask, onError })
+      signal.addEventListener('abort', stop)
     },
   })
 
@@ -120,18 +125,4 @@ export function createRunsObserver(
     refresh: () => void read(),
   }
   return observer
-}
-
-/** Hints, until the signal aborts; `onError` is told of what will not pass. */
-async function hear(
-  changes: ReadableStream<unknown>,
-  signal: AbortSignal,
-  onHint: () => void,
-  onError: (error: unknown) => void,
-): Promise<void> {
-  try {
-    await readUntil(changes, signal, onHint)
-  } catch (error) {
-    if (!signal.aborted && !isPassing(error)) onError(error)
-  }
 }

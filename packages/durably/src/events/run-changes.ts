@@ -1,11 +1,10 @@
 import type { Env } from '../core/env.ts'
 import type { DurablyEvent, RunChange } from '../core/event.ts'
+import type { RunChangeFilter } from '../core/handle.ts'
 import type { Labels } from '../core/run.ts'
 import type { Follower } from './bus.ts'
 
-export interface RunChangesOptions {
-  readonly jobName?: string | undefined
-  readonly labels?: Labels | undefined
+export interface RunChangesOptions extends RunChangeFilter {
   readonly follow: (follower: Follower) => () => void
   readonly env: Env
 }
@@ -40,7 +39,8 @@ export function createRunChanges(options: RunChangesOptions): ReadableStream<Run
   })
 }
 
-function matches(event: DurablyEvent, { jobName, labels = {} }: RunChangesOptions): boolean {
+/** Whether an event is of a run that a filter asks for. */
+export function matches(event: DurablyEvent, { jobName, labels = {} }: RunChangeFilter): boolean {
   if (jobName !== undefined && event.jobName !== jobName) return false
   const own: Labels = 'labels' in event ? event.labels : {}
   return Object.entries(labels).every(([name, value]) => own[name] === value)

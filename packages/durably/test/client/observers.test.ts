@@ -45,6 +45,9 @@ const recites = job(async (step) => {
 
 const jobs = { waits, add, fails, talks, recites }
 
+/** A page that someone looks at all the time. */
+const seen = { isVisible: () => true, onChange: () => () => {} }
+
 /** Listens until the test is over, and keeps all that was shown. */
 function watch<T>(observed: Observed<T>) {
   const states: T[] = []
@@ -65,7 +68,7 @@ inMemory((open) => {
       windDown(world)
       const process = await world.work(jobs)
       const client = connect(process)
-      const observers = createObservers(client, process.env)
+      const observers = createObservers(client, process.env, seen)
       return { world, process, client, observers }
     }
 
@@ -130,7 +133,7 @@ inMemory((open) => {
       expect(run.last().streams).toEqual({ words: ['a', 'second', 'try'], more: [1] })
       expect(run.states.some(({ streams }) => Object.keys(streams).length === 0)).toBe(true)
       // Who comes later sees what counts.
-      const late = watch(createObservers(connect(process), process.env).run(id))
+      const late = watch(createObservers(connect(process), process.env, seen).run(id))
       await world.advance(200)
       expect(late.last().streams).toEqual({ words: ['a', 'second', 'try'], more: [1] })
     })
@@ -263,6 +266,48 @@ inMemory((open) => {
     })
   })
 
+  test('lists share a stream, which a page that nobody sees lets go', async () => {
+    const world = await open()
+    windDown(world)
+    const process = await world.work(jobs)
+    let streams = 0
+    const client = overHttp(process, { onError: () => {} }, async (request, proceed) => {
+      const response = await proceed()
+      if (!request.url.includes('/runs/subscribe')) return response
+      streams++
+      request.signal.addEventListener('abort', () => void streams--)
+      return response
+    })
+    let isVisible = true
+    let onChange = (): void => {}
+    const look = async (visible: boolean): Promise<void> => {
+      isVisible = visible
+      onChange()
+      await world.advance(1000)
+    }
+    const observers = createObservers(client, process.env, {
+      isVisible: () => isVisible,
+      onChange(listener) {
+        onChange = listener
+        return () => {}
+      },
+    })
+    const list = watch(observers.runs({ jobName: 'add' }))
+    const all = watch(observers.runs())
+    watch(observers.job('waits'))
+    await world.advance(1000)
+    expect(streams).toBe(1)
+    await look(false)
+    expect(streams).toBe(0)
+    const { id } = await process.jobs.add.trigger({ a: 1 })
+    await look(true)
+    expect(streams).toBe(1)
+    for (const { last } of [list, all]) expect(last().runs).toMatchObject([{ id }])
+    const next = await process.jobs.add.trigger({ a: 2 })
+    await world.advance(400)
+    expect(list.last().runs[0]).toMatchObject({ id: next.id, status: 'completed' })
+  })
+
   test('a page outlives its server', async () => {
     const world = await open()
     windDown(world)
@@ -271,7 +316,7 @@ inMemory((open) => {
     const client = overHttp(process, {}, (_, proceed) =>
       isAway ? Promise.reject(new TypeError('fetch failed')) : proceed(),
     )
-    const observers: Observers = createObservers(client, process.env)
+    const observers: Observers = createObservers(client, process.env, seen)
     const { id } = await process.jobs.waits.trigger(null)
     const [run, list] = [watch(observers.run(id)), watch(observers.runs())]
     await world.advance(3000)
