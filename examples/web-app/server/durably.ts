@@ -8,7 +8,6 @@ export const durably = createDurably({
   dialect: sqliteDialect({ database }),
   jobs: { importCsv, answerQuestion },
   maxConcurrentRuns: 4,
-  // Short, so that one sees soon that a run goes on after its server was killed.
-  heartbeatInterval: '500ms',
-  staleThreshold: '2s',
+  // There is one server: when it comes back, it takes up at once what it left.
+  workerName: 'server',
 })

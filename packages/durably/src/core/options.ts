@@ -3,6 +3,7 @@ import { richCodec, type Codec } from './codec.ts'
 import { parseDuration, type Duration, requirePeriod } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
+import { requireText } from './require-text.ts'
 import { requireSchema, type JobDefinition } from './job.ts'
 import type { Wakeups } from './wakeups.ts'
 
@@ -24,6 +25,11 @@ export interface EngineOptions {
   readonly retainRuns?: Duration | undefined
   /** A run whose worker died so often in a row, no step having ended in between, fails. Default 5. */
   readonly maxCrashes?: number | undefined
+  /**
+   * A name that one working process has at a time, such as that of the server: when one starts, what the one before
+   * left behind is taken up at once, not after `staleThreshold`. Default: none.
+   */
+  readonly workerName?: string | undefined
   /** How processes on one database wake each other. */
   readonly wakeups?: Wakeups | undefined
   /** How values are stored. Default: JSON, and a rich form of it where plain JSON would lose something. */
@@ -38,6 +44,7 @@ export interface Settings {
   readonly slots: number
   readonly maxCrashes: number
   readonly retainMs: number | null
+  readonly workerName: string | null
   readonly codec: Codec
   readonly labels: StandardSchemaV1 | null
 }
@@ -54,10 +61,11 @@ export function readOptions(options: EngineOptions): Settings {
       `heartbeatInterval (${heartbeatMs} ms) must be less than staleThreshold (${leaseMs} ms), or leases run out between two renewals`,
     )
   }
-  const { codec = richCodec, labels, wakeups } = options
+  const { codec = richCodec, labels, wakeups, workerName } = options
   requireFunctions(codec, 'codec', ['encode', 'decode'])
   if (wakeups !== undefined) requireFunctions(wakeups, 'wakeups', ['listen', 'notify'])
   if (labels !== undefined) requireSchema(labels, 'labels')
+  if (workerName !== undefined) requireText(workerName, 'workerName')
   return {
     pollMs,
     heartbeatMs,
@@ -65,6 +73,7 @@ export function readOptions(options: EngineOptions): Settings {
     slots: requireInteger(maxConcurrentRuns, 'maxConcurrentRuns', 1, 1000),
     maxCrashes: requireInteger(maxCrashes, 'maxCrashes', 1, 1_000_000),
     retainMs: retainRuns === undefined ? null : parseDuration(retainRuns, 'retainRuns'),
+    workerName: workerName ?? null,
     codec,
     labels: labels ?? null,
   }

@@ -37,6 +37,7 @@ export interface SessionOptions
   readonly pollMs: number
   readonly heartbeatMs: number
   readonly leaseMs: number
+  readonly workerName: string | null
   readonly onFacts: (facts: readonly Fact[]) => void
   /** Runs to claim at most, then it stops. */
   readonly maxRuns: number
@@ -55,6 +56,8 @@ interface State extends SessionOptions {
   readonly parked: Map<string, Parked>
   /** Executions that use a slot: those whose last write is on its way do not. */
   readonly occupied: Set<Execution>
+  /** What the ids of dead workers begin with that had this one's name, until it was said that they are dead. */
+  predecessors: string | null
   /** There may be something to claim: claim without looking first. */
   hinted: boolean
   lookAt: number
@@ -75,7 +78,10 @@ const BREATH_MS = 1
 
 export function createSession(options: SessionOptions): Session {
   const { env, store, leaseMs } = options
-  const workerId = env.id()
+  const { workerName, untilIdle } = options
+  // In quotes: no name begins another one.
+  const prefix = workerName === null ? '' : JSON.stringify(workerName)
+  const workerId = `${prefix}${env.id()}`
   const executions = new Map<string, Execution>()
   const session: State = {
     ...options,
@@ -97,6 +103,7 @@ export function createSession(options: SessionOptions): Session {
     },
     parked: new Map(),
     occupied: new Set(),
+    predecessors: prefix === '' || untilIdle ? null : prefix,
     hinted: true,
     lookAt: 0,
     claimed: 0,
@@ -141,7 +148,11 @@ async function work(session: State): Promise<void> {
 
 /** Claims what can be claimed, and sets when to look again. */
 async function round(session: State): Promise<void> {
-  const { env, pollMs } = session
+  const { env, pollMs, predecessors } = session
+  if (predecessors !== null) {
+    await session.store.retire(predecessors)
+    session.predecessors = null
+  }
   if (session.hinted && room(session) > 0) {
     session.hinted = false
     await claim(session)

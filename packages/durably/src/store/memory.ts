@@ -8,7 +8,7 @@ import { promote } from './memory/promote.ts'
 import { purge } from './memory/purge.ts'
 import { listRuns, readJournal, readRun } from './memory/read.ts'
 import { reclaim } from './memory/reclaim.ts'
-import { leasesOf, renew } from './memory/renew.ts'
+import { leasesOf, renew, retire } from './memory/renew.ts'
 import { tell } from './memory/tell-waiters.ts'
 import { createTables, type Tables } from './memory/tables.ts'
 import { send } from './memory/send.ts'
@@ -29,6 +29,7 @@ export function createMemoryStore(): Store {
     reclaim: async (request, now) => structuredClone(reclaim(tables, request, now)),
     renew: async (worker, now) => renew(tables, worker, now),
     leases: async (workerId) => leasesOf(tables, workerId),
+    retire: async (idPrefix) => retire(tables, idPrefix),
     act: async (request, now) => structuredClone(act(tables, request, now)),
     watch: async (runId, target) => watch(tables, runId, target),
     setPaused: async (jobName, paused) => {

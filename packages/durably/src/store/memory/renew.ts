@@ -12,6 +12,12 @@ export function leasesOf(tables: Tables, workerId: string): Held[] {
     .map(({ record: { id, generation, inbox } }) => ({ runId: id, generation, inbox }))
 }
 
+export function retire(tables: Tables, idPrefix: string): void {
+  for (const workerId of tables.workers.keys()) {
+    if (workerId.startsWith(idPrefix)) tables.workers.set(workerId, 0)
+  }
+}
+
 export function renewLease(tables: Tables, { workerId, leaseMs }: WorkerLease, now: number): void {
   tables.workers.set(workerId, now + leaseMs)
 }

@@ -92,6 +92,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
     reclaim: createReclaim(sql, database, { recordFacts, keys, lockRuns, waiters, workers }),
     renew: createRenew(database, workers),
+    retire: (idPrefix) => workers.retire(database, idPrefix),
     leases: (workerId) => workers.leases(database, workerId),
     act: createAct(sql, database, { recordFacts, keys, lockRuns, waiters }),
     watch: createWatch(database, { lockRuns, readRuns, waiters }),

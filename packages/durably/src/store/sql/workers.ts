@@ -10,6 +10,8 @@ export interface Workers {
   lock(session: Session, workerId: string): Promise<void>
   /** The runs that name the worker. */
   leases(session: Session, workerId: string): Promise<Held[]>
+  /** Ends the leases of those whose ids begin so. */
+  retire(session: Session, idPrefix: string): Promise<void>
   /** Forgets some of the workers that have not been seen for long and have no runs. */
   forgetGone(session: Session, now: number): Promise<void>
   /** Forgets those of the workers, whose rows the transaction has locked, that have no runs. */
@@ -31,6 +33,9 @@ export function createWorkers(sql: Sql, database: Database): Workers {
     select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
   const leases = sql.read(`
     select r.id, r.generation, r.inbox from ${runs} r where r.worker = $workerId::text order by r.id`)
+  const retire = sql.write(`
+    update ${workers} set expires_at = 0
+    where substr(id, 1, length($idPrefix::text)) = $idPrefix::text`)
   const hasNoRuns = `not exists (select 1 from ${runs} r where r.worker = w.id)`
   const isGone = `
     w.expires_at < ${sql.leaseNow} and w.seen_at < ${sql.leaseNow} - ${GONE_AFTER_MS} and ${hasNoRuns}`
@@ -56,6 +61,9 @@ export function createWorkers(sql: Sql, database: Database): Workers {
         generation: Number(row.generation),
         inbox: Number(row.inbox),
       }))
+    },
+    retire: async (session, idPrefix) => {
+      await session.change(retire, { idPrefix })
     },
     forgetGone: async (session, now) => {
       const gone = await session.rows(findGone, database.leaseTime(now))
