@@ -28,39 +28,44 @@ const MAX_UNSTORED = 256
 
 export function createChunks(options: ChunksOptions): Chunks {
   const { step, signal } = options
-  const open = new Map<string, WritableStreamDefaultController>()
+  // Made by steps that write streams alone: the others are many.
+  let open: Map<string, WritableStreamDefaultController> | null = null
   let isOver = false
 
   function end(): void {
     isOver = true
-    if (open.size === 0) return
+    if (open === null) return
     const reason: unknown = signal.reason ?? new Error(`The attempt of step "${step}" is over`)
     for (const controller of open.values()) controller.error(reason)
     open.clear()
     signal.removeEventListener('abort', end)
   }
 
+  function begin(): Map<string, WritableStreamDefaultController> {
+    signal.addEventListener('abort', end)
+    return new Map()
+  }
+
   return {
     open<T>(name: string) {
       requireText(name, 'stream name')
       if (isOver) throw new ValidationError(`stream "${name}" is opened after step "${step}" ended`)
-      if (open.has(name)) {
+      const controllers = (open ??= begin())
+      if (controllers.has(name)) {
         throw new ValidationError(`stream "${name}" of step "${step}" is open already`)
       }
-      // Listened to by steps that write streams alone: the others are many.
-      if (open.size === 0) signal.addEventListener('abort', end)
       const unstored = createUnstored()
       return new WritableStream<T>({
-        start: (controller) => void open.set(name, controller),
+        start: (controller) => void controllers.set(name, controller),
         async write(chunk, controller) {
           await add(options, name, chunk, unstored, controller)
           await unstored.below(MAX_UNSTORED)
         },
         async close() {
           await unstored.below(1)
-          open.delete(name)
+          controllers.delete(name)
         },
-        abort: () => void open.delete(name),
+        abort: () => void controllers.delete(name),
       })
     },
     end,
