@@ -3,11 +3,11 @@ import type { Run } from '../core/run.ts'
 import { isTick } from '../core/tick.ts'
 import { isTerminal } from '../core/transitions.ts'
 import { isInScope, type Access } from './access.ts'
+import type { Call } from './call.ts'
 import { createEventStream, toFrame } from './event-stream.ts'
 import { toText, wantsRich } from './messages.ts'
 import { jobNamesOf } from './pages.ts'
 import { parseCount, readCount, readFilterQuery } from './query.ts'
-import type { Call } from './routes.ts'
 import { shownEvent } from './shown.ts'
 
 /** Events of one run as they come, from a position on. */

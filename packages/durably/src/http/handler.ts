@@ -6,9 +6,10 @@ import { requireObject } from '../core/require-object.ts'
 import { requireFunctions } from '../core/options.ts'
 import { show } from '../core/show.ts'
 import type { Access } from './access.ts'
+import type { Route } from './call.ts'
 import { errorResponse, isAnswer, readBody, valueResponse } from './messages.ts'
 import { allowOrigin, preflightResponse, requireKnownOrigin } from './origins.ts'
-import { completeToken, routes, type Route } from './routes.ts'
+import { completeToken, routes } from './routes.ts'
 
 /** How a handler is set up. */
 export interface HandlerOptions {

@@ -1,41 +1,16 @@
 import type { Client } from '../client/client.ts'
-import type { Env } from '../core/env.ts'
 import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
 import { readLabels } from '../core/filter.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
-import {
-  findRun,
-  isInScope,
-  requireLeave,
-  scopedLabels,
-  type Access,
-  type Operation,
-} from './access.ts'
+import { findRun, isInScope, requireLeave, scopedLabels, type Operation } from './access.ts'
+import type { Call, Route } from './call.ts'
 import { findJob } from './find-job.ts'
 import { followRun, followRuns } from './follow.ts'
 import { readPage } from './pages.ts'
 import { readCount, readRunId } from './query.ts'
 import { shownLogs, shownRun, shownSteps } from './shown.ts'
-
-/** A request that was let in. */
-export interface Call {
-  readonly client: Client
-  readonly access: Access
-  readonly request: Request
-  readonly query: URLSearchParams
-  readonly env: Pick<Env, 'after'>
-  /** Throws when too many event streams are open. Returns what to call when this one ends. */
-  openStream(): () => void
-  /** An event stream broke, and whoever reads it cannot be told why. */
-  onError(error: unknown): void
-  /** The object in the request's body. */
-  body(): Promise<Readonly<Record<string, unknown>>>
-}
-
-/** Answers with a value to be sent, or with a whole response. */
-export type Route = (call: Call) => Promise<unknown>
 
 /** What each path answers, by method. */
 export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
