@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { DurablyHandler } from './http/handler.ts'
 
-/** What node:http, Express and their like call with a request. */
+/** What node:http, the compatible part of node:http2, Express and their like call with a request. */
 export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
@@ -31,8 +31,16 @@ export function toNodeHandler(handler: DurablyHandler, basePath: string): NodeHa
   }
 }
 
-/** Null when the request line names no address. */
+/** Null for what is no request: a method, say, that a `Request` cannot have. It must not end the process. */
 function toRequest(incoming: IncomingMessage): Request | null {
+  try {
+    return readRequest(incoming)
+  } catch {
+    return null
+  }
+}
+
+function readRequest(incoming: IncomingMessage): Request {
   // Where a framework cut the path at which it is mounted, the whole one is beside it.
   const {
     method = 'GET',
@@ -43,10 +51,12 @@ function toRequest(incoming: IncomingMessage): Request | null {
     readonly originalUrl?: string
     readonly body?: unknown
   }
-  const address = `http://${incoming.headers.host ?? 'localhost'}${originalUrl}`
-  if (!URL.canParse(address)) return null
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(incoming.headers)) {
+  // HTTP/2 has the host under another name, beside the headers.
+  const { host = incoming.headers[':authority'], ...others } = incoming.headers
+  const address = `http://${String(host ?? 'localhost')}${originalUrl}`
+  const headers = new Headers(host === undefined ? {} : { host: String(host) })
+  for (const [name, value] of Object.entries(others)) {
+    if (name.startsWith(':')) continue
     for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one)
   }
   const init = { method, headers }

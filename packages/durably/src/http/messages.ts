@@ -100,7 +100,10 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
   let text = ''
   const reader = request.body?.getReader()
   while (reader !== undefined) {
-    const { done, value } = await reader.read()
+    const { done, value } = await reader.read().catch(() => {
+      // Whoever sent it is gone, most likely: no fault of ours.
+      throw new ValidationError('the body broke off')
+    })
     if (done) break
     size += value.byteLength
     if (size > maxBytes) {

@@ -1,5 +1,14 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import { connect, type AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { getRequestListener } from '@hono/node-server'
 import BetterSqlite from 'better-sqlite3'
 import { EventSource } from 'eventsource'
@@ -86,6 +95,62 @@ async function close(server: Server): Promise<void> {
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
 }
+
+/** What the server says to whatever is written to it. */
+async function converse(api: string, text: string, hangUp = false): Promise<string> {
+  const { port } = new URL(api)
+  const socket = connect(Number(port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write(text)
+  if (hangUp) {
+    socket.destroy()
+    return ''
+  }
+  const [answer] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as unknown[]
+  socket.destroy()
+  return String(answer)
+}
+
+const head = (line: string, ...headers: string[]): string =>
+  [line, 'Host: localhost', ...headers, '', ''].join('\r\n')
+
+test('what is no request is refused, and the server goes on', async () => {
+  const { api, client } = await serve((handler) => toNodeHandler(handler, BASE))
+  const trace = await converse(api, head(`TRACE ${BASE}/runs HTTP/1.1`))
+  expect(trace).toMatch(/^HTTP\/1\.1 400/)
+  for (const path of ['//', '/%', 'http://[', `${BASE}/runs?status=%E0%A4%A`]) {
+    expect(await converse(api, head(`GET ${path} HTTP/1.1`))).toMatch(/^HTTP\/1\.1 4/)
+  }
+  // A client that goes in the middle of what it sends.
+  const json = 'Content-Type: application/json'
+  await converse(api, head(`POST ${BASE}/trigger HTTP/1.1`, json, 'Content-Length: 100'), true)
+  expect(await client.getRun('nobody')).toBeNull()
+})
+
+test('HTTP/2 carries requests and streams as well', async () => {
+  const { durably } = await serve((handler) => toNodeHandler(handler, BASE))
+  const handler = toNodeHandler(createDurablyHandler(durably), BASE)
+  const server = createHttp2Server((request, response) => {
+    handler(request as unknown as IncomingMessage, response as unknown as ServerResponse)
+  })
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const session = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  onTestFinished(() => {
+    session.destroy()
+    server.close()
+  })
+  const ask = async (headers: Record<string, string>, body?: string): Promise<string> => {
+    const stream = session.request(headers)
+    stream.end(body)
+    return text(stream)
+  }
+  const body = JSON.stringify({ jobName: 'greet', input: { name: 'Ada' } })
+  const post = { ':method': 'POST', ':path': `${BASE}/trigger`, 'content-type': 'application/json' }
+  const { runId } = JSON.parse(await ask(post, body)) as { runId: string }
+  const events = await ask({ ':path': `${BASE}/subscribe?runId=${runId}` })
+  expect(events).toContain('"type":"run:complete"')
+  expect(events).toContain('Hello, Ada')
+})
 
 describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
   test('a program of another make triggers a job and follows it', async () => {
