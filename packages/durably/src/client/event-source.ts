@@ -97,7 +97,11 @@ export function toStream<T>(read: (signal: AbortSignal) => AsyncGenerator<T>): R
           if (!stop.signal.aborted) throw error
         }
       },
-      cancel: () => stop.abort(),
+      cancel() {
+        stop.abort()
+        // Also where the fetch that was given knows no signals: what was opened is closed.
+        events.return(undefined).catch(() => {})
+      },
     },
     { highWaterMark: 0 },
   )

@@ -7,7 +7,7 @@ import type { Client, ClientHandle } from './client.ts'
 import { createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
 import type { RunObserver } from './run-observer.ts'
-import { createSoon } from './soon.ts'
+import { createSoon } from '../events/soon.ts'
 import { noRun, type RunState } from './run-state.ts'
 
 /** How a job's current run is found. */

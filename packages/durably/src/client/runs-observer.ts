@@ -4,7 +4,7 @@ import type { Run } from '../core/run.ts'
 import type { Client } from './client.ts'
 import { createObserved, type Observed } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
-import { createSoon } from './soon.ts'
+import { createSoon } from '../events/soon.ts'
 
 /** Which runs to list, and how. */
 export interface RunsQuery<TLabels = Run['labels']>

@@ -3,6 +3,7 @@ import type { DurablyEvent, RunChange } from '../core/event.ts'
 import type { RunChangeFilter } from '../core/handle.ts'
 import type { Labels } from '../core/run.ts'
 import type { Follower } from './bus.ts'
+import { createSoon } from './soon.ts'
 
 export interface RunChangesOptions extends RunChangeFilter {
   readonly follow: (follower: Follower) => () => void
@@ -75,26 +76,17 @@ function createQueue() {
 /** Passes hints on, the first at once, those that follow closely together. */
 function createHints(env: Env, push: (change: RunChange) => void) {
   const pending = new Set<string | null>()
-  let toldAt = Number.NEGATIVE_INFINITY
-  let cancelTimer: (() => void) | null = null
-
-  function tell(): void {
-    cancelTimer = null
-    toldAt = env.now()
+  const soon = createSoon(env, HINT_GAP_MS, () => {
     // That anything may have changed says it of each.
     const runIds = pending.has(null) ? [null] : [...pending]
     pending.clear()
     for (const runId of runIds) push({ type: 'run:changed', runId })
-  }
-
+  })
   return {
     add(runId: string | null): void {
       pending.add(runId)
-      if (cancelTimer !== null) return
-      const wait = toldAt + HINT_GAP_MS - env.now()
-      if (wait <= 0) tell()
-      else cancelTimer = env.after(wait, tell)
+      soon.ask()
     },
-    cancel: (): void => cancelTimer?.(),
+    cancel: soon.cancel,
   }
 }
