@@ -182,14 +182,24 @@ function nameOf({ seq, kind, name, runId }: Entry): string {
   return `entry ${seq} (${what}) of the journal of run ${runId}`
 }
 
-/** Called for each entry of a replay: it makes nothing that is thrown away. */
+/** Called for each entry of a replay: it makes nothing that is thrown away, and looks up nothing by name. */
 function requireShape({ kind, name, at }: Entry, data: unknown): void {
   if (!(Math.abs(at) <= MAX_TIME)) throw new TypeError('It has no time')
   if (name === null && kind.startsWith('step:')) throw new TypeError('It names no step')
+  const missing = kind === 'step:complete' ? missingOfResult(data) : missingOf(kind, data)
+  if (missing !== null) throw new TypeError(`It has no ${missing}`)
+}
+
+function missingOf(kind: EntryKind, data: unknown): Part | null {
   const parts = (data ?? {}) as Readonly<Record<string, unknown>>
-  for (const part of shapes[kind]) {
-    if (!isPart[part](parts[part])) throw new TypeError(`It has no ${part}`)
-  }
+  return shapes[kind].find((part) => !isPart[part](parts[part])) ?? null
+}
+
+/** The same of nearly all that a replay reads. */
+function missingOfResult(data: unknown): Part | null {
+  const { index, duration } = (data ?? {}) as EntryDataByKind['step:complete']
+  if (!isPart.index(index)) return 'index'
+  return isPart.duration(duration) ? null : 'duration'
 }
 
 // What a Date can hold.

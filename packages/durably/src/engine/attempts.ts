@@ -7,8 +7,8 @@ import type { RunRecord } from '../core/run.ts'
 import type { StepInfo } from '../core/step-context.ts'
 import type { Call, Calls } from './calls.ts'
 import { createChunks, type Chunks } from './chunks.ts'
-import type { History } from './history.ts'
 import type { Outbox } from './outbox.ts'
+import type { Past } from './past.ts'
 import type { RunLog } from './run-log.ts'
 import type { StepScope, Tick } from './steps.ts'
 import type { Suspension } from './suspension.ts'
@@ -24,7 +24,7 @@ export interface How {
 
 /** Executes steps: each until it has a result, or no attempt is left. */
 export interface Attempts {
-  perform(call: Call, index: number, fn: StepFunction, how: How): void
+  perform(call: Call, past: Past, fn: StepFunction, how: How): void
   /** Steps whose functions execute, and the streams that they write. */
   readonly executing: ReadonlyMap<string, Chunks>
   /** Nothing of it is waited for any more: no timer stays behind. */
@@ -34,7 +34,6 @@ export interface Attempts {
 export interface AttemptsOptions {
   readonly run: RunRecord
   readonly calls: Calls
-  readonly history: History
   readonly outbox: Outbox
   readonly waits: Waits
   readonly suspension: Suspension
@@ -59,7 +58,7 @@ interface State extends AttemptsOptions {
 
 interface Step {
   readonly call: Call
-  readonly index: number
+  readonly past: Past
   readonly fn: StepFunction
   readonly how: How
   /** The function of the attempt before: it took too long, and may be at work still. */
@@ -73,11 +72,10 @@ export function createAttempts(options: AttemptsOptions): Attempts {
   const attempts: State = { ...options, executing: new Map(), timers: new Set() }
   return {
     executing: attempts.executing,
-    perform(call, index, fn, how) {
-      const step = { call, index, fn, how, lingering: null }
-      const retryAt = options.history.retryAt(call.name)
-      if (retryAt === null) void attempt(attempts, step)
-      else backOff(attempts, step, retryAt)
+    perform(call, past, fn, how) {
+      const step = { call, past, fn, how, lingering: null }
+      if (past.retryAt === null) void attempt(attempts, step)
+      else backOff(attempts, step, past.retryAt)
     },
     close() {
       for (const cancel of attempts.timers) cancel()
@@ -103,8 +101,8 @@ function after({ env, timers }: State, ms: number, fn: () => void): () => void {
 /** One attempt; `woken`: the message that ended the wait for it, by its position in the mailbox. */
 async function attempt(attempts: State, step: Step, woken?: number): Promise<void> {
   const { env, outbox, calls, suspension } = attempts
-  const { call, index } = step
-  const { name } = call
+  const { call, past } = step
+  const { name, index } = past
   suspension.enter()
   if (attempts.noteSteps) await outbox.note(name)
   if (calls.isOver()) return
@@ -129,14 +127,13 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
 /** Runs the step's function and encodes what it returns. */
 async function execute(attempts: State, step: Step): Promise<Encoded> {
   const { run, scope, codec, executing, owner } = attempts
-  const { name } = step.call
-  const attempt = attempts.history.failures(name) + 1
+  const { name, index, failures } = step.past
   try {
     const start = (signal: AbortSignal): unknown => {
-      const own = createChunks({ ...attempts, step: name, index: step.index, attempt, signal })
+      const own = createChunks({ ...attempts, step: name, index, attempt: failures + 1, signal })
       executing.set(name, own)
       const info: StepInfo = {
-        attempt,
+        attempt: failures + 1,
         idempotencyKey: `${run.id}:${name}`,
         log: attempts.log.ofStep(name),
         stream: own.open,
@@ -188,13 +185,13 @@ interface Failure {
 
 /** The step fails, or is tried again after a while: either is stored before anything comes of it. */
 function afterFailure(attempts: State, step: Step, failure: Failure): void {
-  const { env, history, outbox, calls } = attempts
+  const { env, outbox, calls } = attempts
   if (calls.isOver()) return
-  const { call, index } = step
-  const { name } = call
+  const { call, past } = step
+  const { name, index } = past
   const { thrown, mayRetry, duration, consumes } = failure
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
-  history.failed(name, delay !== null)
+  noteFailure(past, delay !== null)
   const error = describeError(thrown, name)
   const item = { name, at: env.now(), ...consumes }
   if (delay === null) {
@@ -208,13 +205,19 @@ function afterFailure(attempts: State, step: Step, failure: Failure): void {
   outbox.add({ kind: 'step:retry', ...item, data, onCommitted })
 }
 
+function noteFailure(past: Past, isRetried: boolean): void {
+  past.failures++
+  past.tries = isRetried ? past.tries + 1 : 0
+  past.retryAt = null
+}
+
 /** Milliseconds until the next attempt; null when there is none. */
-function delayAfter(attempts: State, { call, how }: Step, thrown: unknown): number | null {
-  const { env, history, run, onError } = attempts
+function delayAfter(attempts: State, { past, how }: Step, thrown: unknown): number | null {
+  const { env, run, onError } = attempts
   try {
-    return how.nextDelay(history.tries(call.name) + 1, thrown, env.random)
+    return how.nextDelay(past.tries + 1, thrown, env.random)
   } catch (error) {
-    onError(error, `asking whether step "${call.name}" is tried again`, run)
+    onError(error, `asking whether step "${past.name}" is tried again`, run)
     return null
   }
 }
@@ -239,13 +242,13 @@ async function settled(attempts: State, work: Promise<unknown>, ms: number): Pro
 
 function backOff(attempts: State, step: Step, until: number): void {
   const { env, suspension, waits } = attempts
-  const { call, index } = step
+  const { name, index } = step.past
   const left = until - env.now()
   if (left >= LONG_DELAY_MS) {
-    const sources = [{ kind: 'retry', name: call.name, until }] as const
+    const sources = [{ kind: 'retry', name, until }] as const
     const end: Parameters<Waits['open']>[0]['end'] = (_source, message) =>
       void attempt(attempts, step, message?.seq)
-    return waits.open({ name: call.name, index, sources, end })
+    return waits.open({ name, index, sources, end })
   }
   if (left <= 0) return void attempt(attempts, step)
   suspension.enter()

@@ -10,7 +10,7 @@ import { requireText } from '../core/require-text.ts'
 import type { RunRecord } from '../core/run.ts'
 import { unreadable } from '../core/unreadable.ts'
 import type { Deliveries } from './deliveries.ts'
-import type { History, Outcome } from './history.ts'
+import type { Past, Pasts, Recorded } from './past.ts'
 
 /** A step or a wait that the job's code has called, and waits for. */
 export interface Call {
@@ -18,10 +18,12 @@ export interface Call {
   readonly promise: Promise<unknown>
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  /** Begins what has no outcome in the journal. `index`: its place in the order of first calls. */
-  readonly start: (call: Call, index: number) => void
+  /** Begins what has no outcome in the journal. */
+  readonly start: (call: Call, past: Past) => void
   /** What the job gets of the stored value, where it is not the value itself. */
   readonly read: ((value: unknown) => unknown) | null
+  /** Null before it has begun. */
+  past: Past | null
   settled: boolean
 }
 
@@ -50,17 +52,20 @@ export interface Calls {
 
 export interface CallsOptions {
   readonly run: Pick<RunRecord, 'id'>
-  readonly history: History
+  readonly pasts: Pasts
   readonly deliveries: Deliveries
   readonly codec: Codec
   readonly onHeld: () => void
 }
 
+const SWEEP_MIN = 16
+
 interface State extends CallsOptions {
-  readonly open: Set<Call>
-  /** Names that are open or completed in this execution. */
-  readonly used: Set<string>
+  /** In the order in which they were made, settled ones among them until they are swept out. */
+  open: Call[]
   readonly failedIn: WeakMap<object, string>
+  /** So many of them are too many to keep the settled ones. */
+  sweepAt: number
   held: Call[] | null
   cancelled: CancelledError | null
   suspended: boolean
@@ -69,8 +74,8 @@ interface State extends CallsOptions {
 export function createCalls(options: CallsOptions): Calls {
   const calls: State = {
     ...options,
-    open: new Set(),
-    used: new Set(),
+    open: [],
+    sweepAt: SWEEP_MIN,
     failedIn: new WeakMap(),
     held: null,
     cancelled: null,
@@ -80,7 +85,7 @@ export function createCalls(options: CallsOptions): Calls {
   return {
     make(name, start, read) {
       const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-      begin(calls, { name, promise, resolve, reject, start, read, settled: false })
+      begin(calls, { name, promise, resolve, reject, start, read, past: null, settled: false })
       return promise
     },
     succeeded: (call, output) =>
@@ -113,35 +118,52 @@ function begin(calls: State, call: Call): void {
     return calls.onHeld()
   }
   try {
-    checkName(calls, call.name)
+    call.past = use(calls, call.name)
   } catch (error) {
     return reject(call, error)
   }
-  const { name } = call
-  const { history, deliveries } = calls
-  calls.used.add(name)
-  const recorded = history.take(name)
-  if (recorded === null) call.start(call, history.indexOf(name))
-  else deliveries.ask(recorded.position, () => replay(calls, call, recorded.outcome))
-  if (!call.settled) calls.open.add(call)
+  const { past } = call
+  const recorded = past.next
+  if (recorded === null) call.start(call, past)
+  else {
+    past.next = recorded.next
+    calls.deliveries.ask(recorded.position, () => replay(calls, call, recorded))
+  }
+  if (!call.settled) noteOpen(calls, call)
 }
 
-function checkName({ used, run, history }: State, name: string): void {
-  if (!history.knows(name)) requireText(name, 'step name')
-  if (!used.has(name)) return
-  throw new DuplicateStepError(
-    `Step "${name}" was already called in run ${run.id}: names tell steps apart, so give each its own, such as \`${name} \${i}\` in a loop`,
-  )
+/** A list costs a replay less than a set does; half of it is settled when it is swept, so that each call pays twice. */
+function noteOpen(calls: State, call: Call): void {
+  if (calls.open.push(call) < calls.sweepAt) return
+  calls.open = calls.open.filter(({ settled }) => !settled)
+  calls.sweepAt = Math.max(SWEEP_MIN, 2 * calls.open.length)
 }
 
-function replay(calls: State, call: Call, outcome: Outcome): void {
-  if (!outcome.ok) return fail(calls, call, outcome.error)
-  const { output, format } = outcome.data
+function use({ pasts, run }: State, name: string): Past {
+  const past = pasts.find(name) ?? pasts.begin(checked(name))
+  if (past.isUsed) {
+    throw new DuplicateStepError(
+      `Step "${name}" was already called in run ${run.id}: names tell steps apart, so give each its own, such as \`${name} \${i}\` in a loop`,
+    )
+  }
+  past.isUsed = true
+  return past
+}
+
+/** Names that the journal has were good ones. */
+function checked(name: string): string {
+  requireText(name, 'step name')
+  return name
+}
+
+function replay(calls: State, call: Call, { data, error }: Recorded): void {
+  if (error !== null) return fail(calls, call, error)
+  const { output, format = 'json' } = data ?? {}
   try {
-    complete(calls, call, decodeParsed(output, format ?? 'json', calls.codec))
+    complete(calls, call, decodeParsed(output, format, calls.codec))
   } catch (cause) {
-    const error = unreadable(`the output of step "${call.name}" of run ${calls.run.id}`, cause)
-    fail(calls, call, describeError(error, call.name))
+    const what = `the output of step "${call.name}" of run ${calls.run.id}`
+    fail(calls, call, describeError(unreadable(what, cause), call.name))
   }
 }
 
@@ -151,7 +173,7 @@ function complete(calls: State, call: Call, value: unknown): void {
 
 function fail(calls: State, call: Call, detail: ErrorDetail): void {
   if (!closes(calls, call)) return
-  calls.used.delete(call.name)
+  if (call.past !== null) call.past.isUsed = false
   const error = restoreError(detail)
   calls.failedIn.set(error, call.name)
   reject(call, error)
@@ -171,19 +193,18 @@ export function refuse(error: unknown): Promise<never> {
 }
 
 /** Whether the call may settle still: not twice, and not once the run is another's. */
-function closes({ suspended, open }: State, call: Call): boolean {
+function closes({ suspended }: State, call: Call): boolean {
   if (suspended || call.settled) return false
   call.settled = true
-  open.delete(call)
   return true
 }
 
 function cancel(calls: State, error: CancelledError): void {
   calls.cancelled = error
   for (const call of [...calls.open, ...(calls.held ?? [])]) {
+    if (!call.settled) reject(call, error)
     call.settled = true
-    reject(call, error)
   }
-  calls.open.clear()
+  calls.open = []
   calls.held = null
 }

@@ -9,8 +9,7 @@ import type { Env } from '../core/env.ts'
  * whether they were stored together or not, and in whatever order they are asked for.
  */
 export interface Deliveries {
-  /** Lays out a recorded outcome; answers its position, to ask for it by. */
-  expect(): number
+  /** Asks for a recorded outcome. */
   ask(position: number, deliver: () => void): void
   /** Hands out an outcome that was committed just now, after all that stand before it. */
   push(deliver: () => void): void
@@ -35,7 +34,7 @@ interface State {
   waiting: number
   laidOut: number
   /** Positions before this one were recorded by an earlier execution. */
-  recorded: number
+  readonly recorded: number
   /** Of them, those that were not handed out. */
   recordedLeft: number
   /** The position after the last one that was handed out. */
@@ -48,14 +47,15 @@ interface State {
   readonly react: () => void
 }
 
-export function createDeliveries(env: Env): Deliveries {
+/** `recorded`: how many outcomes the journal has; they have the first positions. */
+export function createDeliveries(env: Env, recorded: number): Deliveries {
   const line: State = {
     env,
     asked: [],
     waiting: 0,
-    laidOut: 0,
-    recorded: 0,
-    recordedLeft: 0,
+    laidOut: recorded,
+    recorded,
+    recordedLeft: recorded,
     next: 0,
     first: 0,
     isServing: false,
@@ -63,11 +63,6 @@ export function createDeliveries(env: Env): Deliveries {
     react: () => afterReaction(line),
   }
   return {
-    expect() {
-      line.recorded = line.laidOut + 1
-      line.recordedLeft++
-      return line.laidOut++
-    },
     ask: (position, deliver) => ask(line, position, deliver),
     push: (deliver) => ask(line, line.laidOut++, deliver),
     isIdle: () => !line.isServing,

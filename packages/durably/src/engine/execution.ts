@@ -188,18 +188,17 @@ async function readHistory(life: Life): Promise<HistoryReader> {
 
 function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryReader): Steps {
   const { run, env, maxCrashes, onError } = life
-  const deliveries = createDeliveries(env)
-  const history = reader.finish(deliveries)
+  const { pasts, outcomes, startedAt } = reader.finish()
   const { maxDuration } = job
   if (maxDuration !== undefined) {
-    const startedAt = history.startedAt ?? claim.entry.at
-    life.deadline = startedAt + parseDuration(maxDuration, 'maxDuration')
+    const from = startedAt ?? claim.entry.at
+    life.deadline = from + parseDuration(maxDuration, 'maxDuration')
   }
   life.steps = createSteps({
     ...life,
     job,
-    history,
-    deliveries,
+    pasts,
+    deliveries: createDeliveries(env, outcomes),
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
     onParked: (wakeAt) => park(life, wakeAt),

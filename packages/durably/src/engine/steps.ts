@@ -12,8 +12,8 @@ import type { Store } from '../store/store.ts'
 import { createAttempts, type Attempts, type How, type StepFunction } from './attempts.ts'
 import { createCalls, refuse, type Calls } from './calls.ts'
 import type { Deliveries } from './deliveries.ts'
-import type { History } from './history.ts'
 import type { Outbox } from './outbox.ts'
+import type { Pasts } from './past.ts'
 import { createPrimitives } from './primitives.ts'
 import { createRunLog } from './run-log.ts'
 import { createSuspension } from './suspension.ts'
@@ -35,7 +35,7 @@ export interface StepsOptions {
   readonly run: RunRecord
   readonly job: JobDefinition
   readonly store: Store
-  readonly history: History
+  readonly pasts: Pasts
   readonly deliveries: Deliveries
   readonly outbox: Outbox
   readonly env: Env
@@ -180,7 +180,7 @@ function createRun(calls: Calls, perform: Attempts['perform'], usual: How): Step
     } catch (error) {
       return refuse(error)
     }
-    return calls.make(name, (call, index) => perform(call, index, fn, how), null) as Promise<T>
+    return calls.make(name, (call, past) => perform(call, past, fn, how), null) as Promise<T>
   }
 }
 

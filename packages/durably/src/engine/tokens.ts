@@ -41,7 +41,7 @@ export function createTokens(options: WaitOptions): Tokens {
       }
       return options.calls.make(
         name,
-        (call, index) => {
+        (call, { index }) => {
           const at = options.env.now()
           void record(options, { call, index, at }, () => secretFor(options, name, at, ms), null)
         },

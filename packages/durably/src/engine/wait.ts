@@ -6,8 +6,8 @@ import type { RunRecord } from '../core/run.ts'
 import type { Message, NewToken, Store } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 import type { Call, Calls } from './calls.ts'
-import type { History, OpenedWait } from './history.ts'
 import type { Outbox } from './outbox.ts'
+import type { OpenedWait, Past } from './past.ts'
 import type { Suspension } from './suspension.ts'
 import { toWait, type OpenWait, type Source, type Waits } from './waits.ts'
 
@@ -15,7 +15,6 @@ export interface WaitOptions {
   readonly run: RunRecord
   readonly store: Pick<Store, 'watch'>
   readonly calls: Calls
-  readonly history: History
   readonly outbox: Outbox
   readonly waits: Waits
   readonly suspension: Suspension
@@ -41,20 +40,18 @@ export function wait(
   plans: Readonly<Record<string, Plan>>,
   shape: (key: string, value: unknown) => unknown,
 ): Promise<unknown> {
-  return state.calls.make(name, (call, index) => begin(state, call, index, plans, shape), null)
+  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), null)
 }
 
 function begin(
   state: WaitOptions,
   call: Call,
-  index: number,
+  { name, index, wait: opened }: Past,
   plans: Readonly<Record<string, Plan>>,
   shape: (key: string, value: unknown) => unknown,
 ): void {
-  const { history, env, outbox, waits, codec } = state
-  const { name } = call
+  const { env, outbox, waits, codec } = state
   const entries = Object.entries(plans)
-  const opened = history.openWait(name)
   const at = opened?.at ?? env.now()
   const sources = entries.map(([, plan], i) => toSource(plan, i, opened, at))
   if (opened === null) {

@@ -4,13 +4,12 @@ import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
 function setUp() {
   const time = createVirtualTime(0)
-  const deliveries = createDeliveries(time.createEnv())
+  const deliveries = createDeliveries(time.createEnv(), 3)
   const delivered: string[] = []
   const deliver = (name: string) => () => void delivered.push(name)
-  const expected = ['a', 'b', 'c'].map((name) => {
-    const position = deliveries.expect()
-    return () => deliveries.ask(position, deliver(name))
-  })
+  const expected = ['a', 'b', 'c'].map(
+    (name, position) => () => deliveries.ask(position, deliver(name)),
+  )
   const [askA, askB, askC] = expected as [() => void, () => void, () => void]
   return { ...time, deliveries, deliver, delivered, askA, askB, askC }
 }

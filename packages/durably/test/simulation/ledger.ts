@@ -66,7 +66,7 @@ export interface Ledger {
 
 interface State {
   readonly inner: Store
-  readonly onRetried: (runId: string, attempt: number) => void
+  readonly told: Told
   readonly accounts: Map<string, Account>
   readonly expiries: Map<string, number>
   readonly paused: Set<string>
@@ -75,14 +75,18 @@ interface State {
   readonly violations: string[]
 }
 
-/** `onRetried` hears of each retry that took place, and of the attempt it began. */
-export function createLedger(
-  inner: Store,
-  onRetried: (runId: string, attempt: number) => void,
-): Ledger {
+/** Who is told what became of runs. */
+interface Told {
+  /** A retry took place, and began this attempt. */
+  retried(runId: string, attempt: number): void
+  /** A trigger was sent again, and made a run that had been deleted. */
+  madeAgain(runId: string): void
+}
+
+export function createLedger(inner: Store, told: Told): Ledger {
   const ledger: State = {
     inner,
-    onRetried,
+    told,
     accounts: new Map(),
     expiries: new Map(),
     paused: new Set(),
@@ -225,7 +229,9 @@ function checkEnqueued(
   if (answer === undefined) return broken(ledger, 'a trigger got no answer')
   const { run, disposition, entry } = answer
   const known = ledger.accounts.get(run.id)
-  if (disposition === 'created' && known === undefined) {
+  // What was deleted leaves nothing, not even that it was triggered: sent again for want of an answer, it is new.
+  if (disposition === 'created' && (known === undefined || known.deleted)) {
+    if (known !== undefined) ledger.told.madeAgain(run.id)
     const { idempotencyKey, jobName } = asked
     const same = [...ledger.accounts.values()].find(
       (other) =>
@@ -372,7 +378,7 @@ function checkActed(ledger: State, request: ActRequest, acted: Acted): Acted {
     forget(ledger, run.id)
     return acted
   }
-  if (transition === 'retry') ledger.onRetried(run.id, acted.run.attempt)
+  if (transition === 'retry') ledger.told.retried(run.id, acted.run.attempt)
   move(ledger, run, transition)
   if (transitions[transition].raisesGeneration) raise(ledger, run, acted.run.generation)
   if (acted.entry !== null) extend(ledger, run, acted.entry.seq)

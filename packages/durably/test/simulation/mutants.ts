@@ -118,8 +118,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant('a caught failure is executed again on replay', {
     file: 'engine/history.ts',
-    find: '      recorded.push({ name: place, index, outcome: { ok: false, error }, position: 0, next: null })\n',
-    replace: '      void error\n',
+    find: '      recorded.push(outcome(past, null, (data as EntryDataByKind[typeof kind]).error))\n',
+    replace: '',
   }),
   mutant('outcomes are delivered in the order of the calls', {
     file: 'engine/deliveries.ts',
@@ -133,7 +133,7 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('a retry forgets completed steps', {
     file: 'engine/history.ts',
-    find: 'reading.recorded = reading.recorded.filter(({ outcome }) => outcome.ok)',
+    find: 'reading.recorded = reading.recorded.filter(({ data }) => data !== null)',
     replace: 'reading.recorded = []',
   }),
   mutant('a claimed run that nobody holds', {

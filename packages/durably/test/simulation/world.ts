@@ -42,7 +42,7 @@ const START = Date.UTC(2027, 0, 1)
 export function createWorld(plan: Plan, store: Store, random: Random): World {
   const timeline = createTimeline(START, random.fork('order'))
   const observer = createObserver((run) => ledger.accounts.get(run)?.attempt ?? 1)
-  const ledger = createLedger(store, observer.retried)
+  const ledger = createLedger(store, observer)
   const world: World = {
     timeline,
     ledger,
