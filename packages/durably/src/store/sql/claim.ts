@@ -3,7 +3,7 @@ import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
-import type { Session } from './database.ts'
+import type { Row, Session } from './database.ts'
 import type { Append } from './journal.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
@@ -11,8 +11,10 @@ import type { Sql } from './sql.ts'
 /** Gives a worker the first claimable runs of its jobs. */
 export type TakeRuns = (session: Session, request: ClaimRequest, now: number) => Promise<Claim[]>
 
-// More than any claim asks for. A plan that is made for any limit counts on it; else it would count on the whole table.
-const MAX_CANDIDATES = 2000
+type TakeFirst = (
+  session: Session,
+  params: Readonly<Record<'workerId' | 'now' | 'limit' | 'jobs', unknown>>,
+) => Promise<readonly Row[]>
 
 export function createClaim(sql: Sql, append: Append): TakeRuns {
   const { runs, jobs } = sql.tables
@@ -22,26 +24,14 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
     sql.texts('j', '$jobs'),
     'c',
     runs,
-    `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
+    `where p.job = j.value and p.ready and ${claimable(sql)} and (p.expire_at is null or p.expire_at > $now::int8)
     order by ${order('p')} limit $candidates::int8`,
   )
-  const first = `(
-    select d.id from (
-      select c.id from ${candidates}
-      where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
-      order by ${order('c')} limit $candidates::int8
-    ) as d limit ${MAX_CANDIDATES}
-  ) as c`
-  // One after the other in that order, until enough are taken; what others have locked is passed by.
-  const free = sql.searchEach(
-    first,
-    'r',
-    runs,
-    `where p.id = c.id and p.ready and ${sql.unsearched('p.status')} ${allowedFrom('claim')}
-    limit 1 ${sql.skipLocked}`,
-  )
-  const take = sql.write(`
-    with chosen as materialized (select r.id from ${free} limit $limit::int8)
+  const first = `
+    select c.id from ${candidates}
+    where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
+    order by ${order('c')} limit $candidates::int8`
+  const take = (which: string) => `
     update ${runs} set
       status = '${transitions.claim.to}',
       ready = false,
@@ -51,24 +41,59 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
       started_at = coalesce(started_at, $now::int8),
       expire_at = null,
       updated_at = $now::int8
-    where id in (select id from chosen)
-    returning *`)
+    where id in (${which})
+    returning *`
+  const takeFirst = sql.writersAreAlone
+    ? chooseThenTake(sql, first, take)
+    : takeWhatIsFree(sql, first, take)
 
   return async (session, { workerId, jobs: known, limit }, now) => {
     if (limit < 1 || known.length === 0) return []
-    const rows = await session.rows(take, {
-      workerId,
-      now,
-      limit,
-      candidates: limit + sql.spareCandidates,
-      jobs: JSON.stringify(known),
-    })
+    const rows = await takeFirst(session, { workerId, now, limit, jobs: JSON.stringify(known) })
     const taken = rows.map(toRunRecord).sort(inOrder)
     const entries = await append(
       session,
       taken.map((run) => startEntry(run, now)),
     )
     return taken.map((run, i) => ({ run, entry: entries[i] as Entry }))
+  }
+}
+
+function claimable(sql: Sql): string {
+  return `${sql.unsearched('p.status')} ${allowedFrom('claim')}`
+}
+
+/** In two statements: an update that looks for its rows itself costs SQLite twice as much as both. */
+function chooseThenTake(sql: Sql, first: string, take: (which: string) => string): TakeFirst {
+  const choose = sql.read(first)
+  const update = sql.write(take(`select t.value from ${sql.texts('t', '$ids')}`))
+  return async (session, { jobs, now, limit, workerId }) => {
+    const chosen = await session.rows(choose, { jobs, now, candidates: limit })
+    if (chosen.length === 0) return []
+    const ids = JSON.stringify(chosen.map(({ id }) => id))
+    return session.rows(update, { workerId, now, ids })
+  }
+}
+
+// How many more runs a claim looks at than it takes, because other workers lock some of them meanwhile.
+const SPARE_CANDIDATES = 32
+// More than any claim asks for. A plan that is made for any limit counts on it; else it would count on the whole table.
+const MAX_CANDIDATES = 2000
+
+/** One run after the other in their order, until enough are taken; what others have locked is passed by. */
+function takeWhatIsFree(sql: Sql, first: string, take: (which: string) => string): TakeFirst {
+  const free = sql.searchEach(
+    `(select d.id from (${first}) as d limit ${MAX_CANDIDATES}) as c`,
+    'r',
+    sql.tables.runs,
+    `where p.id = c.id and p.ready and ${claimable(sql)} limit 1 ${sql.skipLocked}`,
+  )
+  const update = sql.write(`
+    with chosen as materialized (select r.id from ${free} limit $limit::int8)
+    ${take('select id from chosen')}`)
+  return (session, params) => {
+    const candidates = Number(params.limit) + SPARE_CANDIDATES
+    return session.rows(update, { ...params, candidates })
   }
 }
 

@@ -24,8 +24,8 @@ export interface SqlDialect extends ParameterStyle {
   /** What ends a select from one table that locks its rows, but for those that others have locked. */
   readonly skipLocked: string
 
-  /** How many more runs a claim looks at than it takes, because other workers lock some of them meanwhile. */
-  readonly spareCandidates: number
+  /** Whether nobody else writes during a transaction that does: what it reads stays so. */
+  readonly writersAreAlone: boolean
 
   /** The time by which leases run: `$leaseNow`, or the database's own clock plus `$skew` where that is null. */
   readonly leaseNow: string

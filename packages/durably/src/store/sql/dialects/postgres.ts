@@ -30,7 +30,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     forShare: 'for share of r',
     forUpdate: 'for update of r',
     skipLocked: 'for update skip locked',
-    spareCandidates: 32,
+    writersAreAlone: false,
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,
     dataVersion: null,

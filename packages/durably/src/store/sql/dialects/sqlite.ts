@@ -40,7 +40,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     forShare: '',
     forUpdate: '',
     skipLocked: '',
-    spareCandidates: 0,
+    writersAreAlone: true,
     leaseNow: `coalesce($leaseNow::int8, ${CLOCK} + $skew::int8)`,
     isShared: () => {
       const client = clientOf(userDriver())
