@@ -28,10 +28,11 @@ export function createHistoryReader(): HistoryReader {
   const reading: Reading = { pasts: createPasts(), recorded: [], startedAt: null }
   return {
     add(entries) {
-      const data = allDataOf(entries.filter(isOfStep))
+      const ofSteps = entries.filter(isOfStep)
+      const data = allDataOf(ofSteps)
       let next = 0
       for (const entry of entries) {
-        if (isOfStep(entry)) readStep(reading, entry, data[next++])
+        if (entry === ofSteps[next]) readStep(reading, entry, data[next++])
         else readOther(reading, entry)
       }
     },
