@@ -142,6 +142,11 @@ export const mutants: readonly Mutant[] = [
     replace:
       '  const life = begin(claim, options)\n  if (claim.run.generation === 2) return life.execution\n  void live',
   }),
+  mutant('a run that was handed back is executed when its claim is answered', {
+    file: 'engine/lease-keeper.ts',
+    find: 'keeper.handedBack.delete(nameOf(lease))',
+    replace: 'keeper.handedBack.delete(nameOf(lease)) && false',
+  }),
   mutant("a claim does not renew its worker's row", {
     file: 'store/sql/write.ts',
     find: 'if (batch.claim !== null) {',
