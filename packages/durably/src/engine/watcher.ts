@@ -17,9 +17,11 @@ export interface WatcherOptions {
 
 // Reading the number costs some microseconds. Timers are not exact: 1 ms is what makes others' runs start within 3.
 const BUSY_MS = 1
-// Who commits all the time has no time for others' runs, and looking takes some of it away.
+// Who commits all the time has no time for others' runs, and looking takes some of it away: a tenth of each step, on a
+// slow machine. A run that comes and goes is over by the second look.
 const OCCUPIED_MS = 5
-const OCCUPIED_CHANGES = 4
+const OCCUPIED_CHANGES = 2
+const OCCUPIED_LOOKS = 2
 const IDLE_MS = 50
 const BUSY_FOR_MS = 2000
 
@@ -28,6 +30,8 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
   let touchedAt = Number.NEGATIVE_INFINITY
   /** What happened here since the last look. */
   let changes = 0
+  /** How many looks in a row found that much had happened here. */
+  let occupiedLooks = 0
   let watching = false
   let nap: { readonly end: () => void } | null = null
 
@@ -59,10 +63,10 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
   }
 
   function nextMs(): number {
-    if (!isBusy()) return IDLE_MS
-    const isOccupied = changes >= OCCUPIED_CHANGES
+    occupiedLooks = changes >= OCCUPIED_CHANGES ? occupiedLooks + 1 : 0
     changes = 0
-    return isOccupied ? OCCUPIED_MS : BUSY_MS
+    if (!isBusy()) return IDLE_MS
+    return occupiedLooks >= OCCUPIED_LOOKS ? OCCUPIED_MS : BUSY_MS
   }
 
   function isBusy(): boolean {

@@ -43,10 +43,23 @@ test('who commits all the time looks less often', async () => {
   const { time, watcher, reads } = setUp()
   const letGo = watcher.hold()
   for (let ms = 0; ms < 100; ms++) {
-    for (let i = 0; i < 5; i++) watcher.touch()
+    for (let i = 0; i < 2; i++) watcher.touch()
     await time.advance(1)
   }
   expect(reads()).toBeLessThan(30)
+  letGo()
+})
+
+test('who was busy for a moment goes on looking often', async () => {
+  const { time, watcher, heard, change } = setUp()
+  const letGo = watcher.hold()
+  for (let i = 1; i <= 10; i++) {
+    for (let touches = 0; touches < 5; touches++) watcher.touch()
+    await time.advance(2)
+    change()
+    await time.advance(2)
+    expect(heard).toHaveLength(i)
+  }
   letGo()
 })
 

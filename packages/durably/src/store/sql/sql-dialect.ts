@@ -31,7 +31,7 @@ export interface SqlDialect extends ParameterStyle {
   readonly leaseNow: string
   /** Whether other machines, with other clocks, may use this database; known once it is used. */
   isShared(): boolean
-  /** Selects a number, `version`, that changes with every commit of another connection; null where there is none. */
+  /** Reads a number, `data_version`, that changes with every commit of another connection; null where there is none. */
   readonly dataVersion: string | null
   /** Whether looking at it often costs next to nothing; known once the database is used. */
   isWatched(): boolean

@@ -9,6 +9,6 @@ export function createVersion(sql: Sql, database: Database): Store['version'] {
   return async () => {
     if (!sql.isWatched()) return null
     const [row] = await database.rows(select, {})
-    return Number(row?.version)
+    return Number(row?.data_version)
   }
 }

@@ -46,7 +46,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       const client = clientOf(userDriver())
       return client !== null && client.protocol !== 'file'
     },
-    dataVersion: 'select data_version as version from pragma_data_version',
+    // As a table it would be prepared anew each time it is read.
+    dataVersion: 'pragma data_version',
     isWatched: () => {
       const client = clientOf(userDriver())
       return client === null ? sqlocalClientOf(userDriver()) === null : client.protocol === 'file'
