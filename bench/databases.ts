@@ -51,12 +51,17 @@ export function dialectAt(address: string): Dialect {
     case 'libsql':
       return new LibsqlDialect({ client: createClient({ url: `file:${place}` }) as never })
     case 'postgres-kysely':
-      return new PostgresDialect({ pool: new pg.Pool({ connectionString: place }) })
+      return new PostgresDialect({ pool: poolAt(place) })
     case 'postgres-drop-in':
-      return postgresDialect({ pool: new pg.Pool({ connectionString: place }) })
+      return postgresDialect({ pool: poolAt(place) })
     default:
       throw new Error(`no database at "${address}"`)
   }
+}
+
+/** A pool of connections that the server ends, which is no error when it stops. */
+function poolAt(connectionString: string, max = 10): pg.Pool {
+  return new pg.Pool({ connectionString, max }).on('error', () => {})
 }
 
 export type SqliteSetup = 'kysely' | 'drop-in'
@@ -146,8 +151,8 @@ export type PostgresSetup = 'kysely' | 'drop-in'
 export async function openPostgres(setup: PostgresSetup): Promise<Database> {
   const server = await startPostgres()
   const url = server.url
-  const single = new pg.Pool({ connectionString: url, max: 1 })
-  const eight = new pg.Pool({ connectionString: url, max: 8 })
+  const single = poolAt(url, 1)
+  const eight = poolAt(url, 8)
   await single.query(TABLE)
   const { rows } = await single.query<{ fsync: string; commit: string }>(
     `select current_setting('fsync') as fsync, current_setting('synchronous_commit') as commit`,

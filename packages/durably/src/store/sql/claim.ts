@@ -24,14 +24,14 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
     sql.texts('j', '$jobs'),
     'c',
     runs,
-    `where p.job = j.value and p.ready and ${claimable(sql)} and (p.expire_at is null or p.expire_at > $now::int8)
+    `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
     order by ${order('p')} limit $candidates::int8`,
   )
   const first = `
     select c.id from ${candidates}
     where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
     order by ${order('c')} limit $candidates::int8`
-  const take = (which: string) => `
+  const take = (where: string) => `
     update ${runs} set
       status = '${transitions.claim.to}',
       ready = false,
@@ -41,7 +41,7 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
       started_at = coalesce(started_at, $now::int8),
       expire_at = null,
       updated_at = $now::int8
-    where id in (${which})
+    where ${where}
     returning *`
   const takeFirst = sql.writersAreAlone
     ? chooseThenTake(sql, first, take)
@@ -59,14 +59,15 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
   }
 }
 
-function claimable(sql: Sql): string {
-  return `${sql.unsearched('p.status')} ${allowedFrom('claim')}`
+function claimable(sql: Sql, status: string): string {
+  return `${sql.unsearched(status)} ${allowedFrom('claim')}`
 }
 
 /** In two statements: an update that looks for its rows itself costs SQLite twice as much as both. */
-function chooseThenTake(sql: Sql, first: string, take: (which: string) => string): TakeFirst {
+function chooseThenTake(sql: Sql, first: string, take: (where: string) => string): TakeFirst {
   const choose = sql.read(first)
-  const update = sql.write(take(`select t.value from ${sql.texts('t', '$ids')}`))
+  const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
+  const update = sql.write(take(`${isChosen} and ${claimable(sql, 'status')}`))
   return async (session, { jobs, now, limit, workerId }) => {
     const chosen = await session.rows(choose, { jobs, now, candidates: limit })
     if (chosen.length === 0) return []
@@ -81,16 +82,17 @@ const SPARE_CANDIDATES = 32
 const MAX_CANDIDATES = 2000
 
 /** One run after the other in their order, until enough are taken; what others have locked is passed by. */
-function takeWhatIsFree(sql: Sql, first: string, take: (which: string) => string): TakeFirst {
+function takeWhatIsFree(sql: Sql, first: string, take: (where: string) => string): TakeFirst {
   const free = sql.searchEach(
     `(select d.id from (${first}) as d limit ${MAX_CANDIDATES}) as c`,
     'r',
     sql.tables.runs,
-    `where p.id = c.id and p.ready and ${claimable(sql)} limit 1 ${sql.skipLocked}`,
+    `where p.id = c.id and p.ready and ${claimable(sql, 'p.status')}
+    limit 1 ${sql.skipLocked}`,
   )
   const update = sql.write(`
     with chosen as materialized (select r.id from ${free} limit $limit::int8)
-    ${take('select id from chosen')}`)
+    ${take('id in (select id from chosen)')}`)
   return (session, params) => {
     const candidates = Number(params.limit) + SPARE_CANDIDATES
     return session.rows(update, { ...params, candidates })

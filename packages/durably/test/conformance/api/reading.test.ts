@@ -26,6 +26,16 @@ onEveryBackend((open) => {
     expect((await other.durably.getRuns()).map(({ id }) => id)).toEqual(ids)
   })
 
+  test('runs that are asked for all at once come each to who asked, and what is none is none', async () => {
+    const world = await open()
+    const { durably, ids } = await seed(world)
+    const asked = [...ids, 'none', ...ids.toReversed(), 'nothing']
+    const runs = await Promise.all(asked.map((id) => durably.getRun(id)))
+    expect(runs.map((run) => run?.id ?? null)).toEqual(
+      asked.map((id) => (id.startsWith('no') ? null : id)),
+    )
+  })
+
   test('getRuns finds by job, status and labels, all at once', async () => {
     const world = await open()
     const { durably, ids } = await seed(world)
