@@ -1,0 +1,54 @@
+// One that gets no answer does not keep the others from theirs.
+const MAX_UNDER_WAY = 2
+// Each may hold a large value.
+const MAX_GATHERED = 100
+
+/**
+ * Reads what has an id. Those asked for while others are read share the next statement: a hundred runs may end at
+ * once, and have someone who waits for each.
+ */
+export function gatherReads<T extends { readonly id: string }>(
+  read: (ids: readonly string[]) => Promise<readonly T[]>,
+): (id: string) => Promise<T | null> {
+  type Asked = PromiseWithResolvers<T | null>
+  const gathered = new Map<string, Asked>()
+  let isGathering = false
+  let underWay = 0
+
+  function readSoon(): void {
+    if (isGathering || underWay === MAX_UNDER_WAY || gathered.size === 0) return
+    isGathering = true
+    underWay++
+    void readGathered().finally(() => {
+      underWay--
+      readSoon()
+    })
+  }
+
+  async function readGathered(): Promise<void> {
+    // What is asked for in the same breath comes along.
+    await Promise.resolve()
+    isGathering = false
+    const asked = new Map([...gathered].slice(0, MAX_GATHERED))
+    for (const id of asked.keys()) gathered.delete(id)
+    await answer(asked)
+  }
+
+  /** Where one cannot be read, only who asked for that is told so. */
+  async function answer(asked: ReadonlyMap<string, Asked>): Promise<void> {
+    try {
+      const found = new Map((await read([...asked.keys()])).map((one) => [one.id, one]))
+      for (const [id, { resolve }] of asked) resolve(found.get(id) ?? null)
+    } catch (error) {
+      if (asked.size > 1) await Promise.all([...asked].map((one) => answer(new Map([one]))))
+      else for (const { reject } of asked.values()) reject(error)
+    }
+  }
+
+  return (id) => {
+    const asked = gathered.get(id) ?? Promise.withResolvers<T | null>()
+    gathered.set(id, asked)
+    readSoon()
+    return asked.promise
+  }
+}
