@@ -26,6 +26,23 @@ function breakingAfter(response: Response, bytes: number): Response {
   return new Response(response.body?.pipeThrough(cut) ?? null, response)
 }
 
+/** The same answer, from a fetch that knows no signals; says when its body was closed. */
+function noticing(response: Response, onClosed: () => void): Response {
+  const inner = response.body?.getReader()
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const chunk = await inner?.read()
+      if (chunk?.value === undefined) controller.close()
+      else controller.enqueue(chunk.value)
+    },
+    async cancel() {
+      onClosed()
+      await inner?.cancel()
+    },
+  })
+  return new Response(body, response)
+}
+
 async function begin(world: World, network: Network) {
   const process = await world.work({ steps })
   const run = await process.jobs.steps.trigger(null)
@@ -108,6 +125,20 @@ inMemory((open) => {
     if (value !== undefined) heard.push(value)
     expect(heard).toEqual([{ type: 'run:changed', runId: null }])
     await reader.cancel()
+  })
+
+  test('a stream that is cancelled closes what it had opened, whatever fetch was given', async () => {
+    const world = await open()
+    let closed = 0
+    const { client, id } = await begin(world, async (_, proceed) =>
+      noticing(await proceed(), () => void closed++),
+    )
+    const reader = client.subscribe(id).getReader()
+    await world.until(reader.read())
+    expect(closed).toBe(0)
+    await reader.cancel()
+    await world.settle()
+    expect(closed).toBe(1)
   })
 
   test('what the server refuses is not asked again', async () => {

@@ -69,6 +69,7 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
     refuses: (run, step) => void refused.add(`${run} ${step}`),
     retried: (run, attempt) => void retries.set(run, [...(retries.get(run) ?? []), attempt]),
     madeAgain(run) {
+      if (triggered.has(run)) violations.push(`${run} was told of, deleted, and made again`)
       for (const known of [completed, executions, histories, announced, retries, takers]) {
         for (const key of known.keys()) {
           if (key === run || key.startsWith(`${run} `)) known.delete(key)

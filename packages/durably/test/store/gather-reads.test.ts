@@ -8,7 +8,7 @@ function setUp(refuse: (ids: readonly string[]) => boolean = () => false) {
     asked.push([...ids])
     await Promise.resolve()
     if (refuse(ids)) throw new Error(`refused ${ids.join()}`)
-    return ids.filter((id) => id !== 'none').map((id) => ({ id }))
+    return new Map(ids.filter((id) => id !== 'none').map((id) => [id, { id }]))
   })
   return { asked, read }
 }

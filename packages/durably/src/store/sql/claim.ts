@@ -13,7 +13,13 @@ export type TakeRuns = (session: Session, request: ClaimRequest, now: number) =>
 
 type TakeFirst = (
   session: Session,
-  params: Readonly<Record<'workerId' | 'now' | 'limit' | 'jobs', unknown>>,
+  params: {
+    readonly workerId: string
+    readonly now: number
+    readonly limit: number
+    /** A JSON array. */
+    readonly jobs: string
+  },
 ) => Promise<readonly Row[]>
 
 export function createClaim(sql: Sql, append: Append): TakeRuns {
@@ -63,7 +69,7 @@ function claimable(sql: Sql, status: string): string {
   return `${sql.unsearched(status)} ${allowedFrom('claim')}`
 }
 
-/** In two statements: an update that looks for its rows itself costs SQLite twice as much as both. */
+/** In two statements: an update that looks for its rows itself costs SQLite twice as much as the two. */
 function chooseThenTake(sql: Sql, first: string, take: (where: string) => string): TakeFirst {
   const choose = sql.read(first)
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
@@ -93,10 +99,8 @@ function takeWhatIsFree(sql: Sql, first: string, take: (where: string) => string
   const update = sql.write(`
     with chosen as materialized (select r.id from ${free} limit $limit::int8)
     ${take('id in (select id from chosen)')}`)
-  return (session, params) => {
-    const candidates = Number(params.limit) + SPARE_CANDIDATES
-    return session.rows(update, { ...params, candidates })
-  }
+  return (session, params) =>
+    session.rows(update, { ...params, candidates: params.limit + SPARE_CANDIDATES })
 }
 
 /** The entry that says that `run` starts, or starts again, under its present lease. */

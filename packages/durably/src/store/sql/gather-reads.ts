@@ -7,8 +7,8 @@ const MAX_GATHERED = 100
  * Reads what has an id. Those asked for while others are read share the next statement: a hundred runs may end at
  * once, and have someone who waits for each.
  */
-export function gatherReads<T extends { readonly id: string }>(
-  read: (ids: readonly string[]) => Promise<readonly T[]>,
+export function gatherReads<T>(
+  read: (ids: readonly string[]) => Promise<ReadonlyMap<string, T>>,
 ): (id: string) => Promise<T | null> {
   type Asked = PromiseWithResolvers<T | null>
   const gathered = new Map<string, Asked>()
@@ -37,7 +37,7 @@ export function gatherReads<T extends { readonly id: string }>(
   /** Where one cannot be read, only who asked for that is told so. */
   async function answer(asked: ReadonlyMap<string, Asked>): Promise<void> {
     try {
-      const found = new Map((await read([...asked.keys()])).map((one) => [one.id, one]))
+      const found = await read([...asked.keys()])
       for (const [id, { resolve }] of asked) resolve(found.get(id) ?? null)
     } catch (error) {
       if (asked.size > 1) await Promise.all([...asked].map((one) => answer(new Map([one]))))
