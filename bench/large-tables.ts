@@ -86,13 +86,15 @@ async function rewind({ db }: Pick<Durably, 'db'>, runId: string): Promise<void>
   await sql`update durably_runs set status = 'pending', ready = true where id = ${runId}`.execute(
     db,
   )
-  await sql`delete from durably_journal where run_id = ${runId} and kind = 'run:complete'`.execute(
-    db,
-  )
+  await sql`delete from durably_journal where ${isOf(runId)} and kind = 'run:complete'`.execute(db)
 }
 
 async function selectSteps({ db }: Pick<Durably, 'db'>, runId: string): Promise<void> {
-  await sql`select * from durably_journal where run_id = ${runId} order by seq`.execute(db)
+  await sql`select * from durably_journal where ${isOf(runId)} order by seq`.execute(db)
+}
+
+function isOf(runId: string) {
+  return sql`run = (select number from durably_runs where id = ${runId})`
 }
 
 interface Rows {

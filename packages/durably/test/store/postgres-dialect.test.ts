@@ -21,7 +21,7 @@ test('connections prepare a statement once', async () => {
   for (let seq = 1; seq < 20; seq++) await commit(store, commitOf(claimed, [stepDone(seq)]))
   const { rows } = await pool.query<{ calls: number }>(`
     select (generic_plans + custom_plans)::int as calls from pg_prepared_statements
-    where statement like 'insert into "durably_journal"%select r.id, $%'`)
+    where statement like 'insert into "durably_journal"%select r.number, $%'`)
   expect(rows).toEqual([{ calls: 19 }])
 })
 

@@ -111,7 +111,7 @@ describe('a connection that breaks', () => {
     expect([...executions.values()].filter((times) => times > 1)).toEqual([])
     const [gaps] = await schema.query(`
       select count(*)::int as n from (
-        select run_id from durably_journal group by run_id having max(seq) <> count(*)) as g`)
+        select run from durably_journal group by run having max(seq) <> count(*)) as g`)
     expect(gaps).toEqual({ n: 0 })
   })
 })

@@ -140,13 +140,13 @@ function createRemove(sql: Sql) {
   const remove = sql.write(`
     delete from ${runs} where id = $runId::text and status ${allowedFrom('delete')} returning *`)
   const selectLast = sql.read(`
-    select max(e.seq) as seq from ${journal} e where e.run_id = $runId::text`)
+    select max(e.seq) as seq from ${journal} e where e.run = $number::int8`)
   const removeTraces = createRemoveTraces(sql)
 
   return async (session: Session, runId: string): Promise<Acted | null> => {
     const [row] = await session.rows(remove, { runId })
     if (row === undefined) return null
-    const [last] = await session.rows(selectLast, { runId })
+    const [last] = await session.rows(selectLast, { number: row.number })
     await removeTraces(session, [row])
     const lastSeq = Number(last?.seq ?? 0)
     return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }

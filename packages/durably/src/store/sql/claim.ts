@@ -11,6 +11,11 @@ import type { Sql } from './sql.ts'
 /** Gives a worker the first claimable runs of its jobs. */
 export type TakeRuns = (session: Session, request: ClaimRequest, now: number) => Promise<Claim[]>
 
+interface Taken {
+  readonly row: Row
+  readonly run: RunRecord
+}
+
 type TakeFirst = (
   session: Session,
   params: {
@@ -56,12 +61,12 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
   return async (session, { workerId, jobs: known, limit }, now) => {
     if (limit < 1 || known.length === 0) return []
     const rows = await takeFirst(session, { workerId, now, limit, jobs: JSON.stringify(known) })
-    const taken = rows.map(toRunRecord).sort(inOrder)
+    const taken = rows.map((row) => ({ row, run: toRunRecord(row) })).sort(inOrder)
     const entries = await append(
       session,
-      taken.map((run) => startEntry(run, now)),
+      taken.map(({ row, run }) => ({ row, entry: startEntry(run, now) })),
     )
-    return taken.map((run, i) => ({ run, entry: entries[i] as Entry }))
+    return taken.map(({ run }, i) => ({ run, entry: entries[i] as Entry }))
   }
 }
 
@@ -115,6 +120,6 @@ function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
   }
 }
 
-function inOrder(a: RunRecord, b: RunRecord): number {
+function inOrder({ run: a }: Taken, { run: b }: Taken): number {
   return b.priority - a.priority || a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
 }

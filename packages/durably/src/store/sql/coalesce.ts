@@ -24,7 +24,7 @@ export function createCoalesce(sql: Sql, append: Append): Coalesce {
     ${sql.forUpdate}`)
   const findBefore = sql.read(`
     select b.* from (
-      select * from ${journal} e where e.run_id = $runId::text order by e.seq desc limit ${RECENT}
+      select * from ${journal} e where e.run = $number::int8 order by e.seq desc limit ${RECENT}
     ) as b
     where b.kind = 'run:coalesced' and b.data = $data::text`)
 
@@ -32,7 +32,7 @@ export function createCoalesce(sql: Sql, append: Append): Coalesce {
     const [row] = await session.rows(find, { job: jobName, key: concurrencyKey, now })
     if (row === undefined) return null
     const data = entryData('run:coalesced', { by: id })
-    const [before] = await session.rows(findBefore, { runId: row.id, data })
+    const [before] = await session.rows(findBefore, { number: row.number, data })
     if (before !== undefined) {
       return {
         disposition: 'coalesced',
@@ -41,16 +41,15 @@ export function createCoalesce(sql: Sql, append: Append): Coalesce {
       }
     }
     const run = toRunRecord({ ...row, last_at: now })
-    const [entry] = await append(session, [
-      {
-        runId: run.id,
-        generation: run.generation,
-        kind: 'run:coalesced',
-        name: null,
-        at: now,
-        data,
-      },
-    ])
+    const coalesced = {
+      runId: run.id,
+      generation: run.generation,
+      kind: 'run:coalesced',
+      name: null,
+      at: now,
+      data,
+    } as const
+    const [entry] = await append(session, [{ row, entry: coalesced }])
     return { disposition: 'coalesced', run, entry: entry as Entry }
   }
 }

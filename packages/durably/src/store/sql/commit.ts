@@ -52,15 +52,15 @@ function isPlain(commit: Commit): boolean {
 /** Answers whether all entries went in now. */
 function createAppend(sql: Sql) {
   const { journal, runs } = sql.tables
-  const insert = `insert into ${journal} (run_id, seq, generation, kind, name, at, data)`
+  const insert = `insert into ${journal} (run, seq, generation, kind, name, at, data)`
   const holds = `${sql.unsearched('r.status')} ${allowedFrom('complete')}`
   const one = sql.write(`
     ${insert}
-    select r.id, $seq::int8, r.generation, $kind::text, $name::text, $at::int8, $data::text
+    select r.number, $seq::int8, r.generation, $kind::text, $name::text, $at::int8, $data::text
     from ${runs} r
     where r.id = $runId::text and r.generation = $generation::int8 and ${holds}
     ${sql.forShare}
-    on conflict (run_id, seq) do nothing`)
+    on conflict (run, seq) do nothing`)
   const many = createRowsStatement(
     sql,
     'b',
@@ -75,12 +75,12 @@ function createAppend(sql: Sql) {
     },
     (rows) => `
     ${insert}
-    select r.id, b.seq, r.generation, b.kind, b.name, b.at, b.data
+    select r.number, b.seq, r.generation, b.kind, b.name, b.at, b.data
     from ${rows}
     join ${runs} r on r.id = b.run_id and r.generation = b.generation and ${holds}
     where true order by r.id, b.seq
     ${sql.forShare}
-    on conflict (run_id, seq) do nothing`,
+    on conflict (run, seq) do nothing`,
   )
 
   async function appendMany(session: Session, commits: readonly Commit[]): Promise<boolean> {
@@ -224,7 +224,7 @@ function createSettle(sql: Sql) {
     select b.i, r.generation, r.status,
       exists (
         select 1 from ${journal} e
-        where e.run_id = b.run_id and e.seq = b.seq and e.generation = b.generation
+        where e.run = r.number and e.seq = b.seq and e.generation = b.generation
           and e.kind = b.kind and e.at = b.at and e.data = b.data
       ) as is_written
     from ${sql.rows('b', '$commits', {

@@ -61,22 +61,27 @@ export function createDeliver(sql: Sql, append: Append): Deliver {
   const count = sql.write(`
     update ${runs} as r set inbox = b.inbox from ${counted} where r.id = b.run_id`)
   const wake = sql.write(`
-    update ${runs} as r set inbox = b.inbox, ${setWoken} from ${counted} where r.id = b.run_id`)
+    update ${runs} as r set inbox = b.inbox, ${setWoken} from ${counted} where r.id = b.run_id
+    returning id, number`)
 
   return async (session, arrivals, now) => {
     if (arrivals.length === 0) return new Map()
     await session.change(insert, { now, letters: JSON.stringify(arrivals.map(columnsOf)) })
     const inboxes = new Map(arrivals.map(({ run }) => [run.id, run.inbox]))
     const wakers = arrivals.filter(({ wakes }) => wakes)
-    const woken = new Set(wakers.map(({ run }) => run.id))
+    const woken = new Map(wakers.map((arrival) => [arrival.run.id, arrival]))
     const countsOf = (ids: readonly string[]) =>
       JSON.stringify(ids.map((id) => ({ run_id: id, inbox: inboxes.get(id) })))
     const others = [...inboxes.keys()].filter((id) => !woken.has(id))
     if (others.length > 0) await session.change(count, { runs: countsOf(others) })
-    if (woken.size > 0) await session.change(wake, { now, runs: countsOf([...woken]) })
+    if (woken.size === 0) return new Map()
+    const rows = await session.rows(wake, { now, runs: countsOf([...woken.keys()]) })
     const entries = await append(
       session,
-      wakers.map(({ run, letter }) => wakeEntry(run, letter.kind, now)),
+      rows.flatMap((row) => {
+        const arrival = woken.get(row.id as string)
+        return arrival === undefined ? [] : [{ row, entry: wakeEntry(arrival, now) }]
+      }),
     )
     return new Map(entries.map((entry) => [entry.runId, entry]))
   }
@@ -88,13 +93,13 @@ function columnsOf({ run, letter }: Arrival): Record<string, unknown> {
   return { run_id: run.id, seq: run.inbox, id, kind, name, format, data: text }
 }
 
-function wakeEntry(run: RunRecord, reason: Message['kind'], at: number): Omit<Entry, 'seq'> {
+function wakeEntry({ run, letter }: Arrival, at: number): Omit<Entry, 'seq'> {
   return {
     runId: run.id,
     generation: run.generation,
     kind: transitions.wake.event,
     name: null,
     at,
-    data: entryData('run:wake', { reason }),
+    data: entryData('run:wake', { reason: letter.kind }),
   }
 }

@@ -1,7 +1,7 @@
 import type { Entry, EntryKind } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import type { Fact } from '../store.ts'
-import type { Session } from './database.ts'
+import type { Row, Session } from './database.ts'
 import type { Append } from './journal.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
@@ -32,13 +32,16 @@ export function createRecordFacts(sql: Sql, append: Append): RecordFacts {
     const runs = rows.map((row) => toRunRecord({ ...row, last_at: at }))
     const entries = await append(
       session,
-      runs.map((run) => ({
-        runId: run.id,
-        generation: run.generation,
-        kind,
-        name: null,
-        at,
-        data: data(run),
+      runs.map((run, i) => ({
+        row: rows[i] as Row,
+        entry: {
+          runId: run.id,
+          generation: run.generation,
+          kind,
+          name: null,
+          at,
+          data: data(run),
+        },
       })),
     )
     return runs.map((run, i) => ({ run, entry: entries[i] as Entry }))

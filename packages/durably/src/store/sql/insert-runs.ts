@@ -96,11 +96,11 @@ function createInsert(sql: Sql) {
   const insertCounted = sql.write(insert)
   const insertReturning = sql.write(`${insert} returning id`)
   const insertTriggers = sql.write(`
-    insert into ${journal} (run_id, seq, generation, kind, at, data)
-    select r.id, 1, 0, '${transitions.trigger.event}', $now::int8, $data::text
+    insert into ${journal} (run, seq, generation, kind, at, data)
+    select r.number, 1, 0, '${transitions.trigger.event}', $now::int8, $data::text
     from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value
     where true
-    on conflict (run_id, seq) do nothing`)
+    on conflict (run, seq) do nothing`)
 
   return async (
     session: Session,

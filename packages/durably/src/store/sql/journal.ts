@@ -2,8 +2,11 @@ import type { Entry, EntryKind } from '../../core/journal.ts'
 import type { Row, Session } from './database.ts'
 import type { Sql } from './sql.ts'
 
-/** An entry that takes the next position of its run's journal. */
-type Appended = Omit<Entry, 'seq'>
+/** An entry that takes the next position of its run's journal, and the row of that run. */
+interface Appended {
+  readonly row: Row
+  readonly entry: Omit<Entry, 'seq'>
+}
 
 /** Appends to the journals of runs whose rows the transaction has locked. At most one entry for each run. */
 export type Append = (session: Session, entries: readonly Appended[]) => Promise<Entry[]>
@@ -11,7 +14,7 @@ export type Append = (session: Session, entries: readonly Appended[]) => Promise
 export function createAppend(sql: Sql): Append {
   const { journal } = sql.tables
   const rows = sql.rows('b', '$entries', {
-    run_id: 'text',
+    run: 'int8',
     generation: 'int8',
     kind: 'text',
     name: 'text',
@@ -19,19 +22,21 @@ export function createAppend(sql: Sql): Append {
     data: 'text',
   })
   const insert = sql.write(`
-    insert into ${journal} (run_id, seq, generation, kind, name, at, data)
-    select b.run_id,
-      coalesce((select max(e.seq) from ${journal} e where e.run_id = b.run_id), 0) + 1,
+    insert into ${journal} (run, seq, generation, kind, name, at, data)
+    select b.run,
+      coalesce((select max(e.seq) from ${journal} e where e.run = b.run), 0) + 1,
       b.generation, b.kind, b.name, b.at, b.data
     from ${rows}
-    returning run_id, seq`)
+    returning run, seq`)
 
   return async (session, entries) => {
     if (entries.length === 0) return []
-    const values = entries.map(({ runId, ...rest }) => ({ run_id: runId, ...rest }))
+    const values = entries.map(({ row, entry }) => ({ ...entry, run: Number(row.number) }))
     const written = await session.rows(insert, { entries: JSON.stringify(values) })
-    const positions = new Map(written.map((row) => [row.run_id as string, Number(row.seq)]))
-    return entries.map((entry) => ({ ...entry, seq: positions.get(entry.runId) ?? 0 }))
+    const positions = new Map(written.map(({ run, seq }) => [Number(run), Number(seq)]))
+    return entries.map(({ row, entry }) => {
+      return { ...entry, seq: positions.get(Number(row.number)) ?? 0 }
+    })
   }
 }
 

@@ -6,17 +6,19 @@ type Migration = (sql: Sql) => readonly string[]
 export const migrations: readonly Migration[] = [
   (sql) => [
     ...createTables(sql),
+    ...createSharedTables(sql),
     ...createRunIndexes(sql),
     ...createMailTables(sql),
     ...createViews(sql),
   ],
 ]
 
-function createTables({ tables, prefix, text, clustered }: Sql): string[] {
+function createTables({ tables, text, serial, clustered }: Sql): string[] {
   return [
     // Large columns come last: what is searched and changed often must not lie behind them.
     `create table ${tables.runs} (
-      id ${text} primary key not null,
+      number ${serial},
+      id ${text} unique not null,
       job ${text} not null,
       status ${text} not null,
       ready bool not null,
@@ -47,16 +49,23 @@ function createTables({ tables, prefix, text, clustered }: Sql): string[] {
       output text,
       error text
     )`,
+    // By the number of its run: beside a run's id, most entries are small.
     `create table ${tables.journal} (
-      run_id ${text} not null,
+      run int8 not null,
       seq int8 not null,
       generation int8 not null,
       kind text not null,
       name text,
       at int8 not null,
       data text not null,
-      primary key (run_id, seq)
+      primary key (run, seq)
     ) ${clustered}`,
+  ]
+}
+
+/** What runs and workers share. */
+function createSharedTables({ tables, prefix, text, clustered }: Sql): string[] {
+  return [
     `create table ${tables.workers} (
       id ${text} primary key not null,
       expires_at int8 not null,
@@ -148,18 +157,18 @@ function createViews({ tables, json }: Sql): string[] {
   const data = json('e.data')
   return [
     `create view ${tables.steps} as
-    select e.run_id, e.seq, e.name,
+    select r.id as run_id, e.seq, e.name,
       case e.kind when 'step:complete' then 'completed' when 'step:fail' then 'failed'
         when 'step:retry' then 'retry' when 'step:wait' then 'waiting' else 'cancelled' end as status,
       e.at, ${data} ->> 'duration' as duration,
       case when ${data} ->> 'secret' is null then ${data} -> 'output' end as output,
       ${data} -> 'error' as error, ${data} -> 'waits' as waits
-    from ${tables.journal} e
+    from ${tables.journal} e join ${tables.runs} r on r.number = e.run
     where e.kind in ('step:complete', 'step:fail', 'step:retry', 'step:wait', 'step:cancel')`,
     `create view ${tables.logs} as
-    select e.run_id, e.seq, e.name as step, e.at,
+    select r.id as run_id, e.seq, e.name as step, e.at,
       ${data} ->> 'level' as level, ${data} ->> 'message' as message, ${data} -> 'data' as data
-    from ${tables.journal} e
+    from ${tables.journal} e join ${tables.runs} r on r.number = e.run
     where e.kind = 'log:write'`,
   ]
 }

@@ -57,12 +57,12 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
     from ${runs} r where ${ofWorkers}
     order by r.id limit ${MAX_RUNS} ${sql.forUpdate}`)
   const lastMilestones = sql.read(`
-    select t.value as id, (
+    select r.id, (
       select e.kind from ${journal} e
-      where e.run_id = t.value and e.kind in ('run:start', 'step:complete', 'step:fail', 'step:retry')
+      where e.run = r.number and e.kind in ('run:start', 'step:complete', 'step:fail', 'step:retry')
       order by e.seq desc limit 1
     ) as kind
-    from ${sql.texts('t', '$ids')}`)
+    from ${runs} r where r.id in (select t.value from ${sql.texts('t', '$ids')})`)
 
   return {
     exist: async (workerId, now) => {

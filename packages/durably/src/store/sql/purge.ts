@@ -12,7 +12,7 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
     where id in (select t.value from ${sql.texts('t', '$ids')})
       and ${sql.unsearched('status')} ${allowedFrom('delete')}
       and completed_at < $before::int8
-    returning id, inbox`)
+    returning number, id, inbox`)
 
   return async (filter, before, limit) => {
     const { text, params } = searchEnded(sql, filter)

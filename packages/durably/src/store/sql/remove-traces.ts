@@ -1,7 +1,7 @@
 import type { Row, Session } from './database.ts'
 import type { Sql } from './sql.ts'
 
-/** Deletes what belongs to runs whose rows (`id` and `inbox` of them) the transaction has deleted. */
+/** Deletes what belongs to runs whose rows (`number`, `id` and `inbox` of them) the transaction has deleted. */
 export type RemoveTraces = (session: Session, rows: readonly Row[]) => Promise<void>
 
 export function createRemoveTraces(sql: Sql): RemoveTraces {
@@ -9,11 +9,16 @@ export function createRemoveTraces(sql: Sql): RemoveTraces {
   const removeFrom = (table: string) =>
     sql.write(`
       delete from ${table} where run_id in (select t.value from ${sql.texts('t', '$ids')})`)
-  const statements = [journal, labels, tokens, waiters].map(removeFrom)
+  const removeJournals = sql.write(`
+    delete from ${journal}
+    where run in (select b.number from ${sql.rows('b', '$numbers', { number: 'int8' })})`)
+  const statements = [labels, tokens, waiters].map(removeFrom)
   const emptyMailboxes = removeFrom(mailbox)
 
   return async (session, rows) => {
     if (rows.length === 0) return
+    const numbers = JSON.stringify(rows.map((row) => ({ number: Number(row.number) })))
+    await session.change(removeJournals, { numbers })
     const ids = JSON.stringify(rows.map((row) => row.id))
     for (const statement of statements) await session.change(statement, { ids })
     // Where one run gets all the messages there are, a planner takes it that others get as many, and reads them all.

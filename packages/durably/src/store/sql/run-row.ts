@@ -8,7 +8,7 @@ import type { Tables } from './tables.ts'
 
 /** The columns of a run called `r`, and `last_at`: steps do not touch the row, so its journal knows better. */
 export function runColumns({ journal }: Tables): string {
-  return `r.*, (select e.at from ${journal} e where e.run_id = r.id order by e.seq desc limit 1) as last_at`
+  return `r.*, (select e.at from ${journal} e where e.run = r.number order by e.seq desc limit 1) as last_at`
 }
 
 /**

@@ -11,6 +11,8 @@ export interface SqlDialect extends ParameterStyle {
 
   /** The type of text that sorts by code point, whatever the database's locale. */
   readonly text: string
+  /** The type of a column that the database numbers the rows by. */
+  readonly serial: string
   /** What ends the definition of a table that is searched by its primary key alone. */
   readonly clustered: string
   /** Selects `table_name` and `column_name` of those of `$tables` (JSON) that exist. */

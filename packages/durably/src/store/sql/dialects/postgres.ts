@@ -21,6 +21,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     numbered: true,
     parameter: (position, type) => `$${position}::${type}`,
     text: 'text collate "C"',
+    serial: 'int8 generated always as identity',
     clustered: '',
     columnsOf: `
       select c.table_name, c.column_name from information_schema.columns c

@@ -31,6 +31,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     numbered: false,
     parameter: () => '?',
     text: 'text',
+    serial: 'integer primary key',
     clustered: 'without rowid',
     columnsOf: `
       select m.name as table_name, c.name as column_name
