@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
 import { launchOptions } from './packages/durably/test/browser/chromium.ts'
+import { folderInMemory } from './scripts/folder-in-memory.ts'
 
 const browserBackends = fileURLToPath(
   new URL('packages/durably/test/browser-backends.ts', import.meta.url),
@@ -12,6 +13,11 @@ const sources = [
   { find: /^@coji\/durably$/, replacement: `${durablySource}/index.ts` },
   { find: /^@coji\/durably\/(.+)$/, replacement: `${durablySource}/$1.ts` },
 ]
+
+// Databases and browsers are killed here, the machine is not: no test has to wait for a disk.
+process.env['TMPDIR'] ??= folderInMemory()
+
+const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 
 export default defineConfig({
   test: {
@@ -24,8 +30,20 @@ export default defineConfig({
         test: {
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
-          exclude: ['packages/durably/test/browser/**'],
+          exclude: ['packages/durably/test/browser/**', conformance],
           // Real databases on a busy machine with two cores: a slow test is not a failed one.
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
+          globalSetup: ['./packages/durably/test/postgres-server.ts'],
+        },
+      },
+      {
+        resolve: { alias: sources },
+        test: {
+          name: 'conformance',
+          // All files of a worker share its PGlite, which takes seconds to start.
+          isolate: false,
+          include: [conformance],
           testTimeout: 20_000,
           hookTimeout: 30_000,
           globalSetup: ['./packages/durably/test/postgres-server.ts'],
@@ -70,7 +88,7 @@ export default defineConfig({
           isolate: false,
           include: [
             'packages/durably/test/browser/*.test.ts',
-            'packages/durably/test/conformance/**/*.test.ts',
+            conformance,
             'packages/durably-react/test/**/*.test.tsx',
           ],
           testTimeout: 20_000,
