@@ -178,7 +178,12 @@ async function readHistory(life: Life): Promise<HistoryReader> {
       await pause(env, backoff.next())
       continue
     }
-    const entries = page?.entries ?? []
+    // Deleted, or someone else's, since it was claimed: without its past, its steps would execute again.
+    if (page?.run.generation !== run.generation) {
+      lose(life)
+      break
+    }
+    const { entries } = page
     history.add(entries)
     position = entries.at(-1)?.seq ?? position
     more = entries.length === PAGE_SIZE

@@ -169,6 +169,32 @@ onEveryBackend((open) => {
     expect(await other.durably.getRun(id)).toMatchObject({ output: 'theirs', status: 'completed' })
   })
 
+  test('a run that is gone before its worker has read what it did executes nothing', async () => {
+    const world = await open()
+    const executed: string[] = []
+    const { jobs, durably, wire } = await world.work({
+      job: job(async (step) => {
+        await step.run('once', () => void executed.push('once'))
+        await step.run('fails', () => {
+          throw new Error('never works')
+        })
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    expect(await durably.getRun(id)).toMatchObject({ status: 'failed' })
+    const reading = hold((operation) => operation === 'journal')
+    wire.intercept(reading.intercept)
+    const client = await world.join()
+    await client.durably.retry(id)
+    await world.until(reading.reached)
+    await client.durably.cancel(id)
+    await client.durably.deleteRun(id)
+    reading.open()
+    await world.settle()
+    expect(executed).toEqual(['once'])
+  })
+
   test('cancelling twice at once succeeds once', async () => {
     const world = await open()
     const { durably, id, events } = await startWitness(world)
