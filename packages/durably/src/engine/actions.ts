@@ -170,7 +170,7 @@ async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Pr
   const before = filter.before?.getTime() ?? env.now() + 1
   let count = 0
   while (true) {
-    const purged = await store.purge(query, before, PAGE_SIZE)
+    const purged = await store.purge(query, before, PAGE_SIZE, env.now())
     count += purged.length
     if (purged.length < PAGE_SIZE) return count
   }

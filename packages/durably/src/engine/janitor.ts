@@ -26,7 +26,7 @@ export function createJanitor({ store, env, retainMs, onError }: JanitorOptions)
   async function sweep(): Promise<void> {
     let purged = 0
     try {
-      purged = (await store.purge({}, env.now() - retainMs, BATCH)).length
+      purged = (await store.purge({}, env.now() - retainMs, BATCH, env.now())).length
     } catch (error) {
       onError(error, 'purging old runs')
     }

@@ -244,10 +244,15 @@ function putBack(q: Queue, sending: Sending, error: unknown): void {
   const [lateEnqueues, enqueues] = split(sending.enqueues, now)
   q.sources.unshift(...sources)
   const [lateMail, mail] = split(sending.mail, now)
-  q.enqueues.unshift(...enqueues)
+  q.enqueues.unshift(...enqueues.map(again))
   q.mail.unshift(...mail)
   for (const source of lateSources) source.answered('lost')
   for (const asked of [...lateEnqueues, ...lateMail]) asked.reject(error)
+}
+
+function again({ what, deadline }: Waiting<Enqueue>): Waiting<Enqueue> {
+  const items = what.items.map((run) => ({ ...run, isSentAgain: true }))
+  return { what: { ...what, items }, deadline }
 }
 
 function answer(sending: Sending, written: Written): void {

@@ -36,7 +36,7 @@ export function createMemoryStore(): Store {
       if (paused) tables.paused.add(jobName)
       else tables.paused.delete(jobName)
     },
-    purge: async (filter, before, limit) => purge(tables, filter, before, limit),
+    purge: async (filter, before, limit, now) => purge(tables, filter, before, limit, now),
     run: async (id) => structuredClone(readRun(tables, id)),
     runs: async (query) => structuredClone(listRuns(tables, query)),
     journal: async (runId, after, limit) =>

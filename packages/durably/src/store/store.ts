@@ -38,7 +38,7 @@ export interface Store {
   /** Stops or continues the claiming of a job's runs, in every worker. */
   setPaused(jobName: string, paused: boolean, now: number): Promise<void>
   /** Deletes at most `limit` terminal runs that `filter` matches and that ended before `before`; returns their ids. */
-  purge(filter: RunQuery, before: number, limit: number): Promise<string[]>
+  purge(filter: RunQuery, before: number, limit: number, now: number): Promise<string[]>
 
   run(id: string): Promise<RunRecord | null>
   /** Newest first. */
@@ -151,12 +151,17 @@ export interface NewRun {
   readonly expireAt: number | null
   /** Take the job's pending run with this concurrency key that never started, if there is one. */
   readonly coalesce: boolean
+  /** It may exist already: an earlier answer was lost. If it did and was deleted, it is not made again. */
+  readonly isSentAgain?: boolean
 }
+
+/** How long the id of a run that was deleted soon after it was made is kept for whoever sends the run again. */
+export const KEPT_IDS_MS = 3_600_000
 
 export interface Enqueued {
   readonly disposition: 'created' | 'idempotent' | 'coalesced'
   readonly run: RunRecord
-  /** What was written: nothing for an idempotent hit. */
+  /** What was written: nothing for an idempotent hit, or a run that was deleted since. */
   readonly entry: Entry | null
 }
 

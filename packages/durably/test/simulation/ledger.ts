@@ -79,8 +79,6 @@ interface State {
 interface Told {
   /** A retry took place, and began this attempt. */
   retried(runId: string, attempt: number): void
-  /** A trigger was sent again, and made a run that had been deleted. */
-  madeAgain(runId: string): void
 }
 
 export function createLedger(inner: Store, told: Told): Ledger {
@@ -122,8 +120,8 @@ export function createLedger(inner: Store, told: Told): Ledger {
         if (paused) ledger.paused.add(jobName)
         else ledger.paused.delete(jobName)
       },
-      async purge(filter, before, limit) {
-        const ids = await inner.purge(filter, before, limit)
+      async purge(filter, before, limit, now) {
+        const ids = await inner.purge(filter, before, limit, now)
         for (const id of ids) forget(ledger, id)
         return ids
       },
@@ -229,9 +227,11 @@ function checkEnqueued(
   if (answer === undefined) return broken(ledger, 'a trigger got no answer')
   const { run, disposition, entry } = answer
   const known = ledger.accounts.get(run.id)
-  // What was deleted leaves nothing, not even that it was triggered: sent again for want of an answer, it is new.
-  if (disposition === 'created' && (known === undefined || known.deleted)) {
-    if (known !== undefined) ledger.told.madeAgain(run.id)
+  if (disposition === 'created' && known?.deleted === true) {
+    if (entry !== null) broken(ledger, `${run.id} was deleted, and made again`)
+    return
+  }
+  if (disposition === 'created' && known === undefined) {
     const { idempotencyKey, jobName } = asked
     const same = [...ledger.accounts.values()].find(
       (other) =>

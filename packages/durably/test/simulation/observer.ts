@@ -9,8 +9,6 @@ export interface Observer extends Witness {
   /** A client was told that this run exists. */
   acknowledged(run: string): void
   retried(run: string, attempt: number): void
-  /** The run was deleted, and is another one now. */
-  madeAgain(run: string): void
   readonly triggered: ReadonlySet<string>
   /** Of a run, latest last. */
   tokens(run: string): readonly string[]
@@ -68,14 +66,6 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
     acknowledged: (run) => void triggered.add(run),
     refuses: (run, step) => void refused.add(`${run} ${step}`),
     retried: (run, attempt) => void retries.set(run, [...(retries.get(run) ?? []), attempt]),
-    madeAgain(run) {
-      if (triggered.has(run)) violations.push(`${run} was told of, deleted, and made again`)
-      for (const known of [completed, executions, histories, announced, retries, takers]) {
-        for (const key of known.keys()) {
-          if (key === run || key.startsWith(`${run} `)) known.delete(key)
-        }
-      }
-    },
     hands: (run, token) => void tokens.set(run, new Set(tokens.get(run)).add(token)),
     tokens: (run) => [...(tokens.get(run) ?? [])],
     anyRun: (run) => [...triggered].findLast((other) => other !== run) ?? run,

@@ -74,7 +74,7 @@ test('no statement walks a table', async () => {
   ]
   for (const query of queries) {
     await store.runs(query)
-    await store.purge(query, LATER, 10)
+    await store.purge(query, LATER, 10, LATER)
   }
 
   expect(seen.size).toBeGreaterThan(60)

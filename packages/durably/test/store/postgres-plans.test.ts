@@ -50,8 +50,9 @@ function operations(n: number): Record<string, (store: Store) => Promise<unknown
     coalesce: (store) => enqueue(store, [newRun(`one-${n}`, { ...behindMany, coalesce: true })]),
     'cancel one of many': (store) => act(store, 'cancel', `blocked-00000${n}`),
     delete: (store) => act(store, 'delete', `ended-00050${n}`),
-    'purge by age': (store) => store.purge({}, START, 5),
-    'purge a job': (store) => store.purge({ jobName: 'ended', statuses: ['failed'] }, START, 5),
+    'purge by age': (store) => store.purge({}, START, 5, START),
+    'purge a job': (store) =>
+      store.purge({ jobName: 'ended', statuses: ['failed'] }, START, 5, START),
     'a run': (store) => store.run('ended-000400'),
     'its journal': (store) => store.journal('ended-000400', 0, 100),
     'the first page': (store) => store.runs({ limit: 10 }),

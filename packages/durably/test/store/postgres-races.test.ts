@@ -330,6 +330,21 @@ describe('promotion', () => {
   })
 })
 
+test('a trigger that is sent again waits for the deletion of its run that is about to commit', async () => {
+  const { schema, held, first, second } = await openTwo()
+  await enqueue(second, [newRun('a')])
+  await act(second, 'cancel', 'a')
+  const transaction = held.hold()
+  const deleting = act(first, 'delete', 'a')
+  await transaction.reached
+  const again = enqueue(second, [newRun('a', { isSentAgain: true })])
+  await schema.untilBlocked()
+  transaction.commit()
+  expect(await deleting).toMatchObject({ done: true })
+  expect(only(await again)).toMatchObject({ disposition: 'created', entry: null })
+  expect(await second.run('a')).toBeNull()
+})
+
 test('processes that migrate at once wait for each other', async () => {
   const schema = await openSchema()
   const stores = await Promise.all(Array.from({ length: 6 }, () => schema.store(schema.pool(1))))

@@ -10,7 +10,7 @@ export function act(tables: Tables, request: ActRequest, now: number): Acted {
   const isFenced = 'generation' in request && request.generation !== generation
   if (isFenced || !isLegal(request.transition, status)) return { done: false, status }
   if (request.transition === 'delete') {
-    remove(tables, row)
+    remove(tables, row, now)
     return { done: true, run: recordOf(row), entry: null, lastSeq: row.journal.length, woken: [] }
   }
   const fact = change(row, request.transition, now)

@@ -15,6 +15,9 @@ export function enqueue(tables: Tables, runs: readonly NewRun[], now: number): E
 function enqueueOne(tables: Tables, run: NewRun, now: number): Enqueued {
   const same = tables.runs.get(run.id)
   if (same !== undefined) return created(same)
+  if (run.isSentAgain === true && tables.deleted.has(run.id)) {
+    return { disposition: 'created', run: toRecord(run, now), entry: null }
+  }
   const twin = findTwin(tables, run)
   if (twin !== undefined) return { disposition: 'idempotent', run: recordOf(twin), entry: null }
   const pending = run.coalesce ? findPending(tables, run, now) : undefined
@@ -76,7 +79,7 @@ function insert(tables: Tables, run: NewRun, now: number): Row {
   return row
 }
 
-function toRecord({ coalesce: _, dueAt, ...run }: NewRun, now: number): RunRecord {
+function toRecord({ coalesce: _, isSentAgain: __, dueAt, ...run }: NewRun, now: number): RunRecord {
   return {
     ...run,
     status: transitions.trigger.to,

@@ -3,7 +3,7 @@ import type { Entry, EntryDataByKind } from '../../core/journal.ts'
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
-import type { Fact, Message, NewToken } from '../store.ts'
+import { KEPT_IDS_MS, type Fact, type Message, type NewToken } from '../store.ts'
 
 export interface Tables {
   readonly runs: Map<string, Row>
@@ -17,6 +17,8 @@ export interface Tables {
   readonly tokens: Map<string, Token>
   /** The runs to be told of the end of a run, by its id. */
   readonly waiters: Map<string, Set<string>>
+  /** When runs were deleted that had not been there for long. */
+  readonly deleted: Map<string, number>
 }
 
 export interface Token extends NewToken {
@@ -58,6 +60,7 @@ export function createTables(): Tables {
     paused: new Set(),
     tokens: new Map(),
     waiters: new Map(),
+    deleted: new Map(),
   }
 }
 
@@ -136,12 +139,18 @@ export function idempotencySlot(jobName: string, idempotencyKey: string): string
   return JSON.stringify([jobName, idempotencyKey])
 }
 
-export function remove(tables: Tables, { record }: Row): void {
-  const { id, jobName, idempotencyKey } = record
+export function remove(tables: Tables, { record }: Row, now: number): void {
+  const { id, jobName, idempotencyKey, createdAt } = record
+  if (createdAt > now - KEPT_IDS_MS) keepId(tables, id, now)
   tables.runs.delete(id)
   if (idempotencyKey !== null) tables.idempotent.delete(idempotencySlot(jobName, idempotencyKey))
   for (const token of tables.tokens.values()) {
     if (token.runId === id) tables.tokens.delete(token.hash)
   }
   for (const waiting of tables.waiters.values()) waiting.delete(id)
+}
+
+function keepId({ deleted }: Tables, id: string, now: number): void {
+  for (const [other, at] of deleted) if (at <= now - KEPT_IDS_MS) deleted.delete(other)
+  deleted.set(id, now)
 }

@@ -47,7 +47,7 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
 
   async function apply(session: Session, key: string | null, request: ActRequest, now: number) {
     const { transition, ...values } = request
-    if (transition === 'delete') return remove(session, request.runId)
+    if (transition === 'delete') return remove(session, request.runId, now)
     const action = actions[transition]
     const concerned = key === null || action.key === null ? null : { key, ...action.key }
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
@@ -143,11 +143,11 @@ function createRemove(sql: Sql) {
     select max(e.seq) as seq from ${journal} e where e.run = $number::int8`)
   const removeTraces = createRemoveTraces(sql)
 
-  return async (session: Session, runId: string): Promise<Acted | null> => {
+  return async (session: Session, runId: string, now: number): Promise<Acted | null> => {
     const [row] = await session.rows(remove, { runId })
     if (row === undefined) return null
     const [last] = await session.rows(selectLast, { number: row.number })
-    await removeTraces(session, [row])
+    await removeTraces(session, [row], now)
     const lastSeq = Number(last?.seq ?? 0)
     return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }
   }

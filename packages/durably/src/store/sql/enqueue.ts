@@ -1,7 +1,8 @@
 import type { Enqueued, NewRun } from '../store.ts'
 import type { Coalesce } from './coalesce.ts'
 import type { Session } from './database.ts'
-import type { FindRuns, InsertRuns, Inserted } from './insert-runs.ts'
+import type { FindDeleted } from './deleted-ids.ts'
+import { newRecord, type FindRuns, type InsertRuns, type Inserted } from './insert-runs.ts'
 import { addCounts, countKeys } from './keys.ts'
 
 export interface Enqueue {
@@ -11,7 +12,14 @@ export interface Enqueue {
   all(session: Session, runs: readonly NewRun[], now: number): Promise<Inserted>
 }
 
-export function createEnqueue(insert: InsertRuns, find: FindRuns, coalesce: Coalesce): Enqueue {
+export interface EnqueueSteps {
+  readonly insert: InsertRuns
+  readonly find: FindRuns
+  readonly findDeleted: FindDeleted
+  readonly coalesce: Coalesce
+}
+
+export function createEnqueue({ insert, find, findDeleted, coalesce }: EnqueueSteps): Enqueue {
   /** One by one, for each may be taken in by the one before. */
   async function coalesceOrInsert(session: Session, run: NewRun, now: number): Promise<Inserted> {
     const answers = new Map<NewRun, Enqueued>()
@@ -28,11 +36,18 @@ export function createEnqueue(insert: InsertRuns, find: FindRuns, coalesce: Coal
       return answers.size === runs.length ? runs.map((run) => answers.get(run) as Enqueued) : null
     },
     all: async (session, runs, now) => {
-      const plain = runs.filter((run) => !run.coalesce)
+      const deleted = await findDeleted(session, runs)
+      const gone = runs.filter(({ id }) => deleted.has(id))
+      const open = runs.filter(({ id }) => !deleted.has(id))
+      const plain = open.filter((run) => !run.coalesce)
       const { enqueued, stayedAway } = await insert(session, plain, now)
       const answers = new Map(plain.map((run, i) => [run, enqueued[i] as Enqueued]))
+      for (const run of gone) {
+        answers.set(run, { disposition: 'created', run: newRecord(run, now), entry: null })
+      }
       const away = new Map(stayedAway)
-      for (const run of runs.filter((candidate) => candidate.coalesce)) {
+      addCounts(away, countKeys(gone.map((run) => run.concurrencyKey)))
+      for (const run of open.filter((candidate) => candidate.coalesce)) {
         const one = await coalesceOrInsert(session, run, now)
         answers.set(run, one.enqueued[0] as Enqueued)
         addCounts(away, one.stayedAway)

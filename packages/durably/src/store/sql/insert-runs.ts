@@ -206,7 +206,7 @@ function created(run: RunRecord): Enqueued {
   return { disposition: 'created', run, entry }
 }
 
-function newRecord(run: NewRun, now: number): RunRecord {
+export function newRecord(run: NewRun, now: number): RunRecord {
   return {
     id: run.id,
     jobName: run.jobName,

@@ -149,6 +149,11 @@ function createMailTables({ tables, prefix, text, clustered }: Sql): string[] {
       primary key (target, run_id)
     ) ${clustered}`,
     `create index "${prefix}waiters_run" on ${tables.waiters} (run_id)`,
+    `create table ${tables.deleted} (
+      id ${text} primary key not null,
+      at int8 not null
+    ) ${clustered}`,
+    `create index "${prefix}deleted_at" on ${tables.deleted} (at)`,
   ]
 }
 

@@ -12,16 +12,16 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
     where id in (select t.value from ${sql.texts('t', '$ids')})
       and ${sql.unsearched('status')} ${allowedFrom('delete')}
       and completed_at < $before::int8
-    returning number, id, inbox`)
+    returning number, id, inbox, created_at`)
 
-  return async (filter, before, limit) => {
+  return async (filter, before, limit, now) => {
     const { text, params } = searchEnded(sql, filter)
     const found = await database.rows(sql.read(text), { ...params, before, limit })
     if (found.length === 0) return []
     return database.transaction(async (session) => {
       const ids = JSON.stringify(found.map((row) => row.id))
       const removed = await session.rows(remove, { ids, before })
-      await removeTraces(session, removed)
+      await removeTraces(session, removed, now)
       return removed.map((row) => row.id as string)
     })
   }

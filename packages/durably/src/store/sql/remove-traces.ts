@@ -1,8 +1,12 @@
 import type { Row, Session } from './database.ts'
+import { createKeepIds } from './deleted-ids.ts'
 import type { Sql } from './sql.ts'
 
-/** Deletes what belongs to runs whose rows (`number`, `id` and `inbox` of them) the transaction has deleted. */
-export type RemoveTraces = (session: Session, rows: readonly Row[]) => Promise<void>
+/**
+ * Deletes what belongs to runs whose rows (`number`, `id`, `inbox` and `created_at` of them) the transaction has
+ * deleted. Of those that were made not long ago, the id is kept for a while.
+ */
+export type RemoveTraces = (session: Session, rows: readonly Row[], now: number) => Promise<void>
 
 export function createRemoveTraces(sql: Sql): RemoveTraces {
   const { journal, labels, mailbox, tokens, waiters } = sql.tables
@@ -15,8 +19,11 @@ export function createRemoveTraces(sql: Sql): RemoveTraces {
   const statements = [labels, tokens, waiters].map(removeFrom)
   const emptyMailboxes = removeFrom(mailbox)
 
-  return async (session, rows) => {
+  const keepIds = createKeepIds(sql)
+
+  return async (session, rows, now) => {
     if (rows.length === 0) return
+    await keepIds(session, rows, now)
     const numbers = JSON.stringify(rows.map((row) => ({ number: Number(row.number) })))
     await session.change(removeJournals, { numbers })
     const ids = JSON.stringify(rows.map((row) => row.id))

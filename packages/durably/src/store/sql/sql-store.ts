@@ -9,6 +9,7 @@ import { createConsume } from './consume.ts'
 import { createDatabase, type Database } from './database.ts'
 import { createDeliver } from './deliver.ts'
 import { pickDialect } from './dialects/pick-dialect.ts'
+import { createFindDeleted } from './deleted-ids.ts'
 import { createEnqueue } from './enqueue.ts'
 import { createRecordFacts } from './facts.ts'
 import { createFindRuns, createInsertRuns } from './insert-runs.ts'
@@ -67,10 +68,15 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const keys = createKeys(sql)
   const workers = createWorkers(sql, database)
   const find = createFindRuns(sql)
-  const enqueue = createEnqueue(createInsertRuns(sql, find), find, createCoalesce(sql, append))
   const claim = createClaim(sql, append)
   const recordFacts = createRecordFacts(sql, append)
   const lockRuns = createLockRuns(sql)
+  const enqueue = createEnqueue({
+    insert: createInsertRuns(sql, find),
+    find,
+    findDeleted: createFindDeleted(sql, lockRuns),
+    coalesce: createCoalesce(sql, append),
+  })
   const readRuns = createReadRuns(sql)
   const deliver = createDeliver(sql, append)
   const waiters = createWaiters(sql, { lockRuns, readRuns, deliver })

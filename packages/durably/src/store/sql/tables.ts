@@ -12,6 +12,7 @@ const names = [
   'mailbox',
   'tokens',
   'waiters',
+  'deleted',
 ] as const
 const views = ['steps', 'logs'] as const
 

@@ -139,6 +139,28 @@ onEveryBackend((open) => {
       expect(events.filter(({ type }) => type === 'run:trigger')).toHaveLength(1)
       expect(takeErrors()).toHaveLength(1)
     })
+
+    test('to a trigger does not bring its run back that was executed and deleted meanwhile', async () => {
+      const world = await open()
+      let executions = 0
+      const worker = await world.work({ job: job(() => void executions++) })
+      const removed = Promise.withResolvers<void>()
+      worker.durably.on('run:complete', async ({ runId }) => {
+        await worker.durably.deleteRun(runId)
+        removed.resolve()
+      })
+      const { durably, wire, takeErrors } = await world.join()
+      const { job: handle } = durably.register({ job: job(() => {}) })
+      wire.intercept(answersLost('write'))
+      const triggered = handle.trigger(null)
+      await world.until(removed.promise)
+      wire.intercept(null)
+      expect(await world.until(triggered)).toMatchObject({ disposition: 'created' })
+      await world.advance(5000)
+      expect(executions).toBe(1)
+      expect(await durably.getRuns()).toEqual([])
+      takeErrors()
+    })
   })
 
   test('a trigger that the database does not take for long rejects with its error', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { KEPT_IDS_MS } from '../../../src/store/store.ts'
 import {
   act,
   claim,
@@ -181,6 +182,47 @@ onEveryBackend((open) => {
         disposition: 'created',
         run: { id: 'b' },
       })
+    })
+  })
+
+  describe('a run that is sent again', () => {
+    const again = (id: string) => newRun(id, { concurrencyKey: 'key', isSentAgain: true })
+
+    test('is not made anew once it was deleted', async () => {
+      const [store] = await open()
+      await enqueue(store, [newRun('a', { concurrencyKey: 'key' })])
+      await act(store, 'cancel', 'a')
+      await act(store, 'delete', 'a')
+      expect(await enqueue(store, [again('a'), again('b')])).toMatchObject([
+        { disposition: 'created', run: { id: 'a', status: 'pending' }, entry: null },
+        { disposition: 'created', run: { id: 'b' }, entry: { seq: 1 } },
+      ])
+      expect(await store.run('a')).toBeNull()
+      expect(idsOf(await claim(store))).toEqual(['b'])
+    })
+
+    test('neither when it was purged', async () => {
+      const [store] = await open()
+      await enqueue(store, [newRun('a')])
+      await act(store, 'cancel', 'a')
+      expect(await store.purge({}, LATER, 10, LATER)).toEqual(['a'])
+      expect(await enqueue(store, [again('a')])).toMatchObject([{ entry: null }])
+      expect(await store.runs({})).toEqual([])
+    })
+
+    test('is forgotten after a while', async () => {
+      const [store] = await open()
+      await enqueue(store, [newRun('a'), newRun('b')])
+      await act(store, 'cancel', 'a')
+      await act(store, 'delete', 'a')
+      const late = START + KEPT_IDS_MS
+      await enqueue(store, [newRun('c')], late)
+      await act(store, 'cancel', 'c', late)
+      await act(store, 'delete', 'c', late)
+      expect(await enqueue(store, [again('a'), again('c')], late)).toMatchObject([
+        { entry: { seq: 1 } },
+        { entry: null },
+      ])
     })
   })
 

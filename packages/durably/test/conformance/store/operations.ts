@@ -62,6 +62,8 @@ type RunPlan = Pick<NewRun, 'jobName' | 'priority' | 'labels' | 'coalesce'> & {
   readonly concurrencyKey: string | null
   readonly dueIn: number | null
   readonly expireIn: number | null
+  /** It is one that was sent before, whatever became of it. */
+  readonly again: number | null
 }
 
 const JOBS = ['job', 'other job', 'third job']
@@ -122,6 +124,7 @@ const runPlan: fc.Arbitrary<RunPlan> = fc.record({
   coalesce: fc.constantFrom(false, false, true),
   dueIn: fc.constantFrom(null, null, null, -2, -1, 0, 1, 9),
   expireIn: fc.constantFrom(null, null, null, null, 0, 1, 6, 60),
+  again: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: which }),
 })
 
 const claimPlan = fc.record({
@@ -133,7 +136,7 @@ const claimPlan = fc.record({
 const write = fc.record({
   kind: fc.constant('write' as const),
   commits: fc.uniqueArray(commitPlan, { maxLength: 4, selector: (plan) => plan.which }),
-  runs: fc.array(runPlan, { maxLength: 4 }),
+  runs: fc.uniqueArray(runPlan, { maxLength: 4, selector: ({ again }) => again ?? {} }),
   sends: fc.array(sendPlan, { maxLength: 4 }),
   claim: fc.option(claimPlan),
   again: fc.boolean(),
@@ -198,15 +201,15 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
 /** What the operations so far have led to, as far as the next one must know it. */
 export interface World {
   now: number
-  /** Of all runs that were ever sent, in that order. */
-  readonly ids: string[]
+  /** All runs that were ever sent, in that order. */
+  readonly sent: NewRun[]
   /** Hashes of tokens that were handed out, whatever became of it. */
   readonly tokens: string[]
   messages: number
 }
 
 export function createWorld(): World {
-  return { now: START, ids: [], tokens: [], messages: 0 }
+  return { now: START, sent: [], tokens: [], messages: 0 }
 }
 
 /** An operation made concrete: the same request for every store. */
@@ -333,11 +336,11 @@ function parkFor(
   bare: Commit,
   inbox: number,
   last: Entry,
-  { now, ids }: World,
+  { now, sent }: World,
 ): Commit {
   const open = waits.map((n): Wait => {
     const kind = WAIT_KINDS[n % WAIT_KINDS.length] ?? 'sleep'
-    const name = kind === 'run' ? ids[n % ids.length] : NAMES[n % NAMES.length]
+    const name = kind === 'run' ? sent[n % sent.length]?.id : NAMES[n % NAMES.length]
     return { kind, name: name ?? '', until: null }
   })
   const wakeAt = wakeIn === null ? null : now + wakeIn * SECOND
@@ -360,12 +363,14 @@ async function sendFor(plan: SendPlan, world: World, model: Store): Promise<Send
   }
 }
 
-function runFor({ dueIn, expireIn, ...plan }: RunPlan, world: World): NewRun {
-  const id = idOf(world.ids.length)
-  world.ids.push(id)
+function runFor({ dueIn, expireIn, again, ...plan }: RunPlan, world: World): NewRun {
+  const before = again === null ? undefined : world.sent[again]
+  if (before !== undefined) return { ...before, isSentAgain: true }
   const dueAt = dueIn === null ? null : world.now + dueIn * SECOND
   const expireAt = expireIn === null ? null : world.now + expireIn * SECOND
-  return newRun(id, { ...plan, dueAt, expireAt })
+  const run = newRun(idOf(world.sent.length), { ...plan, dueAt, expireAt })
+  world.sent.push(run)
+  return run
 }
 
 function idOf(index: number): string {
@@ -401,7 +406,7 @@ async function reclaimAll(
 }
 
 async function purgeAll(store: Store, query: RunQuery, before: number): Promise<string[]> {
-  const ids = await store.purge(query, before, 1000)
+  const ids = await store.purge(query, before, 1000, before)
   return [...ids].sort()
 }
 

@@ -241,9 +241,9 @@ onEveryBackend((open) => {
       await ended(store, 'c', START + 2)
       await ended(store, 'd', START + 4)
       await enqueue(store, [newRun('e')])
-      expect(await store.purge({}, START + 4, 2)).toEqual(['b', 'c'])
-      expect(await store.purge({}, START + 4, 2)).toEqual(['a'])
-      expect(await store.purge({}, START + 4, 2)).toEqual([])
+      expect(await store.purge({}, START + 4, 2, START)).toEqual(['b', 'c'])
+      expect(await store.purge({}, START + 4, 2, START)).toEqual(['a'])
+      expect(await store.purge({}, START + 4, 2, START)).toEqual([])
       expect(await list(store)).toEqual(['e', 'd'])
       expect(await store.journal('a', 0, 10)).toBeNull()
       const again = await enqueue(store, [newRun('f', { idempotencyKey: 'a' })])
@@ -256,7 +256,7 @@ onEveryBackend((open) => {
       await startRun(store, 'b', { jobName: OTHER_JOB })
       await ended(store, 'c', START)
       await act(store, 'retry', 'c')
-      expect(await store.purge({}, START + 1_000_000, 10)).toEqual([])
+      expect(await store.purge({}, START + 1_000_000, 10, START)).toEqual([])
     })
 
     test('deletes only what the filter asks for', async () => {
@@ -266,12 +266,14 @@ onEveryBackend((open) => {
       await ended(store, 'c', START)
       await commit(store, ending(await startRun(store, 'd'), 'fail'))
       const before = START + 1
-      expect(await store.purge({ labels: { tenant: 'acme' }, jobName: JOB }, before, 9)).toEqual([
-        'b',
+      expect(
+        await store.purge({ labels: { tenant: 'acme' }, jobName: JOB }, before, 9, START),
+      ).toEqual(['b'])
+      expect(await store.purge({ statuses: ['failed', 'completed'] }, before, 9, START)).toEqual([
+        'd',
       ])
-      expect(await store.purge({ statuses: ['failed', 'completed'] }, before, 9)).toEqual(['d'])
-      expect(await store.purge({ statuses: ['pending'] }, before, 9)).toEqual([])
-      expect(await store.purge({ jobName: OTHER_JOB }, before, 9)).toEqual(['a'])
+      expect(await store.purge({ statuses: ['pending'] }, before, 9, START)).toEqual([])
+      expect(await store.purge({ jobName: OTHER_JOB }, before, 9, START)).toEqual(['a'])
       expect(await list(store)).toEqual(['c'])
     })
   })
