@@ -55,7 +55,7 @@ export const backends: readonly Backend[] = [
   }),
 ]
 
-/** A file of its own, on a real disk: the whole of SQLite's locking takes part. */
+/** A file of its own: the whole of SQLite's locking takes part. */
 function sqlite(name: string, connect: (file: string) => Connection): Backend {
   return {
     name,

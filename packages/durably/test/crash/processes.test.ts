@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -53,7 +53,8 @@ async function runAll(plan: {
   readonly kills: number
 }): Promise<{ effects: Effect[]; runIds: string[] }> {
   const place = await createPlace(plan.driver)
-  const effectsFile = join(mkdtempSync(join(tmpdir(), 'durably-effects-')), 'effects')
+  const folder = mkdtempSync(join(tmpdir(), 'durably-effects-'))
+  const effectsFile = join(folder, 'effects')
   writeFileSync(effectsFile, '')
   const durably = createDurably({
     dialect: dialectAt(place),
@@ -65,6 +66,7 @@ async function runAll(plan: {
     await crew.dismiss()
     await durably.close()
     await place.remove()
+    rmSync(folder, { recursive: true, force: true })
   })
 
   const runs = await durably.jobs.recorded.batchTrigger(
