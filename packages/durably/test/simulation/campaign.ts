@@ -8,15 +8,18 @@ export const ENOUGH_SEEDS = 10_000
 export const LEAST_HITS = 50
 
 const MUTANT_SEEDS = 2000
+// Processes are told by JSON, which has no infinity.
+const NEVER = Number.MAX_SAFE_INTEGER
 
-/** Simulates `count` seeds from `first` on, on all cores. */
-export async function simulateSeeds(first: number, count: number): Promise<Report> {
+/** Simulates `count` seeds from `first` on, on all cores; fewer when that takes until after `until`. */
+export async function simulateSeeds(first: number, count: number, until = NEVER): Promise<Report> {
   const processes = Math.min(availableParallelism(), count)
   const share = Math.ceil(count / processes)
   const reports = await Promise.all(
     Array.from({ length: processes }, (_, i) => {
       const from = i * share
-      return inProcess({ first: first + from, count: Math.min(share, count - from) }, null)
+      const range = { first: first + from, count: Math.min(share, count - from), until }
+      return inProcess(range, null)
     }),
   )
   const hits = new Map<string, number>()
@@ -24,7 +27,8 @@ export async function simulateSeeds(first: number, count: number): Promise<Repor
     hits.set(cell, (hits.get(cell) ?? 0) + n)
   }
   const failedSeed = reports.find((report) => report.failedSeed !== null)?.failedSeed ?? null
-  return { failedSeed, hits: [...hits] }
+  const played = reports.reduce((sum, report) => sum + report.played, 0)
+  return { failedSeed, played, hits: [...hits] }
 }
 
 /** The seed that notices what the mutant breaks; null when none does. */
@@ -33,7 +37,7 @@ export async function hunt(
   first: number,
   count = MUTANT_SEEDS,
 ): Promise<number | null> {
-  const { failedSeed } = await inProcess({ first, count }, name)
+  const { failedSeed } = await inProcess({ first, count, until: NEVER }, name)
   return failedSeed
 }
 

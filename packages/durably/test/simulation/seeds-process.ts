@@ -6,11 +6,14 @@ import { simulate } from './simulate.ts'
 export interface Range {
   readonly first: number
   readonly count: number
+  /** No seed begins after this time. */
+  readonly until: number
 }
 
 export interface Report {
   /** The first seed that broke a promise. */
   readonly failedSeed: number | null
+  readonly played: number
   readonly hits: readonly (readonly [cell: string, count: number])[]
 }
 
@@ -19,15 +22,16 @@ process.once('message', (range: Range) => {
   void play(range).then((report) => process.send?.(report, () => process.disconnect()))
 })
 
-async function play({ first, count }: Range): Promise<Report> {
+async function play({ first, count, until }: Range): Promise<Report> {
   const hits = new Map<string, number>()
-  for (let i = 0; i < count; i++) {
-    const seed = first + i
+  let played = 0
+  while (played < count && Date.now() < until) {
+    const seed = first + played++
     const outcome = await simulate(createPlan(seed, createRandom(seed).fork('plan'))).catch(
       (error: unknown) => ({ violations: [String(error)], hits: new Map<string, number>() }),
     )
     for (const [cell, n] of outcome.hits) hits.set(cell, (hits.get(cell) ?? 0) + n)
-    if (outcome.violations.length > 0) return { failedSeed: seed, hits: [...hits] }
+    if (outcome.violations.length > 0) return { failedSeed: seed, played, hits: [...hits] }
   }
-  return { failedSeed: null, hits: [...hits] }
+  return { failedSeed: null, played, hits: [...hits] }
 }

@@ -9,14 +9,21 @@ import { simulate } from './simulate.ts'
 // Seeds that broke a promise once. The workload grew since the first three: they play other plans now.
 const KNOWN_SEEDS = [197, 2270, 1358, 1013, 300_273, 609_434]
 
+// The tests are to be over within minutes on a slow machine too: there fewer of the seeds are played.
+const SEEDS_MS = 150_000
 const SEEDS_SHORT = 150
 
 describe('the engine, simulated', () => {
-  test('keeps its promises whatever fails, in an order that chance decides', async () => {
-    const { failedSeed, hits } = await simulateSeeds(1, ENOUGH_SEEDS)
+  test('keeps its promises whatever fails, in an order that chance decides', async ({
+    annotate,
+  }) => {
+    const until = Date.now() + SEEDS_MS
+    const { failedSeed, played, hits } = await simulateSeeds(1, ENOUGH_SEEDS, until)
+    await annotate(`${played} seeds were played`)
     expect(failedSeed, 'npm run simulate -- --seeds 1 --seed <this> explains it').toBeNull()
-    expect(metTooSeldom(new Map(hits), LEAST_HITS)).toEqual([])
-  }, 900_000)
+    const least = played === ENOUGH_SEEDS ? LEAST_HITS : 1
+    expect(metTooSeldom(new Map(hits), least)).toEqual([])
+  }, 300_000)
 
   test.each(KNOWN_SEEDS)('keeps them with seed %i, with which it once did not', async (seed) => {
     expect((await simulate(planOf(seed))).violations).toEqual([])

@@ -22,7 +22,11 @@ beforeAll(async () => {
   isolated = await serve(isolating)
   plain = await serve({})
   browser = await chromium.launch(launchOptions())
-}, 60_000)
+  // The first visit makes Vite bundle what the page imports: no test has to wait for that.
+  const context = await browser.newContext()
+  for (const server of [isolated, plain]) await openTab(context, 'tab=first', server)
+  await context.close()
+}, 120_000)
 
 afterAll(async () => {
   await browser?.close()
