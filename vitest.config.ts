@@ -19,6 +19,13 @@ process.env['TMPDIR'] ??= folderInMemory()
 
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 
+const onDatabases = {
+  // Real databases on a busy machine with two cores: a slow test is not a failed one.
+  testTimeout: 20_000,
+  hookTimeout: 30_000,
+  globalSetup: ['./packages/durably/test/postgres-server.ts'],
+}
+
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
@@ -31,10 +38,7 @@ export default defineConfig({
           name: 'durably',
           include: ['packages/durably/test/**/*.test.ts'],
           exclude: ['packages/durably/test/browser/**', conformance],
-          // Real databases on a busy machine with two cores: a slow test is not a failed one.
-          testTimeout: 20_000,
-          hookTimeout: 30_000,
-          globalSetup: ['./packages/durably/test/postgres-server.ts'],
+          ...onDatabases,
         },
       },
       {
@@ -44,9 +48,7 @@ export default defineConfig({
           // All files of a worker share its PGlite, which takes seconds to start.
           isolate: false,
           include: [conformance],
-          testTimeout: 20_000,
-          hookTimeout: 30_000,
-          globalSetup: ['./packages/durably/test/postgres-server.ts'],
+          ...onDatabases,
         },
       },
       {

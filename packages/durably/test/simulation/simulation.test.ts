@@ -11,6 +11,7 @@ const KNOWN_SEEDS = [197, 2270, 1358, 1013, 300_273, 609_434]
 
 // The tests are to be over within minutes on a slow machine too: there fewer of the seeds are played.
 const SEEDS_MS = 150_000
+const LEAST_SEEDS = 2000
 const SEEDS_SHORT = 150
 
 describe('the engine, simulated', () => {
@@ -21,6 +22,7 @@ describe('the engine, simulated', () => {
     const { failedSeed, played, hits } = await simulateSeeds(1, ENOUGH_SEEDS, until)
     await annotate(`${played} seeds were played`)
     expect(failedSeed, 'npm run simulate -- --seeds 1 --seed <this> explains it').toBeNull()
+    expect(played).toBeGreaterThanOrEqual(LEAST_SEEDS)
     const least = played === ENOUGH_SEEDS ? LEAST_HITS : 1
     expect(metTooSeldom(new Map(hits), least)).toEqual([])
   }, 300_000)

@@ -195,6 +195,30 @@ onEveryBackend((open) => {
     expect(executed).toEqual(['once'])
   })
 
+  test('neither does a worker whose run became another attempt before it has read what it did', async () => {
+    const world = await open()
+    let starts = 0
+    const { jobs, durably, wire } = await world.work({
+      job: job(() => {
+        starts++
+        throw new Error('never works')
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    const reading = hold((operation) => operation === 'journal')
+    wire.intercept(reading.intercept)
+    const client = await world.join()
+    await client.durably.retry(id)
+    await world.until(reading.reached)
+    await client.durably.cancel(id)
+    await client.durably.retry(id)
+    reading.open()
+    await world.advance(5000)
+    expect(await durably.getRun(id)).toMatchObject({ status: 'failed', attempt: 3 })
+    expect(starts).toBe(2)
+  })
+
   test('cancelling twice at once succeeds once', async () => {
     const world = await open()
     const { durably, id, events } = await startWitness(world)
