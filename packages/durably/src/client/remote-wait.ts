@@ -1,6 +1,6 @@
 import type { Env } from '../core/env.ts'
 import type { Run } from '../core/run.ts'
-import { waitForRun } from '../events/wait-for-run.ts'
+import { waitForRun, watchChanges } from '../events/wait-for-run.ts'
 import { readEvents } from './event-source.ts'
 import type { Requests } from './http-requests.ts'
 import { isPassing } from './remote-error.ts'
@@ -28,23 +28,34 @@ export function waitFor({
   readonly env: Pick<Env, 'after' | 'random'>
   readonly getRun: (runId: string) => Promise<Run | null>
 }): Wait {
-  return (runId, how) =>
-    waitForRun({
-      ...how,
+  return async (runId, how) => {
+    const changes = watchChanges<Run>({
       env,
-      runId,
       pollMs: POLL_MS,
-      read: getRun,
-      errorOf: (run) => run.errorDetail,
-      onError(error) {
-        if (!isPassing(error)) throw error
-      },
       watch(onChange) {
         const stop = new AbortController()
-        void watch(requests, env, runId, onChange, stop.signal).then(onChange, onChange)
+        const mark = (): void => onChange(null)
+        void watch(requests, env, runId, mark, stop.signal).then(mark, mark)
         return () => stop.abort()
       },
     })
+    try {
+      return await waitForRun({
+        ...how,
+        env,
+        runId,
+        changes,
+        isNew: false,
+        read: getRun,
+        errorOf: (run) => run.errorDetail,
+        onError(error) {
+          if (!isPassing(error)) throw error
+        },
+      })
+    } finally {
+      changes.stop()
+    }
+  }
 }
 
 async function watch(

@@ -192,7 +192,7 @@ async function readHistory(life: Life): Promise<HistoryReader> {
 }
 
 function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryReader): Steps {
-  const { run, env, maxCrashes, onError } = life
+  const { run, store, outbox, env, codec, scope, maxCrashes, onTick, onError } = life
   const { pasts, outcomes, startedAt } = reader.finish()
   const { maxDuration } = job
   if (maxDuration !== undefined) {
@@ -200,10 +200,18 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryRe
     life.deadline = from + parseDuration(maxDuration, 'maxDuration')
   }
   life.steps = createSteps({
-    ...life,
+    run,
     job,
+    store,
     pasts,
     deliveries: createDeliveries(env, outcomes),
+    outbox,
+    env,
+    codec,
+    scope,
+    deadline: life.deadline,
+    onTick,
+    onError,
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
     onParked: (wakeAt) => park(life, wakeAt),

@@ -18,11 +18,23 @@ export interface HandlesOptions {
   readonly reads: Reads
   readonly codec: Codec
   readonly enqueue: (runs: readonly NewRun[]) => Promise<readonly Enqueued[]>
-  readonly wait: (
-    runId: string,
-    how: { readonly timeoutMs: number | null; readonly timeoutMessage: string },
-  ) => Promise<RunRecord>
+  readonly waits: Waits
 }
+
+/** Waits for runs that complete; else they reject. */
+interface Waits {
+  ended(runId: string, how: WaitHow): Promise<Outcome>
+  /** A run that is about to be made. */
+  expect(runId: string): { outcome(how: WaitHow): Promise<Outcome>; stop(): void }
+}
+
+interface WaitHow {
+  readonly timeoutMs: number | null
+  readonly timeoutMessage: string
+  readonly signal: null
+}
+
+type Outcome = Pick<RunRecord, 'id' | 'output'>
 
 /** The handle of a job: triggers it and reads its runs. */
 export function createHandle(job: JobDefinition, options: HandlesOptions): JobHandle {
@@ -56,24 +68,37 @@ async function triggerAndWait(
   job: JobDefinition,
   input: unknown,
   options: TriggerAndWaitOptions,
-  { runs, codec, enqueue, wait }: HandlesOptions,
+  { runs, codec, enqueue, waits }: HandlesOptions,
 ): Promise<{ id: string; output: unknown; disposition: Disposition }> {
   requireObject(options, 'options')
   const { timeout, ...triggerOptions } = options
   const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
-  const [enqueued] = await enqueue([
-    await runs.one(job, input, triggerOptions satisfies TriggerOptions),
-  ])
-  const { id, disposition } = toAnswer(enqueued, codec)
-  const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
-  const run = await wait(id, { timeoutMs, timeoutMessage })
-  return { id, output: decodeOutput(run, codec), disposition }
+  const run = await runs.one(job, input, triggerOptions satisfies TriggerOptions)
+  const expected = waits.expect(run.id)
+  try {
+    const [enqueued] = await enqueue([run])
+    const {
+      disposition,
+      run: { id },
+    } = answered(enqueued)
+    const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
+    const how = { timeoutMs, timeoutMessage, signal: null }
+    const ended = await (disposition === 'created' ? expected.outcome(how) : waits.ended(id, how))
+    return { id, output: decodeOutput(ended, codec), disposition }
+  } finally {
+    expected.stop()
+  }
 }
 
 function toAnswer(
   enqueued: Enqueued | undefined,
   codec: Codec,
 ): Run & { readonly disposition: Disposition } {
+  const { run, disposition } = answered(enqueued)
+  return { ...toRun(run, codec), disposition }
+}
+
+function answered(enqueued: Enqueued | undefined): Enqueued {
   if (enqueued === undefined) throw new Error('The store gave no answer to a trigger')
-  return { ...toRun(enqueued.run, codec), disposition: enqueued.disposition }
+  return enqueued
 }

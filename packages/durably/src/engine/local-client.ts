@@ -6,14 +6,13 @@ import { parseWith } from '../core/job.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireFunctions, type Settings } from '../core/options.ts'
 import { requireObject } from '../core/require-object.ts'
-import { toIso, toRun, type RunRecord } from '../core/run.ts'
+import { toIso, toRun } from '../core/run.ts'
 import type { DurablyEvent, RunChange } from '../core/event.ts'
-import { isEnding } from '../core/transitions.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
 import { createRunChanges } from '../events/run-changes.ts'
 import { createJournalReads, type JournalReads } from '../events/journal-reads.ts'
+import { createRunWaits } from '../events/run-waits.ts'
 import { createSubscription } from '../events/subscription.ts'
-import { waitForRun } from '../events/wait-for-run.ts'
 import { createActions, type Actions } from './actions.ts'
 import type { Engine } from './engine.ts'
 import { createHandle } from './handles.ts'
@@ -30,9 +29,15 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
   const journals = createJournalReads(store.journal, codec)
   const runs = createRunFactory({ env: engine.env, codec, parseLabels: labelParser(settings) })
   const { retrigger, ...actions } = createRunActions(engine, bus)
-  const wait = (runId: string, how: WaitHow) => waitFor(engine, bus, runId, how)
+  const waits = createRunWaits({
+    ...settings,
+    env: engine.env,
+    read: store.run,
+    watch: (runId, watcher) => watch(engine, bus, runId, watcher),
+    onError: engine.report,
+  })
   const registry = createRegistry(jobs, (job) =>
-    createHandle(job, { runs, reads, codec, enqueue, wait }),
+    createHandle(job, { runs, reads, codec, enqueue, waits }),
   )
   return {
     ...createLifecycle(engine),
@@ -63,8 +68,8 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
       requireText(runId, 'run id')
       const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
-      const how = { timeoutMs, timeoutMessage, ...(signal === undefined ? {} : { signal }) }
-      return toRun(await wait(runId, how), codec)
+      const how = { timeoutMs, timeoutMessage, signal: signal ?? null }
+      return toRun(await waits.ended(runId, how), codec)
     },
     retrigger: async (runId) => toRun(await retrigger(runId), codec),
   }
@@ -153,9 +158,9 @@ function subscribe(
     watch: (watcher) =>
       watch(engine, bus, runId, {
         ...watcher,
-        onChange(event) {
+        onChange(event, run) {
           journals.changed(runId)
-          watcher.onChange(event)
+          watcher.onChange(event, run)
         },
       }),
     onError: (error) => report(error, `following run ${runId}`),
@@ -178,37 +183,5 @@ function subscribeRuns(
         for (const stop of stops) stop()
       }
     },
-  })
-}
-
-interface WaitHow {
-  readonly timeoutMs: number | null
-  readonly timeoutMessage: string
-  readonly signal?: AbortSignal
-}
-
-async function waitFor(
-  engine: Engine,
-  bus: Bus,
-  runId: string,
-  { signal, ...how }: WaitHow,
-): Promise<RunRecord> {
-  const { store, env, settings, report } = engine
-  requireText(runId, 'run id')
-  return waitForRun({
-    ...settings,
-    ...how,
-    env,
-    runId,
-    signal: signal ?? null,
-    read: (id) => store.run(id),
-    errorOf: (run) => run.error,
-    onError: (error) => report(error, `waiting for run ${runId}`),
-    watch: (onChange) =>
-      watch(engine, bus, runId, {
-        onChange(event) {
-          if (event === null || isEnding(event)) onChange()
-        },
-      }),
   })
 }

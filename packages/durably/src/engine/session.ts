@@ -96,7 +96,7 @@ export function createSession(options: SessionOptions): Session {
     }),
     rest: createRest(env),
     execution: {
-      ...options,
+      ...executionOptions(options),
       onFinishing: (execution) => vacate(session, execution),
       onParked: (wakeAt) => wakeAt !== null && poke(session, wakeAt),
       onWoken: options.onFacts,
@@ -128,6 +128,20 @@ export function createSession(options: SessionOptions): Session {
     over,
     executed: () => session.executed,
   }
+}
+
+/** No more than an execution needs: each run copies it. */
+function executionOptions({
+  store,
+  writer,
+  env,
+  codec,
+  scope,
+  maxCrashes,
+  onTick,
+  onError,
+}: SessionOptions): Omit<ExecutionOptions, 'onFinishing' | 'onParked' | 'onWoken'> {
+  return { store, writer, env, codec, scope, maxCrashes, onTick, onError }
 }
 
 /** The worker's loop: do what there is to do, then rest until there may be more. */

@@ -77,8 +77,8 @@ export interface Steps {
 }
 
 export function createSteps(options: StepsOptions): Steps {
-  const { run, signal, outbox, scope, env, store, job, onError } = options
-  const calls = createCalls({ ...options, onHeld: () => suspension.called() })
+  const { run, job, store, pasts, deliveries, outbox, env, codec, signal, scope, onError } = options
+  const calls = createCalls({ run, pasts, deliveries, codec, onHeld: () => suspension.called() })
   const waits = createWaits({
     run,
     store,
@@ -86,22 +86,20 @@ export function createSteps(options: StepsOptions): Steps {
     onSettled: () => suspension.consider(),
     onError: (error) => onError(error, 'reading the mailbox', run),
   })
-  const suspension = createSuspension({
-    ...options,
-    calls,
-    waits,
-    onRejected: options.onUnparkable,
-  })
+  const { deadline, onParked, onAsked, onUnparkable: onRejected } = options
+  const wishes = { deadline, onParked, onAsked, onRejected }
+  const suspension = createSuspension({ env, calls, waits, deliveries, outbox, ...wishes })
   const owner = {}
   const currentStep = (): string | null => stepNow(scope, owner, attempts.executing)
-  const log = createRunLog({ ...options, currentStep })
-  const parts = { ...options, calls, waits, suspension, log, owner }
+  const log = createRunLog({ outbox, codec, currentStep })
+  const parts = { run, calls, outbox, waits, suspension, env, codec, onError }
   const tick: Tick = (type, stepName, stepIndex) =>
     options.onTick(type, run.id, () => ({ type, ...tickFields(options), stepName, stepIndex }))
-  const attempts = createAttempts({ ...parts, tick })
+  const { noteSteps } = options
+  const attempts = createAttempts({ ...parts, log, signal, scope, owner, noteSteps, tick })
   // Without a scope nobody knows whose code it is.
   const stepInside = scope === null ? () => null : currentStep
-  const primitives = createPrimitives({ ...parts, stepInside })
+  const primitives = createPrimitives({ ...parts, store, job, stepInside })
   const close = (): readonly OpenWait[] => {
     attempts.close()
     return waits.close()

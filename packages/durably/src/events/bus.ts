@@ -13,8 +13,8 @@ import { show } from '../core/show.ts'
 
 /** Someone who follows one run. */
 export interface Watcher {
-  /** The run has changed in this way, or, where that is not known (null), may have changed. */
-  onChange(event: EventType | null): void
+  /** The run, as it is then, has changed in this way, or, where that is not known (null), may have changed. */
+  onChange(event: EventType | null, run: EventRun | null): void
   /** Something that is not in the journal. */
   onTick?(tick: DurablyEvent): void
 }
@@ -66,7 +66,7 @@ export function createBus(codec: Codec): Bus {
     tell(happened)
     if (happened.runId === null) return
     for (const watcher of watching(happened.runId)) {
-      if (happened.type === 'run:delete') watcher.onChange(happened.type)
+      if (happened.type === 'run:delete') watcher.onChange(happened.type, null)
       else watcher.onTick?.(happened)
     }
   }
@@ -82,7 +82,7 @@ export function createBus(codec: Codec): Bus {
           failed(error)
         }
       }
-      for (const watcher of watching(run.id)) watcher.onChange(entry.kind)
+      for (const watcher of watching(run.id)) watcher.onChange(entry.kind, run)
     },
     event,
     tick(type, runId, make) {
@@ -91,7 +91,7 @@ export function createBus(codec: Codec): Bus {
     },
     changedElsewhere(runId) {
       const runIds = runId === null ? [...watchers.keys()] : [runId]
-      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null)
+      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null, null)
       for (const follower of followers) follower.onChange(runId)
     },
     watch(runId, watcher) {

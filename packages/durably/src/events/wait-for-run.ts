@@ -17,10 +17,11 @@ export interface WaitOptions<T extends Ending> {
   readonly runId: string
   readonly read: (runId: string) => Promise<T | null>
   readonly errorOf: (run: T) => ErrorDetail | null
-  /** Calls back when the run may have changed; the result stops that. */
-  readonly watch: (onChange: () => void) => () => void
+  /** Of this run, from now on or from before. */
+  readonly changes: Changes<T>
+  /** Whether the run cannot have ended before its changes were watched: then it is not asked first. */
+  readonly isNew: boolean
   readonly env: Pick<Env, 'after'>
-  readonly pollMs: number
   readonly timeoutMs: number | null
   readonly timeoutMessage: string
   readonly signal: AbortSignal | null
@@ -30,29 +31,27 @@ export interface WaitOptions<T extends Ending> {
 
 /** The completed run, whichever process executes it. Everything else it can come to rejects. */
 export async function waitForRun<T extends Ending>(options: WaitOptions<T>): Promise<T> {
-  const { env, timeoutMs, timeoutMessage, signal, watch, runId, read, onError } = options
-  const changes = createChanges(env, options.pollMs)
-  const stops = [
-    watch(changes.mark),
+  const { changes, env, timeoutMs, timeoutMessage, signal, runId, read, onError } = options
+  const cancelTimeout =
     timeoutMs === null
-      ? () => {}
-      : env.after(timeoutMs, () => changes.fail(new TimeoutError(timeoutMessage))),
-  ]
+      ? null
+      : env.after(timeoutMs, () => changes.fail(new TimeoutError(timeoutMessage)))
   const onAbort = (): void => changes.fail(signal?.reason)
   signal?.addEventListener('abort', onAbort)
   try {
     signal?.throwIfAborted()
-    while (true) {
+    let ended = options.isNew ? await changes.next() : null
+    while (ended === null) {
       const run = await read(runId).catch((error: unknown) => {
         onError(error)
         return undefined
       })
       if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
-      if (run !== undefined && isTerminal(run.status)) return completed(run, options)
-      await changes.next()
+      ended = run !== undefined && isTerminal(run.status) ? run : await changes.next()
     }
+    return completed(ended, options)
   } finally {
-    for (const stop of stops) stop()
+    cancelTimeout?.()
     signal?.removeEventListener('abort', onAbort)
   }
 }
@@ -65,22 +64,34 @@ function completed<T extends Ending>(run: T, { errorOf }: WaitOptions<T>): T {
   return run
 }
 
-interface Changes {
-  mark(): void
+/** The changes of a run. */
+export interface Changes<T> {
   fail(reason: unknown): void
-  /** Resolves at the next change since the last call, or after a while without one. */
-  next(): Promise<void>
+  /** Resolves at the next change since the last call, or after a while: with the run if it is known to have ended. */
+  next(): Promise<T | null>
+  stop(): void
 }
 
-function createChanges(env: Pick<Env, 'after'>, pollMs: number): Changes {
+interface ChangesOptions<T> {
+  /** Calls back when the run may have changed, with the run if it is known to have ended; the result stops that. */
+  readonly watch: (onChange: (ended: T | null) => void) => () => void
+  readonly env: Pick<Env, 'after'>
+  readonly pollMs: number
+}
+
+/** Notes the changes of a run from now on. */
+export function watchChanges<T>({ watch, env, pollMs }: ChangesOptions<T>): Changes<T> {
   let changed = false
+  let known: T | null = null
   let failure: { readonly reason: unknown } | null = null
   let wake: (() => void) | null = null
+  const stop = watch((ended) => {
+    changed = true
+    known ??= ended
+    wake?.()
+  })
   return {
-    mark() {
-      changed = true
-      wake?.()
-    },
+    stop,
     fail(reason) {
       failure ??= { reason }
       wake?.()
@@ -98,6 +109,7 @@ function createChanges(env: Pick<Env, 'after'>, pollMs: number): Changes {
       wake = null
       changed = false
       if (failure !== null) throw failure.reason
+      return known
     },
   }
 }

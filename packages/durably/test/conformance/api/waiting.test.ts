@@ -25,6 +25,37 @@ onEveryBackend((open) => {
     },
   )
 
+  test('triggerAndWait asks the database nothing about a run that completes here', async () => {
+    const world = await open()
+    const { jobs, wire } = await world.work({ job: job(() => 'done') })
+    expect(await jobs.job.triggerAndWait(null)).toMatchObject({ output: 'done' })
+    expect(wire.calls.has('run')).toBe(false)
+  })
+
+  test('triggerAndWait ends though the run did before its trigger was answered', async () => {
+    const world = await open()
+    const quick = job(() => 'done', 'quick')
+    const { durably, wire } = await world.join()
+    const handle = durably.register({ quick }).quick
+    const answered = Promise.withResolvers<void>()
+    wire.intercept(async (operation, proceed) => {
+      const answer = await proceed()
+      if (operation === 'write') await answered.promise
+      return answer
+    })
+    const waiting = handle.triggerAndWait(null)
+    const other = await world.work({ quick })
+    await world.advance(2000)
+    const [run] = await other.durably.getRuns()
+    expect(run?.status).toBe('completed')
+    answered.resolve()
+    expect(await world.until(waiting)).toEqual({
+      id: run?.id,
+      output: 'done',
+      disposition: 'created',
+    })
+  })
+
   test('waitForRun gives the run, also one that ended long ago', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({ job: job((_, payload) => payload) })

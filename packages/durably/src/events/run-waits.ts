@@ -1,0 +1,98 @@
+import type { Env } from '../core/env.ts'
+import type { EventRun, EventType } from '../core/event.ts'
+import type { RunRecord } from '../core/run.ts'
+import { isEnding, transitions } from '../core/transitions.ts'
+import type { Watcher } from './bus.ts'
+import { waitForRun, watchChanges, type Changes, type WaitOptions } from './wait-for-run.ts'
+
+/** How long to wait, and what to say then. */
+interface WaitHow {
+  readonly timeoutMs: number | null
+  readonly timeoutMessage: string
+  readonly signal: AbortSignal | null
+}
+
+/** What a run came to. */
+type Outcome = Pick<RunRecord, 'id' | 'status' | 'output' | 'error'>
+
+/** A run that is about to be made. */
+interface Expected {
+  /** What it came to, once it was made; rejects unless that is its completion. */
+  outcome(how: WaitHow): Promise<Outcome>
+  /** It is not expected any more. */
+  stop(): void
+}
+
+/** Waits for the ends of runs, whichever process executes them. */
+interface RunWaits {
+  /** The completed run. Everything else it can come to rejects. */
+  ended(runId: string, how: WaitHow): Promise<RunRecord>
+  /** Watches a run from before it is made: nothing has to be read if it is executed here. */
+  expect(runId: string): Expected
+}
+
+export interface RunWaitsOptions {
+  readonly env: Env
+  readonly pollMs: number
+  readonly read: (runId: string) => Promise<RunRecord | null>
+  readonly watch: (runId: string, watcher: Watcher) => () => void
+  readonly onError: (error: unknown, context: string) => void
+}
+
+export function createRunWaits(options: RunWaitsOptions): RunWaits {
+  const { env, pollMs, read, watch, onError } = options
+
+  function wait<T extends Outcome>(
+    runId: string,
+    changes: Changes<T>,
+    how: WaitHow & Pick<WaitOptions<T>, 'isNew' | 'read'>,
+  ): Promise<T> {
+    return waitForRun({
+      ...how,
+      env,
+      runId,
+      changes,
+      errorOf: (run) => run.error,
+      onError: (error) => onError(error, `waiting for run ${runId}`),
+    })
+  }
+
+  return {
+    async ended(runId, how) {
+      const changes = watchChanges<RunRecord>({
+        env,
+        pollMs,
+        watch: (onChange) => watch(runId, { onChange: (event) => mayEnd(event) && onChange(null) }),
+      })
+      try {
+        return await wait(runId, changes, { ...how, isNew: false, read })
+      } finally {
+        changes.stop()
+      }
+    },
+    expect(runId) {
+      const changes = watchChanges<Outcome>({
+        env,
+        pollMs,
+        watch: (onChange) =>
+          watch(runId, {
+            onChange: (event, run) => mayEnd(event) && onChange(completed(event, run)),
+          }),
+      })
+      return {
+        outcome: (how) => wait(runId, changes, { ...how, isNew: true, read }),
+        stop: changes.stop,
+      }
+    },
+  }
+}
+
+function mayEnd(event: EventType | null): boolean {
+  return event === null || isEnding(event)
+}
+
+/** Of a run that completed here, the event tells all that it came to. */
+function completed(event: EventType | null, run: EventRun | null): Outcome | null {
+  if (event !== 'run:complete' || run === null) return null
+  return { id: run.id, status: transitions.complete.to, output: run.output, error: null }
+}
