@@ -101,65 +101,81 @@ function after({ env, timers }: State, ms: number, fn: () => void): () => void {
 /** One attempt; `woken`: the message that ended the wait for it, by its position in the mailbox. */
 async function attempt(attempts: State, step: Step, woken?: number): Promise<void> {
   const { env, outbox, calls, suspension } = attempts
-  const { call, past } = step
-  const { name, index } = past
+  const { name, index } = step.past
   suspension.enter()
   if (attempts.noteSteps) await outbox.note(name)
   if (calls.isOver()) return
   attempts.tick('step:start', name, index)
-  const startedAt = env.now()
-  const consumes = woken === undefined ? null : { consumes: woken }
-  const failed = (thrown: unknown, mayRetry: boolean): void =>
-    afterFailure(attempts, step, { thrown, mayRetry, duration: env.now() - startedAt, consumes })
+  const begun = { at: env.now(), consumes: woken === undefined ? null : { consumes: woken } }
   try {
-    const output = await execute(attempts, step)
-    const data = stepCompleteData(index, env.now() - startedAt, output)
-    const onCommitted = (): void => calls.succeeded(call, output)
-    const item = { kind: 'step:complete', name, at: env.now(), data, ...consumes } as const
-    outbox.add({ ...item, onCommitted, onRejected: (error) => failed(error, false) })
+    succeed(attempts, step, begun, await execute(attempts, step))
   } catch (error) {
     // What cannot be stored could not be the next time either.
-    failed(error, !isMadeBy(error, SerializationError))
+    fail(attempts, step, begun, error, !isMadeBy(error, SerializationError))
   }
   suspension.leave()
 }
 
+/** When an attempt began, and the message that it consumes. */
+interface Begun {
+  readonly at: number
+  readonly consumes: { readonly consumes: number } | null
+}
+
+function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): void {
+  const { env, outbox, calls } = attempts
+  const { name, index } = step.past
+  const now = env.now()
+  outbox.add({
+    kind: 'step:complete',
+    name,
+    at: now,
+    data: stepCompleteData(index, now - begun.at, output),
+    ...begun.consumes,
+    onCommitted: () => calls.succeeded(step.call, output),
+    onRejected: (error) => fail(attempts, step, begun, error, false),
+  })
+}
+
 /** Runs the step's function and encodes what it returns. */
 async function execute(attempts: State, step: Step): Promise<Encoded> {
-  const { run, scope, codec, executing, owner } = attempts
-  const { name, index, failures } = step.past
+  const { codec, executing, signal } = attempts
+  const { name } = step.past
+  const { timeoutMs } = step.how
   try {
-    const start = (signal: AbortSignal): unknown => {
-      const own = createChunks({ ...attempts, step: name, index, attempt: failures + 1, signal })
-      executing.set(name, own)
-      const info: StepInfo = {
-        attempt: failures + 1,
-        idempotencyKey: `${run.id}:${name}`,
-        log: attempts.log.ofStep(name),
-        stream: own.open,
-      }
-      const work = () => step.fn(signal, info)
-      return scope === null ? work() : scope.run({ steps: owner, name }, work)
-    }
-    const { timeoutMs } = step.how
     const value =
       timeoutMs === null
-        ? await start(attempts.signal)
-        : await inTime(attempts, step, timeoutMs, start)
-    return await encode(value, codec, `output of step "${name}"`)
+        ? await start(attempts, step, signal)
+        : await inTime(attempts, step, timeoutMs)
+    const encoded = encode(value, codec, `output of step "${name}"`)
+    // Where there is nothing to await, it is not: this is the way of every step.
+    return encoded instanceof Promise ? await encoded : encoded
   } finally {
     executing.get(name)?.end()
     executing.delete(name)
   }
 }
 
-/** What `start` returns, unless it takes too long. */
-async function inTime(
-  attempts: State,
-  step: Step,
-  timeoutMs: number,
-  start: (signal: AbortSignal) => unknown,
-): Promise<unknown> {
+/** Calls the step's function. */
+function start(attempts: State, { past, fn }: Step, signal: AbortSignal): unknown {
+  const { run, scope, codec, executing, owner, outbox, env, log } = attempts
+  const { name, index, failures } = past
+  const attempt = failures + 1
+  const own = createChunks({ step: name, index, attempt, outbox, codec, env, signal })
+  executing.set(name, own)
+  const info: StepInfo = {
+    attempt,
+    idempotencyKey: `${run.id}:${name}`,
+    log: log.ofStep(name),
+    stream: own.open,
+  }
+  return scope === null
+    ? fn(signal, info)
+    : scope.run({ steps: owner, name }, () => fn(signal, info))
+}
+
+/** What the step's function returns, unless it takes too long. */
+async function inTime(attempts: State, step: Step, timeoutMs: number): Promise<unknown> {
   const aborter = new AbortController()
   const late = Promise.withResolvers<never>()
   const cancel = after(attempts, timeoutMs, () => {
@@ -167,7 +183,8 @@ async function inTime(
     late.reject(error)
     aborter.abort(error)
   })
-  const work = (async () => start(AbortSignal.any([attempts.signal, aborter.signal])))()
+  const signal = AbortSignal.any([attempts.signal, aborter.signal])
+  const work = (async () => start(attempts, step, signal))()
   step.lingering = work
   try {
     return await Promise.race([work, late.promise])
@@ -176,24 +193,17 @@ async function inTime(
   }
 }
 
-interface Failure {
-  readonly thrown: unknown
-  readonly mayRetry: boolean
-  readonly duration: number
-  readonly consumes: { readonly consumes: number } | null
-}
-
 /** The step fails, or is tried again after a while: either is stored before anything comes of it. */
-function afterFailure(attempts: State, step: Step, failure: Failure): void {
+function fail(attempts: State, step: Step, begun: Begun, thrown: unknown, mayRetry: boolean): void {
   const { env, outbox, calls } = attempts
   if (calls.isOver()) return
   const { call, past } = step
   const { name, index } = past
-  const { thrown, mayRetry, duration, consumes } = failure
+  const duration = env.now() - begun.at
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
   noteFailure(past, delay !== null)
   const error = describeError(thrown, name)
-  const item = { name, at: env.now(), ...consumes }
+  const item = { name, at: env.now(), ...begun.consumes }
   if (delay === null) {
     const data = entryData('step:fail', { index, duration, error })
     const onCommitted = (): void => calls.failed(call, error)

@@ -206,7 +206,7 @@ function take(box: State): Commit {
 }
 
 function compose(box: State): Sent {
-  const { run, lastSeq, progress, noted } = box
+  const { run, lastSeq, noted } = box
   const items = box.waiting.splice(0, howMany(box))
   box.logLines -= items.filter(isLog).length
   if (box.droppedLines > 0) items.unshift(droppedLines(box))
@@ -216,20 +216,29 @@ function compose(box: State): Sent {
   const entries = all.map(({ kind, name, at, data }, i) => {
     return { seq: lastSeq + 1 + i, kind, name, at, data }
   })
-  const transition = all.at(-1)?.transition
   const commit: Commit = {
     lease: { runId: run.id, generation: run.generation },
     concurrencyKey: run.concurrencyKey,
     entries,
-    ...(progress === null ? {} : { progress }),
-    ...(noted === null ? {} : { executing: noted.name }),
-    ...(transition === undefined ? {} : { transition }),
-    ...mailOf(items),
+    ...besides(box, all),
   }
   box.droppedLines = 0
   box.progress = null
   box.noted = null
   return { commit, items, park, onNoted: noted?.resolve ?? null }
+}
+
+/** What is to be written besides the entries; of most commits that is nothing. */
+function besides({ progress, noted }: State, items: readonly Item[]): Partial<Commit> | null {
+  const transition = items.at(-1)?.transition
+  const mail = mailOf(items)
+  if (progress === null && noted === null && transition === undefined && mail === null) return null
+  return {
+    ...(progress === null ? {} : { progress }),
+    ...(noted === null ? {} : { executing: noted.name }),
+    ...(transition === undefined ? {} : { transition }),
+    ...mail,
+  }
 }
 
 /** What the items take out of the mailbox, and the tokens they hand out. */

@@ -101,8 +101,16 @@ function named(pasts: State): Map<string, Past> {
 
 function add(pasts: State, name: string, index: number): Past {
   const { inOrder, byName } = pasts
-  const none = { retryAt: null, wait: null, next: null }
-  const past: Past = { name, index, isUsed: false, failures: 0, tries: 0, ...none }
+  const past: Past = {
+    name,
+    index,
+    isUsed: false,
+    failures: 0,
+    tries: 0,
+    retryAt: null,
+    wait: null,
+    next: null,
+  }
   if (index === inOrder.length) inOrder.push(past)
   byName?.set(name, past)
   return past

@@ -153,7 +153,22 @@ function createTransit(sql: Sql) {
   const { runs, waiters } = sql.tables
   // `append` has locked the run, so nobody can come to watch it any more.
   const isWatched = `exists (select 1 from ${waiters} w where w.target = id) as is_watched`
-  const update = sql.write(`
+  const update = createRowsStatement(
+    sql,
+    'b',
+    {
+      run_id: 'text',
+      generation: 'int8',
+      status: 'text',
+      wake_at: 'int8',
+      waiting_for: 'text',
+      output: 'text',
+      output_format: 'text',
+      error: 'text',
+      now: 'int8',
+    },
+    // A run that came to a wait has made its way: the crashes before are forgiven.
+    (rows) => `
     update ${runs} as r set
       status = b.status,
       ready = (b.status = 'pending'),
@@ -166,51 +181,41 @@ function createTransit(sql: Sql) {
       output = b.output,
       output_format = b.output_format,
       error = b.error,
-      updated_at = $now::int8,
-      completed_at = case when b.status not in ${GOES_ON} then $now::int8 end
-    from ${sql.rows('b', '$changes', {
-      run_id: 'text',
-      generation: 'int8',
-      status: 'text',
-      wake_at: 'int8',
-      waiting_for: 'text',
-      output: 'text',
-      output_format: 'text',
-      error: 'text',
-    })}
+      updated_at = b.now,
+      completed_at = case when b.status not in ${GOES_ON} then b.now end
+    from ${rows}
     where r.id = b.run_id and r.generation = b.generation and ${sql.unsearched('r.status')} ${allowedFrom('complete')}
-    returning id, ${isWatched}`)
+    returning id, ${isWatched}`,
+  )
 
   return async (session: Session, commits: readonly Commit[], now: number): Promise<Changed> => {
-    const changes = commits.flatMap(({ lease, transition }) =>
-      transition === undefined
-        ? []
-        : [{ run_id: lease.runId, generation: lease.generation, ...columnsOf(transition) }],
+    const changes = commits.flatMap(({ lease: { runId, generation }, transition }) =>
+      transition === undefined ? [] : [[runId, generation, ...valuesOf(transition), now]],
     )
-    if (changes.length === 0) return new Map()
-    const changed = await session.rows(update, { now, changes: JSON.stringify(changes) })
-    return new Map(changed.map((row) => [row.id as string, toBoolean(row.is_watched)]))
+    const changed = new Map<string, boolean>()
+    for (const [statement, params] of update.over(changes)) {
+      for (const { id, is_watched } of await session.rows(statement, params)) {
+        changed.set(id as string, toBoolean(is_watched))
+      }
+    }
+    return changed
   }
 }
 
 const GOES_ON = `('${transitions.release.to}', '${transitions.park.to}')`
 
-function columnsOf(transition: Transition): Record<string, unknown> {
+/** Status, time to wake, waits, output and its format, error. */
+function valuesOf(transition: Transition): readonly unknown[] {
   const status: RunStatus = transitions[transition.name].to
   switch (transition.name) {
     case 'complete':
-      return { status, output: transition.output.text, output_format: transition.output.format }
+      return [status, null, null, transition.output.text, transition.output.format, null]
     case 'fail':
-      return { status, error: JSON.stringify(transition.error) }
+      return [status, null, null, null, null, JSON.stringify(transition.error)]
     case 'release':
-      return { status }
-    // A run that came to a wait has made its way: the crashes before are forgiven.
+      return [status, null, null, null, null, null]
     case 'park':
-      return {
-        status,
-        wake_at: transition.wakeAt,
-        waiting_for: JSON.stringify(transition.waits),
-      }
+      return [status, transition.wakeAt, JSON.stringify(transition.waits), null, null, null]
   }
 }
 

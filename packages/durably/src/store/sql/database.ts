@@ -39,7 +39,12 @@ export function createDatabase(
   async function attempt<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts++) {
       try {
-        return await connected(driver, work)
+        const connection = await driver.acquireConnection()
+        try {
+          return await work(connection)
+        } finally {
+          await driver.releaseConnection(connection)
+        }
       } catch (error) {
         if (!dialect.isConflict(error) || attempts === MAX_ATTEMPTS) throw translate(error, dialect)
       }
@@ -52,18 +57,6 @@ export function createDatabase(
     transaction: (work) =>
       attempt((connection) => transact(driver, connection, dialect.transaction, work)),
     leaseTime: (now) => ({ leaseNow: dialect.isShared() ? null : now, skew: clockOffset(now) }),
-  }
-}
-
-async function connected<T>(
-  driver: Driver,
-  work: (connection: DatabaseConnection) => Promise<T>,
-): Promise<T> {
-  const connection = await driver.acquireConnection()
-  try {
-    return await work(connection)
-  } finally {
-    await driver.releaseConnection(connection)
   }
 }
 

@@ -4,6 +4,7 @@ import { transitions } from '../../core/transitions.ts'
 import type { Enqueued, NewRun } from '../store.ts'
 import type { Session } from './database.ts'
 import { countKeys } from './keys.ts'
+import { createRowsStatement } from './rows-statement.ts'
 import { runColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
@@ -71,30 +72,20 @@ function compare(a: string, b: string): number {
 /** Answers the ids that went in, or only that all did; the ids may be missing for runs without a key. */
 function createInsert(sql: Sql) {
   const { runs, journal } = sql.tables
-  const insert = `
+  const insert = (rows: string) => `
     insert into ${runs} (id, job, status, ready, priority, due_at, wake_at, expire_at, concurrency_key, holds_key,
       generation, attempt, crashes, inbox, idempotency_key, created_at, updated_at, labels, payload_format, payload)
     select b.id, b.job, '${transitions.trigger.to}',
-      (coalesce(b.due_at, 0) <= $now::int8 and b.concurrency_key is null),
-      b.priority, coalesce(b.due_at, $now::int8), case when b.due_at > $now::int8 then b.due_at end, b.expire_at,
-      b.concurrency_key, false, 0, 1, 0, 0, b.idempotency_key, $now::int8, $now::int8,
+      (coalesce(b.due_at, 0) <= b.now and b.concurrency_key is null),
+      b.priority, coalesce(b.due_at, b.now), case when b.due_at > b.now then b.due_at end, b.expire_at,
+      b.concurrency_key, false, 0, 1, 0, 0, b.idempotency_key, b.now, b.now,
       b.labels, b.payload_format, b.payload
-    from ${sql.rows('b', '$runs', {
-      id: 'text',
-      job: 'text',
-      priority: 'int8',
-      due_at: 'int8',
-      expire_at: 'int8',
-      concurrency_key: 'text',
-      idempotency_key: 'text',
-      labels: 'text',
-      payload_format: 'text',
-      payload: 'text',
-    })}
-    where true
+    from ${rows} where b.id is not null
     on conflict do nothing`
-  const insertCounted = sql.write(insert)
-  const insertReturning = sql.write(`${insert} returning id`)
+  const insertCounted = createRowsStatement(sql, 'b', newColumns, insert)
+  const insertReturning = createRowsStatement(sql, 'b', newColumns, (rows) => {
+    return `${insert(rows)} returning id`
+  })
   const insertTriggers = sql.write(`
     insert into ${journal} (run, seq, generation, kind, at, data)
     select r.number, 1, 0, '${transitions.trigger.event}', $now::int8, $data::text
@@ -107,35 +98,53 @@ function createInsert(sql: Sql) {
     news: readonly NewRun[],
     now: number,
   ): Promise<ReadonlySet<string> | 'all'> => {
-    const params = { now, runs: JSON.stringify(news.map(columnsOf)) }
-    let inserted: Set<string> | 'all'
+    const rows = news.map((run) => [...valuesOf(run), now])
+    const returned = new Set<string>()
+    let count = 0
     if (news.some((run) => run.concurrencyKey !== null)) {
-      const rows = await session.rows(insertReturning, params)
-      inserted = rows.length === news.length ? 'all' : new Set(rows.map((row) => row.id as string))
+      for (const [statement, params] of insertReturning.over(rows)) {
+        for (const { id } of await session.rows(statement, params)) returned.add(id as string)
+      }
+      count = returned.size
     } else {
-      const count = await session.change(insertCounted, params)
-      inserted = count === news.length ? 'all' : new Set()
+      for (const [statement, params] of insertCounted.over(rows)) {
+        count += await session.change(statement, params)
+      }
     }
     const ids = news.map((run) => run.id)
     const data = entryData('run:trigger', {})
     await session.change(insertTriggers, { now, data, ids: JSON.stringify(ids) })
-    return inserted
+    return count === news.length ? 'all' : returned
   }
 }
 
-function columnsOf(run: NewRun): Record<string, unknown> {
-  return {
-    id: run.id,
-    job: run.jobName,
-    priority: run.priority,
-    due_at: run.dueAt,
-    expire_at: run.expireAt,
-    concurrency_key: run.concurrencyKey,
-    idempotency_key: run.idempotencyKey,
-    labels: JSON.stringify(run.labels),
-    payload_format: run.payload.format,
-    payload: run.payload.text,
-  }
+const newColumns = {
+  id: 'text',
+  job: 'text',
+  priority: 'int8',
+  due_at: 'int8',
+  expire_at: 'int8',
+  concurrency_key: 'text',
+  idempotency_key: 'text',
+  labels: 'text',
+  payload_format: 'text',
+  payload: 'text',
+  now: 'int8',
+} as const
+
+function valuesOf(run: NewRun): readonly unknown[] {
+  return [
+    run.id,
+    run.jobName,
+    run.priority,
+    run.dueAt,
+    run.expireAt,
+    run.concurrencyKey,
+    run.idempotencyKey,
+    JSON.stringify(run.labels),
+    run.payload.format,
+    run.payload.text,
+  ]
 }
 
 function createInsertLabels(sql: Sql) {

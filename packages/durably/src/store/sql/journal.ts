@@ -1,5 +1,6 @@
 import type { Entry, EntryKind } from '../../core/journal.ts'
 import type { Row, Session } from './database.ts'
+import { createRowsStatement } from './rows-statement.ts'
 import type { Sql } from './sql.ts'
 
 /** An entry that takes the next position of its run's journal, and the row of that run. */
@@ -13,27 +14,29 @@ export type Append = (session: Session, entries: readonly Appended[]) => Promise
 
 export function createAppend(sql: Sql): Append {
   const { journal } = sql.tables
-  const rows = sql.rows('b', '$entries', {
-    run: 'int8',
-    generation: 'int8',
-    kind: 'text',
-    name: 'text',
-    at: 'int8',
-    data: 'text',
-  })
-  const insert = sql.write(`
+  const insert = createRowsStatement(
+    sql,
+    'b',
+    { run: 'int8', generation: 'int8', kind: 'text', name: 'text', at: 'int8', data: 'text' },
+    (rows) => `
     insert into ${journal} (run, seq, generation, kind, name, at, data)
     select b.run,
       coalesce((select max(e.seq) from ${journal} e where e.run = b.run), 0) + 1,
       b.generation, b.kind, b.name, b.at, b.data
-    from ${rows}
-    returning run, seq`)
+    from ${rows} where b.run is not null
+    returning run, seq`,
+  )
 
   return async (session, entries) => {
-    if (entries.length === 0) return []
-    const values = entries.map(({ row, entry }) => ({ ...entry, run: Number(row.number) }))
-    const written = await session.rows(insert, { entries: JSON.stringify(values) })
-    const positions = new Map(written.map(({ run, seq }) => [Number(run), Number(seq)]))
+    const values = entries.map(({ row, entry: { generation, kind, name, at, data } }) => {
+      return [Number(row.number), generation, kind, name, at, data]
+    })
+    const positions = new Map<number, number>()
+    for (const [statement, params] of insert.over(values)) {
+      for (const { run, seq } of await session.rows(statement, params)) {
+        positions.set(Number(run), Number(seq))
+      }
+    }
     return entries.map(({ row, entry }) => {
       return { ...entry, seq: positions.get(Number(row.number)) ?? 0 }
     })

@@ -32,7 +32,8 @@ export function createSharedDriver(dialect: Dialect): Driver {
     init: start,
     acquireConnection: async () => {
       if (!isStarted || stopping !== null) await start()
-      if (turns !== null) await turns.take()
+      const turn = turns?.take() ?? null
+      if (turn !== null) await turn
       try {
         return await driver().acquireConnection()
       } catch (error) {

@@ -53,7 +53,8 @@ function createDriver(database: SqliteDatabase): Driver {
   return {
     init: async () => {},
     acquireConnection: async () => {
-      await turns.take()
+      const turn = turns.take()
+      if (turn !== null) await turn
       return connection
     },
     beginTransaction: (_, { accessMode }) =>

@@ -57,13 +57,17 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
     }
   }
 
+  function begin<T>(take: () => Promise<T>): Promise<T> {
+    lastEntry = env.now()
+    return retry(take)
+  }
+
   return {
-    enter: async (take) => {
+    enter: (take) => {
       const now = env.now()
       if (now - lastEntry >= SLICE_MS) sliceStart = now
-      else if (now - sliceStart >= SLICE_MS) await endSlice()
-      lastEntry = env.now()
-      return retry(take)
+      else if (now - sliceStart >= SLICE_MS) return endSlice().then(() => begin(take))
+      return begin(take)
     },
     retry,
   }

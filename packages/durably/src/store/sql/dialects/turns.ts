@@ -1,6 +1,7 @@
 /** Gives one thing to one at a time, in the order in which they ask. */
 export interface Turns {
-  take(): Promise<void>
+  /** Null: it is free, and now taken. */
+  take(): Promise<void> | null
   pass(): void
 }
 
@@ -8,9 +9,10 @@ export function createTurns(): Turns {
   const waiting: (() => void)[] = []
   let taken = false
   return {
-    take: async () => {
-      if (taken) await new Promise<void>((resolve) => waiting.push(resolve))
+    take: () => {
+      if (taken) return new Promise((resolve) => waiting.push(resolve))
       taken = true
+      return null
     },
     pass: () => {
       const next = waiting.shift()
