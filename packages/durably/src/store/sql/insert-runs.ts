@@ -61,7 +61,8 @@ function byIdempotencyKey(a: NewRun, b: NewRun): number {
   return (
     compare(a.jobName, b.jobName) ||
     compare(a.idempotencyKey ?? '', b.idempotencyKey ?? '') ||
-    compare(a.id, b.id)
+    // Of those with one key, the first that was asked for comes in.
+    (a.idempotencyKey === null ? compare(a.id, b.id) : 0)
   )
 }
 

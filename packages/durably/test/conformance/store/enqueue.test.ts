@@ -153,10 +153,10 @@ onEveryBackend((open) => {
       },
     )
 
-    test('used twice in a batch makes one run and two answers', async () => {
+    test('used twice in a batch makes a run of the first, whatever its id, and two answers', async () => {
       const [store] = await open()
-      const answers = await enqueue(store, [keyed('a'), newRun('b'), keyed('c'), keyed('d')])
-      expect(idsOf(answers)).toEqual(['a', 'b', 'a', 'a'])
+      const answers = await enqueue(store, [keyed('d'), newRun('b'), keyed('c'), keyed('a')])
+      expect(idsOf(answers)).toEqual(['d', 'b', 'd', 'd'])
       const dispositions = answers.map(({ disposition }) => disposition)
       expect(dispositions).toEqual(['created', 'created', 'idempotent', 'idempotent'])
       expect(answers.map(({ entry }) => entry?.seq)).toEqual([1, 1, undefined, undefined])
