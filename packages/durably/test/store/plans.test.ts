@@ -1,3 +1,4 @@
+import { constants, DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import BetterSqlite from 'better-sqlite3'
 import { expect, onTestFinished, test } from 'vitest'
 import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
@@ -28,9 +29,49 @@ const LATER = START + 1_000_000
 test('no statement walks a table', async () => {
   const database = new BetterSqlite(':memory:')
   onTestFinished(() => void database.close())
+  const { work, all } = await statementsOf(database)
+  expect(all.length).toBeGreaterThan(60)
+  expect(all.flatMap((sql) => walksOf(database, sql))).toEqual([])
+  // All runs of a status or job are many; only lists, which stop at their limit, may go through them.
+  expect(work.filter((sql) => planOf(database, sql).match(/runs_(status|job)\b/))).toEqual([])
+})
+
+test('no statement is planned anew when it runs', async () => {
+  const database = new DatabaseSync(':memory:')
+  onTestFinished(() => database.close())
+  let planned = 0
+  database.setAuthorizer(() => {
+    planned++
+    return constants.SQLITE_OK
+  })
+  const plannedAnew = new Set<string>()
+  const { all } = await statementsOf({
+    exec: (sql) => database.exec(sql),
+    prepare(sql) {
+      const statement = database.prepare(sql)
+      const watched =
+        <T>(run: (...values: SQLInputValue[]) => T) =>
+        (...values: unknown[]): T => {
+          planned = 0
+          const result = run.apply(statement, values as SQLInputValue[])
+          if (planned > 0) plannedAnew.add(sql)
+          return result
+        }
+      return {
+        columns: () => statement.columns(),
+        all: watched(statement.all),
+        run: watched(statement.run),
+        iterate: watched(statement.iterate),
+      }
+    },
+  })
+  expect(all.filter((sql) => plannedAnew.has(sql))).toEqual([])
+})
+
+/** The statements of everything that a store does: those of runs at work, and with the lists all. */
+async function statementsOf(database: SqliteDatabase) {
   const seen = new Set<string>()
   const { store } = await openStore(sqliteDialect({ database: recording(database, seen) }))
-
   const claim = { workerId: 'w', leaseMs: 10, jobs: ['job', 'other'], limit: 5 }
   const runs: NewRun[] = [
     newRun('a', { concurrencyKey: 'k', idempotencyKey: 'i', labels: { x: '1' } }),
@@ -77,12 +118,8 @@ test('no statement walks a table', async () => {
     await store.runs(query)
     await store.purge(query, LATER, 10, LATER)
   }
-
-  expect(seen.size).toBeGreaterThan(60)
-  expect([...seen].flatMap((sql) => walksOf(database, sql))).toEqual([])
-  // All runs of a status or job are many; only lists, which stop at their limit, may go through them.
-  expect(work.filter((sql) => planOf(database, sql).match(/runs_(status|job)\b/))).toEqual([])
-})
+  return { work, all: [...seen] }
+}
 
 /** All that runs do with each other: they wait, are sent to, and are told of ends. */
 async function waitAndSend(store: Store): Promise<void> {
@@ -109,7 +146,7 @@ async function waitAndSend(store: Store): Promise<void> {
   await store.act({ transition: 'wake', runId: 'parent', generation: 3 }, START)
 }
 
-function recording(database: BetterSqlite.Database, seen: Set<string>): SqliteDatabase {
+function recording(database: SqliteDatabase, seen: Set<string>): SqliteDatabase {
   return {
     exec: (sql) => database.exec(sql),
     prepare: (sql) => {

@@ -36,12 +36,12 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
     'c',
     runs,
     `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
-    order by ${order('p')} limit $candidates::int8`,
+    order by ${order('p')} ${sql.limit('$candidates')}`,
   )
   const first = `
     select c.id from ${candidates}
     where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
-    order by ${order('c')} limit $candidates::int8`
+    order by ${order('c')} ${sql.limit('$candidates')}`
   const take = (where: string) => `
     update ${runs} set
       status = '${transitions.claim.to}',
@@ -102,7 +102,7 @@ function takeWhatIsFree(sql: Sql, first: string, take: (where: string) => string
     limit 1 ${sql.skipLocked}`,
   )
   const update = sql.write(`
-    with chosen as materialized (select r.id from ${free} limit $limit::int8)
+    with chosen as materialized (select r.id from ${free} ${sql.limit('$limit')})
     ${take('id in (select id from chosen)')}`)
   return (session, params) =>
     session.rows(update, { ...params, candidates: params.limit + SPARE_CANDIDATES })

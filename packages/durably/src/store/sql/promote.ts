@@ -24,10 +24,10 @@ export function createPromote(sql: Sql, database: Database, steps: PromoteSteps)
     select r.id, r.status, r.concurrency_key from ${sql.tables.runs} r
     where r.wake_at is not null and r.wake_at <= $now::int8
       and r.id not in (select t.value from ${sql.texts('t', '$expired')})
-    order by r.wake_at, r.id limit $limit::int8`)
+    order by r.wake_at, r.id ${sql.limit('$limit')}`)
   const findExpired = sql.read(`
     select r.id, r.concurrency_key from ${sql.tables.runs} r where ${isExpired(sql)}
-    order by r.expire_at, r.due_at, r.id limit $limit::int8`)
+    order by r.expire_at, r.due_at, r.id ${sql.limit('$limit')}`)
   const expire = createExpire(sql, recordFacts)
   const makeClaimable = createMakeClaimable(sql, recordFacts)
 

@@ -45,7 +45,7 @@ function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
       select r.id from ${sql.tables.runs} r
       where ${condition} and r.completed_at is not null and r.completed_at < $before::int8
         ${hasLabels.join(' ')}
-      order by ${order} limit $limit::int8
+      order by ${order} ${sql.limit('$limit')}
     ) as a`
   if (jobName === undefined) {
     // All that ended has one of them.
@@ -63,5 +63,5 @@ function searchEnded(sql: Sql, { jobName, statuses, labels }: RunQuery) {
     )
   })
   const text = arms.length === 0 ? search('false', 'r.id') : arms.join(' union all ')
-  return { text: `select u.id from (${text}) as u limit $limit::int8`, params }
+  return { text: `select u.id from (${text}) as u ${sql.limit('$limit')}`, params }
 }

@@ -11,7 +11,7 @@ export function createRead(sql: Sql, database: Database) {
   const selectEntries = sql.read(`
     select e.seq, e.generation, e.kind, e.name, e.at, e.data from ${sql.tables.journal} e
     where e.run = (select r.number from ${sql.tables.runs} r where r.id = $runId::text) and e.seq > $after::int8
-    order by e.seq limit $limit::int8`)
+    order by e.seq ${sql.limit('$limit')}`)
 
   return {
     run,

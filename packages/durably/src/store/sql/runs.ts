@@ -16,7 +16,7 @@ export function createRuns(sql: Sql, database: Database) {
     const statement = sql.read(`
       select ${runColumns(sql.tables)} from ${sql.tables.runs} r
       where r.id in (
-        select u.id from (${ids}) as u order by u.id desc limit $limit::int8 offset $offset::int8)
+        select u.id from (${ids}) as u order by u.id desc ${sql.limit('$limit')} offset $offset::int8)
       order by r.id desc`)
     const values = {
       ...params,
@@ -55,7 +55,7 @@ function idsByStatus(sql: Sql, query: RunQuery): string {
     const { where, order } = walk(columns, 'r.id', query)
     return `
     select * from (
-      select r.id from ${sql.tables.runs} r where ${where} order by ${order} limit $reach::int8
+      select r.id from ${sql.tables.runs} r where ${where} order by ${order} ${sql.limit('$reach')}
     ) as a`
   }
   const job = query.jobName === undefined ? {} : { 'r.job': '$job::text' }
@@ -88,7 +88,7 @@ function idsByLabels(sql: Sql, query: RunQuery, count: number): string {
     select * from (
       select l0.run_id as id from ${labels} l0
       where ${conditions.join(' and ')}
-      order by ${order} limit $reach::int8
+      order by ${order} ${sql.limit('$reach')}
     ) as a`
 }
 

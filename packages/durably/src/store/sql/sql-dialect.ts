@@ -38,6 +38,8 @@ export interface SqlDialect extends ParameterStyle {
   /** Whether looking at it often costs next to nothing; known once the database is used. */
   isWatched(): boolean
 
+  /** What ends a select that returns at most `parameter` rows. */
+  limit(parameter: string): string
   /** The objects of the JSON array `parameter` as rows called `name`. */
   rows(name: string, parameter: string, columns: Readonly<Record<string, ColumnType>>): string
   /** In which sizes, ascending, many rows are sent as values of their own; empty where `rows` costs less. */

@@ -36,6 +36,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     isShared: () => true,
     dataVersion: null,
     isWatched: () => false,
+    limit: (parameter) => `limit ${parameter}::int8`,
     rows: (name, parameter, columns) => {
       const fields = Object.entries(columns).map(([column, type]) => `${column} ${type}`)
       const [first = ''] = Object.keys(columns)

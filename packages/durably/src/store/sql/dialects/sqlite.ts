@@ -53,6 +53,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       const client = clientOf(userDriver())
       return client === null ? sqlocalClientOf(userDriver()) === null : client.protocol === 'file'
     },
+    // A parameter that stands alone here has the statement planned anew each time it is given a value.
+    limit: (parameter) => `limit ${parameter}::int8 + 0`,
     rows: (name, parameter, columns) => {
       const fields = Object.keys(columns).map((column) => `value ->> '${column}' as ${column}`)
       return `(select ${fields.join(', ')} from json_each(${parameter}::text)) as ${name}`
