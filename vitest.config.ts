@@ -18,6 +18,10 @@ const sources = [
 process.env['TMPDIR'] ??= folderInMemory()
 
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
+const simulation = 'packages/durably/test/simulation/*.test.ts'
+
+/** What keeps both cores busy by itself comes before or after the rest. */
+const order = { simulation: 0, most: 1, browser: 2 }
 
 const onDatabases = {
   // Real databases on a busy machine with two cores: a slow test is not a failed one.
@@ -33,11 +37,19 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       {
+        test: {
+          name: 'simulation',
+          sequence: { groupOrder: order.simulation },
+          include: [simulation],
+        },
+      },
+      {
         resolve: { alias: sources },
         test: {
           name: 'durably',
+          sequence: { groupOrder: order.most },
           include: ['packages/durably/test/**/*.test.ts'],
-          exclude: ['packages/durably/test/browser/**', conformance],
+          exclude: ['packages/durably/test/browser/**', conformance, simulation],
           ...onDatabases,
         },
       },
@@ -45,6 +57,7 @@ export default defineConfig({
         resolve: { alias: sources },
         test: {
           name: 'conformance',
+          sequence: { groupOrder: order.most },
           // All files of a worker share its PGlite, which takes seconds to start.
           isolate: false,
           include: [conformance],
@@ -85,8 +98,7 @@ export default defineConfig({
         worker: { format: 'es' },
         test: {
           name: 'browser',
-          // After the others: both keep the machine busy.
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: order.browser },
           isolate: false,
           include: [
             'packages/durably/test/browser/*.test.ts',
@@ -108,6 +120,7 @@ export default defineConfig({
         // They run as their readers run them: on the built package.
         test: {
           name: 'examples',
+          sequence: { groupOrder: order.most },
           include: ['examples/**/*.test.ts'],
           testTimeout: 60_000,
         },

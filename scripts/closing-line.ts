@@ -1,7 +1,8 @@
-import type { Reporter, TestModule } from 'vitest/node'
+import type { TestAnnotation } from 'vitest'
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 /**
- * Ends the output of a run with `N passed, N failed`, alone on the last line. It is written when
+ * Prints what tests have to say, as it comes, and ends the output of a run with `N passed, N failed`, alone on the last line. It is written when
  * the process exits: global teardown and other reporters may still print after the last test.
  */
 export default class ClosingLine implements Reporter {
@@ -13,6 +14,10 @@ export default class ClosingLine implements Reporter {
     process.once('exit', () => {
       process.stdout.write(`${this.#passed} passed, ${this.#failed} failed\n`)
     })
+  }
+
+  onTestCaseAnnotate({ name }: TestCase, { message }: TestAnnotation): void {
+    process.stdout.write(`${name}: ${message}\n`)
   }
 
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {

@@ -17,6 +17,9 @@ export interface Report {
   readonly hits: readonly (readonly [cell: string, count: number])[]
 }
 
+// Most errors are simulated, and a seed that fails is explained by another process.
+Error.stackTraceLimit = 0
+
 // A share of the seeds in a process of its own, told by a message and answered by one.
 process.once('message', (range: Range) => {
   void play(range).then((report) => process.send?.(report, () => process.disconnect()))
