@@ -55,7 +55,8 @@ function after(ms: number, fn: () => void): () => void {
     const rest = left - LONGEST_TIMER_MS
     timer = rest > 0 ? setTimeout(() => arm(rest), LONGEST_TIMER_MS) : setTimeout(fn, left)
   }
-  arm(ms)
+  // Time passes between the reading of a clock and this; Node warns of timers that are late already.
+  arm(Math.max(0, ms))
   return () => clearTimeout(timer)
 }
 
