@@ -25,6 +25,27 @@ test('connections prepare a statement once', async () => {
   expect(rows).toEqual([{ calls: 19 }])
 })
 
+test('new runs without concurrency key and labels are written by one statement', async () => {
+  const schema = await openSchema()
+  const pool = schema.pool(1)
+  let statements = 0
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown
+    const counted = (...args: unknown[]): unknown => {
+      statements++
+      return query(...args)
+    }
+    Object.assign(client, { query: counted })
+  })
+  const store = await schema.store(pool)
+  statements = 0
+  await enqueue(store, [newRun('a'), newRun('b', { idempotencyKey: 'once' })])
+  expect(statements).toBe(1)
+  expect((await store.journal('b', 0, 10))?.entries).toMatchObject([
+    { seq: 1, kind: 'run:trigger' },
+  ])
+})
+
 test('two on one pool share its connections, and what is prepared', async () => {
   const schema = await openSchema()
   const pool = schema.pool(1)

@@ -106,7 +106,8 @@ describe('one idempotency key', () => {
   test('that another transaction commits is its run', async () => {
     const { schema, held, first, second } = await openTwo()
     const transaction = held.hold()
-    const winning = enqueue(first, [newRun('a', same)])
+    // With a label it is more than one statement.
+    const winning = enqueue(first, [newRun('a', { ...same, labels: { x: '1' } })])
     await transaction.reached
     const losing = enqueue(second, [newRun('b', same), newRun('c')])
     await schema.untilBlocked()

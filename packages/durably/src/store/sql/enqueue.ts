@@ -4,10 +4,13 @@ import type { Session } from './database.ts'
 import type { FindDeleted } from './deleted-ids.ts'
 import { newRecord, type FindRuns, type InsertRuns, type Inserted } from './insert-runs.ts'
 import { addCounts, countKeys } from './keys.ts'
+import type { Sql } from './sql.ts'
 
 export interface Enqueue {
   /** What the runs are in answer to if they all exist already, else null. Reads only. */
   known(session: Session, runs: readonly NewRun[]): Promise<Enqueued[] | null>
+  /** Whether `all` is one statement for these runs, unless one of them exists: it needs no transaction then. */
+  isOneStatement(runs: readonly NewRun[]): boolean
   /** Inserts or coalesces runs whose concurrency keys the transaction has locked and counted. */
   all(session: Session, runs: readonly NewRun[], now: number): Promise<Inserted>
 }
@@ -19,7 +22,9 @@ export interface EnqueueSteps {
   readonly coalesce: Coalesce
 }
 
-export function createEnqueue({ insert, find, findDeleted, coalesce }: EnqueueSteps): Enqueue {
+export function createEnqueue(sql: Sql, steps: EnqueueSteps): Enqueue {
+  const { insert, find, findDeleted, coalesce } = steps
+
   /** One by one, for each may be taken in by the one before. */
   async function coalesceOrInsert(session: Session, run: NewRun, now: number): Promise<Inserted> {
     const answers = new Map<NewRun, Enqueued>()
@@ -35,6 +40,7 @@ export function createEnqueue({ insert, find, findDeleted, coalesce }: EnqueueSt
       await find(session, runs, answers)
       return answers.size === runs.length ? runs.map((run) => answers.get(run) as Enqueued) : null
     },
+    isOneStatement: (runs) => sql.changesInQueries && runs.every(isPlain),
     all: async (session, runs, now) => {
       const deleted = await findDeleted(session, runs)
       const gone = runs.filter(({ id }) => deleted.has(id))
@@ -55,4 +61,10 @@ export function createEnqueue({ insert, find, findDeleted, coalesce }: EnqueueSt
       return { enqueued: runs.map((run) => answers.get(run) as Enqueued), stayedAway: away }
     },
   }
+}
+
+/** Whether nothing but the run and its first entry is to be written for it. */
+function isPlain({ concurrencyKey, labels, coalesce, isSentAgain }: NewRun): boolean {
+  const isNew = isSentAgain !== true && !coalesce
+  return isNew && concurrencyKey === null && Object.keys(labels).length === 0
 }

@@ -42,10 +42,11 @@ export function createInsertRuns(sql: Sql, find: FindRuns): InsertRuns {
       if (round === MAX_ROUNDS) throw new Error('The runs of these idempotency keys come and go')
       const inserted = await insert(session, open, now)
       for (const run of open) {
-        if (inserted === 'all' || inserted.has(run.id)) came.add(run.id)
-        if (inserted === 'all') answers.set(run, created(newRecord(run, now)))
+        if (!inserted.has(run.id)) continue
+        came.add(run.id)
+        answers.set(run, created(newRecord(run, now)))
       }
-      if (inserted !== 'all') await find(session, open, answers)
+      if (inserted.size < open.length) await find(session, open, answers)
       open = open.filter((run) => !answers.has(run))
     }
     await insertLabels(session, runs)
@@ -70,10 +71,14 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
-/** Answers the ids that went in, or only that all did; the ids may be missing for runs without a key. */
+/** Inserts runs with their first entries, in one statement where the database can; answers the ids that went in. */
 function createInsert(sql: Sql) {
   const { runs, journal } = sql.tables
-  const insert = (rows: string) => `
+  const insertEntries = `insert into ${journal} (run, seq, generation, kind, at, data)`
+  const entryOf = (run: string) =>
+    `${run}.number, 1, 0, '${transitions.trigger.event}', ${run}.created_at, '${entryData('run:trigger', {})}'`
+  const insert = createRowsStatement(sql, 'b', newColumns, (rows) => {
+    const insertRuns = `
     insert into ${runs} (id, job, status, ready, priority, due_at, wake_at, expire_at, concurrency_key, holds_key,
       generation, attempt, crashes, inbox, idempotency_key, created_at, updated_at, labels, payload_format, payload)
     select b.id, b.job, '${transitions.trigger.to}',
@@ -82,15 +87,17 @@ function createInsert(sql: Sql) {
       b.concurrency_key, false, 0, 1, 0, 0, b.idempotency_key, b.now, b.now,
       b.labels, b.payload_format, b.payload
     from ${rows} where b.id is not null
-    on conflict do nothing`
-  const insertCounted = createRowsStatement(sql, 'b', newColumns, insert)
-  const insertReturning = createRowsStatement(sql, 'b', newColumns, (rows) => {
-    return `${insert(rows)} returning id`
+    on conflict do nothing
+    returning id`
+    if (!sql.changesInQueries) return insertRuns
+    return `
+    with made as (${insertRuns}, number, created_at),
+      told as (${insertEntries} select ${entryOf('made')} from made)
+    select id from made`
   })
   const insertTriggers = sql.write(`
-    insert into ${journal} (run, seq, generation, kind, at, data)
-    select r.number, 1, 0, '${transitions.trigger.event}', $now::int8, $data::text
-    from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value
+    ${insertEntries}
+    select ${entryOf('r')} from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value
     where true
     on conflict (run, seq) do nothing`)
 
@@ -98,24 +105,15 @@ function createInsert(sql: Sql) {
     session: Session,
     news: readonly NewRun[],
     now: number,
-  ): Promise<ReadonlySet<string> | 'all'> => {
-    const rows = news.map((run) => [...valuesOf(run), now])
-    const returned = new Set<string>()
-    let count = 0
-    if (news.some((run) => run.concurrencyKey !== null)) {
-      for (const [statement, params] of insertReturning.over(rows)) {
-        for (const { id } of await session.rows(statement, params)) returned.add(id as string)
-      }
-      count = returned.size
-    } else {
-      for (const [statement, params] of insertCounted.over(rows)) {
-        count += await session.change(statement, params)
-      }
+  ): Promise<ReadonlySet<string>> => {
+    const inserted = new Set<string>()
+    for (const [statement, params] of insert.over(news.map((run) => [...valuesOf(run), now]))) {
+      for (const { id } of await session.rows(statement, params)) inserted.add(id as string)
     }
-    const ids = news.map((run) => run.id)
-    const data = entryData('run:trigger', {})
-    await session.change(insertTriggers, { now, data, ids: JSON.stringify(ids) })
-    return count === news.length ? 'all' : returned
+    if (!sql.changesInQueries) {
+      await session.change(insertTriggers, { ids: JSON.stringify([...inserted]) })
+    }
+    return inserted
   }
 }
 

@@ -29,6 +29,9 @@ export interface SqlDialect extends ParameterStyle {
   /** Whether nobody else writes during a transaction that does: what it reads stays so. */
   readonly writersAreAlone: boolean
 
+  /** Whether a statement may select from others that change something. */
+  readonly changesInQueries: boolean
+
   /** The time by which leases run: `$leaseNow`, or the database's own clock plus `$skew` where that is null. */
   readonly leaseNow: string
   /** Whether other machines, with other clocks, may use this database; known once it is used. */

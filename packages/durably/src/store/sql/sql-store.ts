@@ -71,7 +71,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const claim = createClaim(sql, append)
   const recordFacts = createRecordFacts(sql, append)
   const lockRuns = createLockRuns(sql)
-  const enqueue = createEnqueue({
+  const enqueue = createEnqueue(sql, {
     insert: createInsertRuns(sql, find),
     find,
     findDeleted: createFindDeleted(sql, lockRuns),

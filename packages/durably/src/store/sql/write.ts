@@ -85,6 +85,10 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
       const known = await enqueue.known(database, runs)
       if (known !== null) return { ...nothing, runs: known }
     }
+    if (isAlone && commits.length === 0 && enqueue.isOneStatement(runs)) {
+      const { enqueued } = await enqueue.all(database, runs, now)
+      return { ...nothing, runs: enqueued }
+    }
     return database.transaction((session) => writeAll(session, batch, now))
   }
 }

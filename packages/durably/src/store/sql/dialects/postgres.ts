@@ -32,6 +32,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     forUpdate: 'for update of r',
     skipLocked: 'for update skip locked',
     writersAreAlone: false,
+    changesInQueries: true,
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,
     dataVersion: null,

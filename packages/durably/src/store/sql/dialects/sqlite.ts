@@ -42,6 +42,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     forUpdate: '',
     skipLocked: '',
     writersAreAlone: true,
+    changesInQueries: false,
     leaseNow: `coalesce($leaseNow::int8, ${CLOCK} + $skew::int8)`,
     isShared: () => {
       const client = clientOf(userDriver())
