@@ -39,6 +39,8 @@ export interface RunWaitsOptions {
   readonly onError: (error: unknown, context: string) => void
 }
 
+type EndOf<T> = (event: EventType | null, run: EventRun | null) => T | null
+
 export function createRunWaits(options: RunWaitsOptions): RunWaits {
   const { env, pollMs, read, watch, onError } = options
 
@@ -57,13 +59,23 @@ export function createRunWaits(options: RunWaitsOptions): RunWaits {
     })
   }
 
+  /** `endOf` tells what the run came to, where the event tells all of it. */
+  function changesOf<T>(runId: string, endOf: EndOf<T>): Changes<T> {
+    return watchChanges({
+      env,
+      pollMs,
+      watch: (onChange) =>
+        watch(runId, {
+          onChange(event, run) {
+            if (event === null || isEnding(event)) onChange(endOf(event, run))
+          },
+        }),
+    })
+  }
+
   return {
     async ended(runId, how) {
-      const changes = watchChanges<RunRecord>({
-        env,
-        pollMs,
-        watch: (onChange) => watch(runId, { onChange: (event) => mayEnd(event) && onChange(null) }),
-      })
+      const changes = changesOf<RunRecord>(runId, () => null)
       try {
         return await wait(runId, changes, { ...how, isNew: false, read })
       } finally {
@@ -71,24 +83,13 @@ export function createRunWaits(options: RunWaitsOptions): RunWaits {
       }
     },
     expect(runId) {
-      const changes = watchChanges<Outcome>({
-        env,
-        pollMs,
-        watch: (onChange) =>
-          watch(runId, {
-            onChange: (event, run) => mayEnd(event) && onChange(completed(event, run)),
-          }),
-      })
+      const changes = changesOf(runId, completed)
       return {
         outcome: (how) => wait(runId, changes, { ...how, isNew: true, read }),
         stop: changes.stop,
       }
     },
   }
-}
-
-function mayEnd(event: EventType | null): boolean {
-  return event === null || isEnding(event)
 }
 
 /** Of a run that completed here, the event tells all that it came to. */

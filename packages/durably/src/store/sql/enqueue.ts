@@ -9,7 +9,7 @@ import type { Sql } from './sql.ts'
 export interface Enqueue {
   /** What the runs are in answer to if they all exist already, else null. Reads only. */
   known(session: Session, runs: readonly NewRun[]): Promise<Enqueued[] | null>
-  /** Whether `all` is one statement for these runs, unless one of them exists: it needs no transaction then. */
+  /** Whether `all` writes these runs by one statement, whatever exists: it needs no transaction then. */
   isOneStatement(runs: readonly NewRun[]): boolean
   /** Inserts or coalesces runs whose concurrency keys the transaction has locked and counted. */
   all(session: Session, runs: readonly NewRun[], now: number): Promise<Inserted>
@@ -40,7 +40,11 @@ export function createEnqueue(sql: Sql, steps: EnqueueSteps): Enqueue {
       await find(session, runs, answers)
       return answers.size === runs.length ? runs.map((run) => answers.get(run) as Enqueued) : null
     },
-    isOneStatement: (runs) => sql.changesInQueries && runs.every(isPlain),
+    // Of several, one whose key's run exists may be inserted later than the others: that run may go in between.
+    isOneStatement: (runs) =>
+      sql.changesInQueries &&
+      runs.every(isPlain) &&
+      (runs.length === 1 || runs.every(({ idempotencyKey }) => idempotencyKey === null)),
     all: async (session, runs, now) => {
       const deleted = await findDeleted(session, runs)
       const gone = runs.filter(({ id }) => deleted.has(id))

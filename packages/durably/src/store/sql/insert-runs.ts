@@ -97,9 +97,7 @@ function createInsert(sql: Sql) {
   })
   const insertTriggers = sql.write(`
     ${insertEntries}
-    select ${entryOf('r')} from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value
-    where true
-    on conflict (run, seq) do nothing`)
+    select ${entryOf('r')} from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value`)
 
   return async (
     session: Session,
@@ -110,7 +108,7 @@ function createInsert(sql: Sql) {
     for (const [statement, params] of insert.over(news.map((run) => [...valuesOf(run), now]))) {
       for (const { id } of await session.rows(statement, params)) inserted.add(id as string)
     }
-    if (!sql.changesInQueries) {
+    if (!sql.changesInQueries && inserted.size > 0) {
       await session.change(insertTriggers, { ids: JSON.stringify([...inserted]) })
     }
     return inserted

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import type { Watcher } from '../../src/events/bus.ts'
+import { createRunWaits } from '../../src/events/run-waits.ts'
+import { createVirtualTime } from '../../src/testing/virtual-time.ts'
+
+test('a run that is expected may complete before anyone asks what it came to', async () => {
+  const watchers = new Map<string, Watcher>()
+  const waits = createRunWaits({
+    env: createVirtualTime(0).createEnv(),
+    pollMs: 1000,
+    read: () => Promise.reject(new Error('nothing has to be read')),
+    watch(runId, watcher) {
+      watchers.set(runId, watcher)
+      return () => void watchers.delete(runId)
+    },
+    onError(error) {
+      throw error
+    },
+  })
+  const expected = waits.expect('a')
+  const value = { format: 'json', text: '1' } as const
+  const run = { id: 'a', jobName: 'job', labels: {}, payload: value, output: value }
+  watchers.get('a')?.onChange('run:complete', run)
+  const how = { timeoutMs: null, timeoutMessage: '', signal: null }
+  expect(await expected.outcome(how)).toMatchObject({ id: 'a', status: 'completed', output: value })
+  expected.stop()
+  expect(watchers.size).toBe(0)
+})
