@@ -96,7 +96,7 @@ export function createEngine(parts: EngineParts): Engine {
     announce,
     report,
     enqueue(runs) {
-      // First in line, then the worker: what it claims shares the transaction.
+      // First in line, then the worker: what it claims shares the transaction, or follows it.
       const enqueued = writer.enqueue(runs)
       pokeFor(runs, worker)
       return enqueued

@@ -105,8 +105,20 @@ function schedule(notifier: State): void {
   const dueAt = Math.max(env.now() + (urgent ? 0 : LAZY_MS), sentAt + GAP_MS)
   if (timer !== null && timer.dueAt <= dueAt) return
   timer?.cancel()
-  const cancel = env.after(dueAt - env.now(), () => void send(notifier))
-  notifier.timer = { dueAt, cancel }
+  notifier.timer = { dueAt, cancel: atTime(env, dueAt, () => void send(notifier)) }
+}
+
+/** No timer fires in less than a millisecond; what is due already leaves with the next turn. */
+function atTime(env: Env, time: number, fn: () => void): () => void {
+  const ms = time - env.now()
+  if (ms > 0) return env.after(ms, fn)
+  let isCancelled = false
+  env.turn(() => {
+    if (!isCancelled) fn()
+  })
+  return () => {
+    isCancelled = true
+  }
 }
 
 async function send(notifier: State): Promise<void> {

@@ -73,6 +73,8 @@ const MAX_PROMOTIONS = 20
 const MAX_PARKED = 1000
 // Others who claim at the same moment are through by then.
 const CONTENTION_MS = 5
+// Others' commits may follow each other closely.
+const SOON_MS = 10
 // Between two batches of due runs.
 const BREATH_MS = 1
 
@@ -210,7 +212,8 @@ async function claim(session: State): Promise<number> {
   if (jobs.length === 0) return 0
   const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
   take(session, claims)
-  keeper.claimed()
+  // Without a claim the lease may not have been renewed.
+  if (claims.length > 0) keeper.claimed()
   return claims.length
 }
 
@@ -254,7 +257,7 @@ function begin(session: State, claim: Claim): Execution {
   return execute(claim, job, session.execution)
 }
 
-/** The slot is free: what is claimed into it shares the transaction with the last write of the run. */
+/** The slot is free: what is claimed into it shares the transaction with the last write of the run, or follows it. */
 function vacate(session: State, execution: Execution): void {
   if (session.occupied.delete(execution)) poke(session, null)
 }
@@ -291,13 +294,15 @@ function poke(session: State, dueAt: number | null): void {
   session.rest.call()
 }
 
+/** What others made claimable is claimed at once; what else they may have done can wait for a moment. */
 function pokeFromElsewhere(session: State): void {
-  session.lookAt = 0
+  session.hinted = true
+  session.lookAt = Math.min(session.lookAt, session.env.now() + SOON_MS)
   session.rest.call()
   void checkLeases(session)
 }
 
-/** At most one check at a time: others' commits may follow each other closely. */
+/** At most one check at a time. */
 async function checkLeases(session: State): Promise<void> {
   if (session.checking || session.executions.size === 0) return
   session.checking = true

@@ -278,7 +278,7 @@ function checkClaimed(
   claims: readonly Claim[],
   now: number,
 ): void {
-  ledger.expiries.set(request.workerId, now + request.leaseMs)
+  if (claims.length > 0) ledger.expiries.set(request.workerId, now + request.leaseMs)
   if (claims.length > request.limit) broken(ledger, `more was claimed than asked for`)
   for (const { run, entry } of claims) {
     const account = ledger.accounts.get(run.id)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   act,
   claim,
+  claimRequest,
   commit,
   commitOf,
   ending,
@@ -18,10 +19,19 @@ import {
   startRun,
   stepDone,
 } from '../conformance/store/scenario.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { Claim, ClaimRequest, Store } from '../../src/store/store.ts'
 import { intercept, openSchema, openTwo } from './postgres-schema.ts'
 
 const KEY = { concurrencyKey: 'key' }
+
+/** A claim that can be held: by itself it is one statement, which has no transaction. */
+async function claimInTransaction(
+  store: Store,
+  more: Partial<ClaimRequest> = {},
+): Promise<readonly Claim[]> {
+  const batch = { commits: [], runs: [newRun('other', { jobName: 'other' })], sends: [] }
+  return (await store.write({ ...batch, claim: claimRequest(more) }, START)).claimed
+}
 
 describe('claim', () => {
   test('passes by what another transaction is about to take', async () => {
@@ -31,7 +41,7 @@ describe('claim', () => {
       ['a', 'b', 'c'].map((id) => newRun(id)),
     )
     const transaction = held.hold()
-    const slow = claim(first, { workerId: 'one', limit: 2 })
+    const slow = claimInTransaction(first, { workerId: 'one', limit: 2 })
     await transaction.reached
     expect(idsOf(await claim(second, { workerId: 'two' }))).toEqual(['c'])
     transaction.commit()
@@ -42,13 +52,32 @@ describe('claim', () => {
     const { held, first, second } = await openTwo()
     await enqueue(first, [newRun('a', KEY), newRun('b', KEY)])
     const transaction = held.hold()
-    const failing = claim(first, { workerId: 'one' })
+    const failing = claimInTransaction(first, { workerId: 'one' })
     await transaction.reached
     expect(await claim(second, { workerId: 'two' })).toEqual([])
     transaction.fail(new Error('The network is gone'))
     await expect(failing).rejects.toThrow('The network is gone')
     expect(idsOf(await claim(second, { workerId: 'two' }))).toEqual(['a'])
   })
+})
+
+test('a claim that began before an entry came into the journal of a run goes behind it', async () => {
+  const { schema, first, second } = await openTwo()
+  await startRun(first, 'before')
+  await enqueue(first, [newRun('a', KEY)])
+  const lock = await schema.pool().connect()
+  await lock.query('begin')
+  await lock.query('select id from durably_workers for update')
+  const claiming = claim(first)
+  await schema.untilBlocked()
+  expect(await enqueue(second, [newRun('b', { ...KEY, coalesce: true })])).toMatchObject([
+    { disposition: 'coalesced' },
+  ])
+  await lock.query('commit')
+  lock.release()
+  const { entry } = only(await claiming)
+  expect(await kindsOf(second, 'a')).toEqual(['run:trigger', 'run:coalesced', 'run:start'])
+  expect(entry).toMatchObject({ seq: 3, data: '{"attempt":1}' })
 })
 
 describe('cancel', () => {
@@ -168,7 +197,7 @@ describe('one concurrency key', () => {
     const { schema, held, first, second } = await openTwo()
     await enqueue(first, [newRun('b', KEY)])
     const transaction = held.hold()
-    const claiming = claim(first, { workerId: 'one' })
+    const claiming = claimInTransaction(first, { workerId: 'one' })
     await transaction.reached
     // Due before the head, it would take its place if that had not been taken.
     const coming = enqueue(second, [newRun('a', { ...KEY, dueAt: START - 1 })])
@@ -244,14 +273,15 @@ describe('a worker whose lease ran out', () => {
     const { held, first, second } = await openTwo()
     const claimed = await startRun(first, 'a')
     await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    await enqueue(first, [newRun('b')])
     const transaction = held.hold()
-    const returning = claim(first)
+    const returning = claimInTransaction(first)
     await transaction.reached
     expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
     transaction.commit()
-    await returning
+    const another = only(await returning)
     expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
-    expect(await second.leases('worker')).toEqual([heldOf(claimed.run)])
+    expect(await second.leases('worker')).toEqual([claimed, another].map(({ run }) => heldOf(run)))
   })
 
   test('is refused the step that met the reclaim', async () => {
@@ -275,7 +305,7 @@ describe('coalescing', () => {
     const { schema, held, first, second } = await openTwo()
     await enqueue(first, [newRun('a', KEY)])
     const transaction = held.hold()
-    const claiming = claim(first)
+    const claiming = claimInTransaction(first)
     await transaction.reached
     const coalescing = enqueue(second, [newRun('b', { ...KEY, coalesce: true })])
     await schema.untilBlocked()

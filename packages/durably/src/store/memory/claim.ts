@@ -4,17 +4,15 @@ import { renewLease } from './renew.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 export function claim(tables: Tables, request: ClaimRequest, now: number): Claim[] {
-  renewLease(tables, request, now)
-  return claimable(tables, request.jobs, now)
-    .sort(byPriority)
-    .slice(0, request.limit)
-    .map((row) => {
-      const { startedAt, attempt } = row.record
-      row.workerId = request.workerId
-      row.holdsKey = true
-      const changes = { startedAt: startedAt ?? now, expireAt: null }
-      return advance(row, 'claim', { attempt }, changes, now)
-    })
+  const rows = claimable(tables, request.jobs, now).sort(byPriority).slice(0, request.limit)
+  if (rows.length > 0) renewLease(tables, request, now)
+  return rows.map((row) => {
+    const { startedAt, attempt } = row.record
+    row.workerId = request.workerId
+    row.holdsKey = true
+    const changes = { startedAt: startedAt ?? now, expireAt: null }
+    return advance(row, 'claim', { attempt }, changes, now)
+  })
 }
 
 /** Pending, due, at the head of its key, not expired, and of a job that is known and not paused. */

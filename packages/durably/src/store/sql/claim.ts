@@ -3,31 +3,32 @@ import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
-import type { Row, Session } from './database.ts'
+import type { Database, Session } from './database.ts'
 import type { Append } from './journal.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import { renewWorker, type Workers } from './workers.ts'
 
-/** Gives a worker the first claimable runs of its jobs. */
-export type TakeRuns = (session: Session, request: ClaimRequest, now: number) => Promise<Claim[]>
-
-interface Taken {
-  readonly row: Row
-  readonly run: RunRecord
+/** Gives a worker the first claimable runs of its jobs, and renews its lease if there are any. */
+export interface ClaimSteps {
+  /** In a transaction that has locked the worker's row. */
+  within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]>
+  /** By itself. Where nothing is claimable, nothing is written. */
+  alone(request: ClaimRequest, now: number): Promise<Claim[]>
 }
 
-type TakeFirst = (
-  session: Session,
-  params: {
-    readonly workerId: string
-    readonly now: number
-    readonly limit: number
-    /** A JSON array. */
-    readonly jobs: string
-  },
-) => Promise<readonly Row[]>
+export function createClaim(
+  sql: Sql,
+  database: Database,
+  steps: { readonly append: Append; readonly workers: Workers },
+): ClaimSteps {
+  return sql.changesInQueries
+    ? takeInOneStatement(sql, database)
+    : chooseThenTake(sql, database, steps)
+}
 
-export function createClaim(sql: Sql, append: Append): TakeRuns {
+/** What both ways of claiming are made of. */
+function createTexts(sql: Sql) {
   const { runs, jobs } = sql.tables
   const order = (run: string) => `${run}.priority desc, ${run}.due_at, ${run}.id`
   // Each job is searched in its own part of the index: what is ready of other jobs is never seen.
@@ -38,11 +39,12 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
     `where p.job = j.value and p.ready and (p.expire_at is null or p.expire_at > $now::int8)
     order by ${order('p')} ${sql.limit('$candidates')}`,
   )
-  const first = `
+  return {
+    first: (where = 'true') => `
     select c.id from ${candidates}
-    where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
-    order by ${order('c')} ${sql.limit('$candidates')}`
-  const take = (where: string) => `
+    where ${where} and not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
+    order by ${order('c')} ${sql.limit('$candidates')}`,
+    take: (where: string) => `
     update ${runs} set
       status = '${transitions.claim.to}',
       ready = false,
@@ -53,20 +55,7 @@ export function createClaim(sql: Sql, append: Append): TakeRuns {
       expire_at = null,
       updated_at = $now::int8
     where ${where}
-    returning *`
-  const takeFirst = sql.writersAreAlone
-    ? chooseThenTake(sql, first, take)
-    : takeWhatIsFree(sql, first, take)
-
-  return async (session, { workerId, jobs: known, limit }, now) => {
-    if (limit < 1 || known.length === 0) return []
-    const rows = await takeFirst(session, { workerId, now, limit, jobs: JSON.stringify(known) })
-    const taken = rows.map((row) => ({ row, run: toRunRecord(row) })).sort(inOrder)
-    const entries = await append(
-      session,
-      taken.map(({ row, run }) => ({ row, entry: startEntry(run, now) })),
-    )
-    return taken.map(({ run }, i) => ({ run, entry: entries[i] as Entry }))
+    returning *`,
   }
 }
 
@@ -75,15 +64,41 @@ function claimable(sql: Sql, status: string): string {
 }
 
 /** In two statements: an update that looks for its rows itself costs SQLite twice as much as the two. */
-function chooseThenTake(sql: Sql, first: string, take: (where: string) => string): TakeFirst {
-  const choose = sql.read(first)
+function chooseThenTake(
+  sql: Sql,
+  database: Database,
+  { append, workers }: { readonly append: Append; readonly workers: Workers },
+): ClaimSteps {
+  const { first, take } = createTexts(sql)
+  const choose = sql.read(first())
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
   const update = sql.write(take(`${isChosen} and ${claimable(sql, 'status')}`))
-  return async (session, { jobs, now, limit, workerId }) => {
-    const chosen = await session.rows(choose, { jobs, now, candidates: limit })
-    if (chosen.length === 0) return []
-    const ids = JSON.stringify(chosen.map(({ id }) => id))
-    return session.rows(update, { workerId, now, ids })
+
+  async function chosen(session: Session, { jobs, limit }: ClaimRequest, now: number) {
+    if (limit < 1 || jobs.length === 0) return []
+    return session.rows(choose, { jobs: JSON.stringify(jobs), now, candidates: limit })
+  }
+
+  async function within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]> {
+    const ids = (await chosen(session, request, now)).map(({ id }) => id)
+    if (ids.length === 0) return []
+    const { workerId } = request
+    await workers.renew(session, request, now, request.jobs)
+    const rows = await session.rows(update, { workerId, now, ids: JSON.stringify(ids) })
+    const taken = rows.map((row) => ({ row, run: toRunRecord(row) }))
+    const entries = await append(
+      session,
+      taken.map(({ row, run }) => ({ row, entry: startEntry(run, now) })),
+    )
+    return taken.map(({ run }, i) => ({ run, entry: entries[i] as Entry })).sort(inOrder)
+  }
+
+  return {
+    within,
+    alone: async (request, now) => {
+      if ((await chosen(database, request, now)).length === 0) return []
+      return database.transaction((session) => within(session, request, now))
+    },
   }
 }
 
@@ -92,20 +107,57 @@ const SPARE_CANDIDATES = 32
 // More than any claim asks for. A plan that is made for any limit counts on it; else it would count on the whole table.
 const MAX_CANDIDATES = 2000
 
-/** One run after the other in their order, until enough are taken; what others have locked is passed by. */
-function takeWhatIsFree(sql: Sql, first: string, take: (where: string) => string): TakeFirst {
+/**
+ * Where each statement is a way to the database and back. One run after the other in their order, until enough are
+ * taken; what others have locked is passed by. The worker's row is locked first, as everywhere. An entry that came
+ * into a run's journal since the statement began is not seen by it, and stands where the run's own is to go: that
+ * is a conflict, and the statement is sent again.
+ */
+function takeInOneStatement(sql: Sql, database: Database): ClaimSteps {
+  const { journal, runs } = sql.tables
+  const { first, take } = createTexts(sql)
   const free = sql.searchEach(
-    `(select d.id from (${first}) as d limit ${MAX_CANDIDATES}) as c`,
+    `(select d.id from (${first('exists (select 1 from renewed)')}) as d limit ${MAX_CANDIDATES}) as c`,
     'r',
-    sql.tables.runs,
+    runs,
     `where p.id = c.id and p.ready and ${claimable(sql, 'p.status')}
     limit 1 ${sql.skipLocked}`,
   )
-  const update = sql.write(`
-    with chosen as materialized (select r.id from ${free} ${sql.limit('$limit')})
-    ${take('id in (select id from chosen)')}`)
-  return (session, params) =>
-    session.rows(update, { ...params, candidates: params.limit + SPARE_CANDIDATES })
+  const statement = sql.write(`
+    with renewed as (${renewWorker(sql, `exists (${first()})`)} returning id),
+      chosen as materialized (select r.id from ${free} ${sql.limit('$limit')}),
+      taken as (${take('id in (select id from chosen)')}),
+      told as (
+        insert into ${journal} (run, seq, generation, kind, name, at, data)
+        select t.number,
+          coalesce((select max(e.seq) from ${journal} e where e.run = t.number), 0) + 1,
+          t.generation, '${transitions.claim.event}', null, $now::int8, ${startData('t.attempt')}
+        from taken t
+        returning run, seq
+      )
+    select t.*, o.seq as started_at_seq from taken t join told o on o.run = t.number`)
+
+  async function claim(session: Session, request: ClaimRequest, now: number): Promise<Claim[]> {
+    const { workerId, leaseMs, limit } = request
+    if (limit < 1 || request.jobs.length === 0) return []
+    const jobs = JSON.stringify(request.jobs)
+    const candidates = limit + SPARE_CANDIDATES
+    const times = { now, leaseMs, ...database.leaseTime(now) }
+    const rows = await session.rows(statement, { workerId, jobs, limit, candidates, ...times })
+    const claims = rows.map((row): Claim => {
+      const run = toRunRecord(row)
+      return { run, entry: { ...startEntry(run, now), seq: Number(row.started_at_seq) } }
+    })
+    return claims.sort(inOrder)
+  }
+
+  return { within: claim, alone: (request, now) => claim(database, request, now) }
+}
+
+/** The data of a start entry, made of the attempt by the database. */
+function startData(attempt: string): string {
+  const [before, after] = entryData('run:start', { attempt: 0 }).split('0')
+  return `'${before}' || ${attempt} || '${after}'`
 }
 
 /** The entry that says that `run` starts, or starts again, under its present lease. */
@@ -120,6 +172,6 @@ function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
   }
 }
 
-function inOrder({ run: a }: Taken, { run: b }: Taken): number {
+function inOrder({ run: a }: Claim, { run: b }: Claim): number {
   return b.priority - a.priority || a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
 }

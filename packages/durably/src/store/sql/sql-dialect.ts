@@ -26,10 +26,7 @@ export interface SqlDialect extends ParameterStyle {
   /** What ends a select from one table that locks its rows, but for those that others have locked. */
   readonly skipLocked: string
 
-  /** Whether nobody else writes during a transaction that does: what it reads stays so. */
-  readonly writersAreAlone: boolean
-
-  /** Whether a statement may select from others that change something. */
+  /** Whether a statement may select from others that change something: each is a way to the server and back. */
   readonly changesInQueries: boolean
 
   /** The time by which leases run: `$leaseNow`, or the database's own clock plus `$skew` where that is null. */

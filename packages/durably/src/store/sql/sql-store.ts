@@ -68,7 +68,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const keys = createKeys(sql)
   const workers = createWorkers(sql, database)
   const find = createFindRuns(sql)
-  const claim = createClaim(sql, append)
+  const claim = createClaim(sql, database, { append, workers })
   const recordFacts = createRecordFacts(sql, append)
   const lockRuns = createLockRuns(sql)
   const enqueue = createEnqueue(sql, {
@@ -94,6 +94,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
       waiters,
       workers,
     }),
+    claimsApart: sql.changesInQueries,
     look: createLook(sql, database),
     promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
     reclaim: createReclaim(sql, database, { recordFacts, keys, lockRuns, waiters, workers }),

@@ -6,7 +6,7 @@ import type { Sql } from './sql.ts'
 export interface Workers {
   /** Renews the lease; `jobs` are noted when they are given. */
   renew(session: Session, worker: WorkerLease, now: number, jobs?: readonly string[]): Promise<void>
-  /** Locks the worker's row, if it has one, to be renewed later in the transaction. */
+  /** Locks the worker's row, if it has one and writers are not alone, to be renewed later in the transaction. */
   lock(session: Session, workerId: string): Promise<void>
   /** The runs that name the worker. */
   leases(session: Session, workerId: string): Promise<Held[]>
@@ -22,13 +22,19 @@ export interface Workers {
 const GONE_AFTER_MS = 120_000
 const MAX_FORGOTTEN = 10
 
+/** The text that renews the lease of `$workerId`, if `condition` holds. */
+export function renewWorker({ tables, leaseNow }: Sql, condition: string): string {
+  return `
+    insert into ${tables.workers} as w (id, expires_at, seen_at, jobs)
+    select $workerId::text, ${leaseNow} + $leaseMs::int8, ${leaseNow}, coalesce($jobs::text, '[]')
+    where ${condition}
+    on conflict (id) do update set expires_at = excluded.expires_at, seen_at = excluded.seen_at,
+      jobs = coalesce($jobs::text, w.jobs)`
+}
+
 export function createWorkers(sql: Sql, database: Database): Workers {
   const { workers, runs } = sql.tables
-  const renew = sql.write(`
-    insert into ${workers} as w (id, expires_at, seen_at, jobs)
-    values ($workerId::text, ${sql.leaseNow} + $leaseMs::int8, ${sql.leaseNow}, coalesce($jobs::text, '[]'))
-    on conflict (id) do update set expires_at = excluded.expires_at, seen_at = excluded.seen_at,
-      jobs = coalesce($jobs::text, w.jobs)`)
+  const renew = sql.write(renewWorker(sql, 'true'))
   const lock = sql.write(`
     select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
   const leases = sql.read(`
@@ -52,7 +58,7 @@ export function createWorkers(sql: Sql, database: Database): Workers {
       await session.change(renew, { workerId, leaseMs, jobs: known, ...database.leaseTime(now) })
     },
     lock: async (session, workerId) => {
-      await session.rows(lock, { workerId })
+      if (sql.forUpdate !== '') await session.rows(lock, { workerId })
     },
     leases: async (session, workerId) => {
       const rows = await session.rows(leases, { workerId })

@@ -1,6 +1,6 @@
 import { isLegal } from '../../core/transitions.ts'
 import type { Answer, Batch, Commit, NewRun, Store, Written } from '../store.ts'
-import type { TakeRuns } from './claim.ts'
+import type { ClaimSteps } from './claim.ts'
 import type { CommitSteps } from './commit.ts'
 import type { Consume } from './consume.ts'
 import type { Database, Session } from './database.ts'
@@ -16,7 +16,7 @@ export interface WriteSteps {
   readonly consume: Consume
   readonly enqueue: Enqueue
   readonly send: SendAll
-  readonly claim: TakeRuns
+  readonly claim: ClaimSteps
   readonly keys: Keys
   readonly lockRuns: LockRuns
   readonly waiters: Waiters
@@ -38,9 +38,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
 
   async function writeAll(session: Session, batch: Batch, now: number): Promise<Written> {
     const { commits, runs, sends } = batch
-    if (batch.claim !== null) {
-      await workers.renew(session, batch.claim, now, batch.claim.jobs)
-    }
+    if (batch.claim !== null) await workers.lock(session, batch.claim.workerId)
     const counts = countComing(batch)
     await keys.lock(session, counts)
     const { recipients, locked } = await lock(session, batch)
@@ -71,12 +69,15 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
       recipients.filter((id) => !locked.has(id)),
     )
     const sent = await send.all(session, sends, now)
-    const claimed = batch.claim === null ? [] : await claim(session, batch.claim, now)
+    const claimed = batch.claim === null ? [] : await claim.within(session, batch.claim, now)
     return { commits: answerAll(answers), runs: enqueued, sends: sent, claimed, woken }
   }
 
   return async (batch, now) => {
     const { commits, runs, sends } = batch
+    if (batch.claim !== null && commits.length + runs.length + sends.length === 0) {
+      return { ...nothing, claimed: await claim.alone(batch.claim, now) }
+    }
     const isAlone = sends.length === 0 && batch.claim === null
     if (isAlone && runs.length === 0 && commit.isOneStatement(commits)) {
       return { ...nothing, commits: await commit.append(database, commits) }

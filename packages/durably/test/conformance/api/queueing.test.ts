@@ -231,7 +231,8 @@ onEveryBackend((open) => {
     const client = await world.join()
     const { noting } = client.durably.register({ noting: definition })
     const runs = await noting.batchTrigger([1, 2, 3])
-    await world.advance(1)
+    // By now the worker has heard that something was committed.
+    await world.advance(100)
     const before = Object.fromEntries(wire.calls)
     await world.advance(60_000)
     expect((wire.calls.get('look') ?? 0) - (before.look ?? 0)).toBeLessThanOrEqual(61)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { DuplicateStepError, ValidationError } from '../../../src/core/error.ts'
 import type { StepInfo } from '../../../src/core/step-context.ts'
+import type { Batch } from '../../../src/store/store.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {
@@ -28,15 +29,16 @@ onEveryBackend((open) => {
         results.push(await step.run('two', () => 'two'))
       }),
     })
-    const seenAtEachWrite: string[][] = []
-    wire.intercept(async (operation, proceed) => {
+    const seenAtEachCommit: string[][] = []
+    wire.intercept(async (operation, proceed, request) => {
       const answer = await proceed()
-      if (operation === 'write') seenAtEachWrite.push([...results])
+      const isCommit = operation === 'write' && (request as Batch).commits.length > 0
+      if (isCommit) seenAtEachCommit.push([...results])
       return answer
     })
     await jobs.job.triggerAndWait(null)
-    // The claim, step one, step two, the end: what a write stores is seen only after it.
-    expect(seenAtEachWrite).toEqual([[], [], ['one'], ['one', 'two']])
+    // Step one, step two, the end: what a commit stores is seen only after it.
+    expect(seenAtEachCommit).toEqual([[], ['one'], ['one', 'two']])
     expect(results).toEqual(['one', 'two'])
   })
 

@@ -8,7 +8,7 @@ const rejectedClasses = new Set(['22', '23', '54'])
 
 /** The database took the whole transaction back: it may be tried again as it was. */
 export function isConflict(error: unknown): boolean {
-  return conflicts.has(stateOf(error)) || isStalePlan(error)
+  return conflicts.has(stateOf(error)) || isStalePlan(error) || isTakenPosition(error)
 }
 
 // Serialization failure, deadlock.
@@ -18,6 +18,12 @@ const conflicts = new Set(['40001', '40P01'])
 export function isStalePlan(error: unknown): boolean {
   const { routine } = (error ?? {}) as { routine?: unknown }
   return stateOf(error) === '0A000' && routine === 'RevalidateCachedQuery'
+}
+
+/** An entry came into a journal since the statement began that was to append one. */
+function isTakenPosition(error: unknown): boolean {
+  const { constraint, constraint_name = constraint } = (error ?? {}) as Record<string, unknown>
+  return stateOf(error) === '23505' && String(constraint_name).endsWith('journal_pkey')
 }
 
 function stateOf(error: unknown): string {

@@ -31,7 +31,6 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     forShare: 'for share of r',
     forUpdate: 'for update of r',
     skipLocked: 'for update skip locked',
-    writersAreAlone: false,
     changesInQueries: true,
     leaseNow: `(${CLOCK} + $skew::int8)`,
     isShared: () => true,

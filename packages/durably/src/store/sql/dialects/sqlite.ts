@@ -41,7 +41,6 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     forShare: '',
     forUpdate: '',
     skipLocked: '',
-    writersAreAlone: true,
     changesInQueries: false,
     leaseNow: `coalesce($leaseNow::int8, ${CLOCK} + $skew::int8)`,
     isShared: () => {
