@@ -40,9 +40,9 @@ function createTexts(sql: Sql) {
     order by ${order('p')} ${sql.limit('$candidates')}`,
   )
   return {
-    first: (where = 'true') => `
+    first: `
     select c.id from ${candidates}
-    where ${where} and not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
+    where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
     order by ${order('c')} ${sql.limit('$candidates')}`,
     take: (where: string) => `
     update ${runs} set
@@ -70,7 +70,7 @@ function chooseThenTake(
   { append, workers }: { readonly append: Append; readonly workers: Workers },
 ): ClaimSteps {
   const { first, take } = createTexts(sql)
-  const choose = sql.read(first())
+  const choose = sql.read(first)
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
   const update = sql.write(take(`${isChosen} and ${claimable(sql, 'status')}`))
 
@@ -116,15 +116,18 @@ const MAX_CANDIDATES = 2000
 function takeInOneStatement(sql: Sql, database: Database): ClaimSteps {
   const { journal, runs } = sql.tables
   const { first, take } = createTexts(sql)
+  const candidates = `
+    select f.id from first f where exists (select 1 from renewed) limit ${MAX_CANDIDATES}`
   const free = sql.searchEach(
-    `(select d.id from (${first('exists (select 1 from renewed)')}) as d limit ${MAX_CANDIDATES}) as c`,
+    `(${candidates}) as c`,
     'r',
     runs,
     `where p.id = c.id and p.ready and ${claimable(sql, 'p.status')}
     limit 1 ${sql.skipLocked}`,
   )
   const statement = sql.write(`
-    with renewed as (${renewWorker(sql, `exists (${first()})`)} returning id),
+    with first as materialized (${first}),
+      renewed as (${renewWorker(sql, 'exists (select 1 from first)')} returning id),
       chosen as materialized (select r.id from ${free} ${sql.limit('$limit')}),
       taken as (${take('id in (select id from chosen)')}),
       told as (
