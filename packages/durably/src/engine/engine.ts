@@ -96,7 +96,7 @@ export function createEngine(parts: EngineParts): Engine {
     announce,
     report,
     enqueue(runs) {
-      // First in line, then the worker: what it claims shares the transaction, or follows it.
+      // First in line, then the worker: what it claims shares the transaction.
       const enqueued = writer.enqueue(runs)
       pokeFor(runs, worker)
       return enqueued

@@ -257,7 +257,7 @@ function begin(session: State, claim: Claim): Execution {
   return execute(claim, job, session.execution)
 }
 
-/** The slot is free: what is claimed into it shares the transaction with the last write of the run, or follows it. */
+/** The slot is free: what is claimed into it shares the transaction with the last write of the run. */
 function vacate(session: State, execution: Execution): void {
   if (session.occupied.delete(execution)) poke(session, null)
 }

@@ -89,7 +89,7 @@ interface Queue extends WriterOptions {
   sources: Waiting<CommitSource>[]
   enqueues: Waiting<Enqueue>[]
   mail: Waiting<Mail>[]
-  /** Of as many sessions; each transaction takes one along, or has one follow it. */
+  /** Of as many sessions; each transaction takes one along. */
   readonly claims: ClaimInLine[]
   underWay: boolean
   readonly backoff: Backoff
@@ -135,34 +135,21 @@ function leaveSoon(q: Queue): void {
 
 async function leave(q: Queue): Promise<void> {
   const sending = board(q)
-  if (!isEmpty(sending)) await deliver(q, sending)
-  // After the batch that it was asked for with: it takes what that made claimable, and is announced behind it.
-  const apart = q.store.claimsApart ? q.claims.shift() : undefined
-  if (apart !== undefined) await deliver(q, { ...none, claim: apart })
-  q.underWay = false
-  if (q.sources.length + q.enqueues.length + q.mail.length + q.claims.length > 0) leaveSoon(q)
-}
-
-const none: Sending = { sources: [], enqueues: [], mail: [], claim: null }
-
-function isEmpty({ sources, enqueues, mail, claim }: Sending): boolean {
-  return sources.length + enqueues.length + mail.length === 0 && claim === null
-}
-
-async function deliver(q: Queue, sending: Sending): Promise<void> {
   try {
     await send(q, sending)
     q.backoff.reset()
   } catch (error) {
     await afterFailure(q, error, sending)
   }
+  q.underWay = false
+  if (q.sources.length + q.enqueues.length + q.mail.length + q.claims.length > 0) leaveSoon(q)
 }
 
 function board(q: Queue): Sending {
   const sources = q.sources.splice(0, MAX_SOURCES)
   const enqueues = q.enqueues.splice(0, thatFit(q.enqueues, MAX_RUNS))
   const mail = q.mail.splice(0, thatFit(q.mail, MAX_MESSAGES))
-  return { sources, enqueues, mail, claim: q.store.claimsApart ? null : (q.claims.shift() ?? null) }
+  return { sources, enqueues, mail, claim: q.claims.shift() ?? null }
 }
 
 function thatFit(
@@ -231,17 +218,24 @@ async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise
 }
 
 function eachAlone({ sources, enqueues, mail, claim }: Sending): Sending[] {
+  const empty: Sending = { sources: [], enqueues: [], mail: [], claim: null }
   return [
-    ...sources.map((source) => ({ ...none, sources: [source] })),
-    ...enqueues.map((enqueue) => ({ ...none, enqueues: [enqueue] })),
-    ...mail.map((one) => ({ ...none, mail: [one] })),
-    ...(claim === null ? [] : [{ ...none, claim }]),
+    ...sources.map((source) => ({ ...empty, sources: [source] })),
+    ...enqueues.map((enqueue) => ({ ...empty, enqueues: [enqueue] })),
+    ...mail.map((one) => ({ ...empty, mail: [one] })),
+    ...(claim === null ? [] : [{ ...empty, claim }]),
   ]
 }
 
 /** So that only the offender fails. */
 async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
-  for (const sending of all) await deliver(q, sending)
+  for (const sending of all) {
+    try {
+      await send(q, sending)
+    } catch (error) {
+      await afterFailure(q, error, sending)
+    }
+  }
 }
 
 function putBack(q: Queue, sending: Sending, error: unknown): void {

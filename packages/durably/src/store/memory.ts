@@ -24,7 +24,6 @@ export function createMemoryStore(): Store {
   return {
     migrate: async () => {},
     write: async (batch, now) => structuredClone(write(tables, structuredClone(batch), now)),
-    claimsApart: false,
     look: async (jobs, now) => look(tables, jobs, now),
     promote: async (limit, now) => structuredClone(promote(tables, limit, now)),
     reclaim: async (request, now) => structuredClone(reclaim(tables, request, now)),

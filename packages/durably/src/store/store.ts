@@ -16,8 +16,6 @@ export interface Store {
   migrate(): Promise<void>
   /** The group commit: what a process has to write now, in one transaction. */
   write(batch: Batch, now: number): Promise<Written>
-  /** Whether a claim in a batch of its own, after the others, costs less than in one with them. */
-  readonly claimsApart: boolean
   /** What a worker could do now, or by when. Reads only, at a cost that does not grow with the tables. */
   look(jobs: readonly string[], now: number): Promise<Outlook>
   /** Makes due runs claimable, waiting ones too, and cancels pending ones past their time, at most `limit` of each. */

@@ -54,7 +54,6 @@ export function connect({ store, time, onWrite = () => {} }: ConnectionOptions):
   return {
     store: {
       ...(Object.fromEntries(operations) as Store),
-      claimsApart: store.claimsApart,
       // There is one process at a time: nobody else's commits are to be watched for.
       version: null,
       close: async () => {},

@@ -90,7 +90,6 @@ export type Fault = { readonly at: number; readonly who: number } & (
 export interface Plan {
   readonly seed: number
   readonly store: 'memory' | 'sql'
-  readonly claimsApart: boolean
   readonly workers: number
   readonly slots: number
   readonly jobs: readonly JobPlan[]
@@ -118,7 +117,6 @@ export function createPlan(seed: number, random: Random): Plan {
   return {
     seed,
     store: seed % 2 === 0 ? 'memory' : 'sql',
-    claimsApart: seed % 4 === 0 || seed % 4 === 3,
     workers: 2 + random.int(2),
     slots: 1 + random.int(3),
     jobs: [...jobs, waits.job, limited.job],

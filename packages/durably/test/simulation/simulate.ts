@@ -26,8 +26,7 @@ const AFTERMATH_MS = LEASE_MS + POLL_MS
 /** Plays a plan to its end. The same plan always goes the same way. */
 export async function simulate(plan: Plan): Promise<Outcome> {
   const { store, close } = await openStore(plan)
-  const { claimsApart } = plan
-  const world = createWorld(plan, refusing({ ...store, claimsApart }), createRandom(plan.seed))
+  const world = createWorld(plan, refusing(store), createRandom(plan.seed))
   const { timeline, ledger, observer } = world
   const start = timeline.now()
   const script = { name: 'script', alive: true, frozenUntil: 0 }

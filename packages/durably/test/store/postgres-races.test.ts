@@ -284,6 +284,33 @@ describe('a worker whose lease ran out', () => {
     expect(await second.leases('worker')).toEqual([claimed, another].map(({ run }) => heldOf(run)))
   })
 
+  test('and its reclaim, each holding what the other wants, come to an end', async () => {
+    const schema = await openSchema()
+    const reached = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const held = intercept(schema.pool(), async (text, send) => {
+      const result = await send()
+      if (/"durably_workers".*skip locked$/.test(text)) {
+        reached.resolve()
+        await goOn.promise
+      }
+      return result
+    })
+    const [returning, rescuer] = [await schema.store(), await schema.store(held)]
+    const claimed = await startRun(returning, 'a')
+    await enqueue(returning, [newRun('b')])
+    await returning.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const reclaiming = reclaim(rescuer, { workerId: 'one' }, START)
+    await reached.promise
+    const batch = { commits: [ending(claimed, 'complete')], runs: [], sends: [] }
+    const writing = returning.write({ ...batch, claim: claimRequest() }, START)
+    await schema.untilBlocked()
+    goOn.resolve()
+    const [answer] = (await writing).commits
+    const taken = idsOf((await reclaiming).claimed)
+    expect([answer, taken]).toEqual(taken.length === 0 ? ['committed', []] : ['lost', ['a']])
+  })
+
   test('is refused the step that met the reclaim', async () => {
     const { schema, held, first, second } = await openTwo()
     const claimed = await startRun(first, 'a')

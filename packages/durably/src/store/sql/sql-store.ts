@@ -94,7 +94,6 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
       waiters,
       workers,
     }),
-    claimsApart: sql.changesInQueries,
     look: createLook(sql, database),
     promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
     reclaim: createReclaim(sql, database, { recordFacts, keys, lockRuns, waiters, workers }),

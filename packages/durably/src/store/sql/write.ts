@@ -25,23 +25,13 @@ export interface WriteSteps {
 
 /** The group commit. Locks are taken in one order everywhere: workers, keys, runs. */
 export function createWrite(database: Database, steps: WriteSteps): Store['write'] {
-  const { commit, consume, enqueue, send, claim, keys, lockRuns, waiters, workers } = steps
-
-  /** Locks, in one order, what the batch concerns beyond its own commits; where runs are to be known first, those too. */
-  async function lock(session: Session, { commits, sends }: Batch) {
-    const recipients = await send.recipients(session, sends)
-    const ending = commits.filter(ends).map(runIdOf)
-    const others = [...recipients, ...(await waiters.of(session, ending))]
-    if (others.length === 0 && !commits.some(needsLock)) return { recipients, locked: noRuns }
-    return { recipients, locked: await lockRuns(session, [...commits.map(runIdOf), ...others]) }
-  }
+  const { commit, consume, enqueue, send, claim, keys, lockRuns, waiters } = steps
+  const lock = createLock(steps)
 
   async function writeAll(session: Session, batch: Batch, now: number): Promise<Written> {
     const { commits, runs, sends } = batch
-    if (batch.claim !== null) await workers.lock(session, batch.claim.workerId)
     const counts = countComing(batch)
-    await keys.lock(session, counts)
-    const { recipients, locked } = await lock(session, batch)
+    const { recipients, locked } = await lock(session, batch, counts)
 
     const [going, answerAll] = withoutMoved(commits, locked)
     const answers = await commit.append(session, going)
@@ -91,6 +81,25 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
       return { ...nothing, runs: enqueued }
     }
     return database.transaction((session) => writeAll(session, batch, now))
+  }
+}
+
+/**
+ * Locks, in one order, what the batch concerns beyond its own commits; where runs are to be known first, those too.
+ * The worker's row is locked by its claim, which comes last: before it only by who locks what others may want.
+ */
+function createLock({ send, waiters, workers, keys, lockRuns }: WriteSteps) {
+  return async (session: Session, batch: Batch, coming: ReadonlyMap<string, number>) => {
+    const { commits, sends, claim } = batch
+    const recipients = await send.recipients(session, sends)
+    const ending = commits.filter(ends).map(runIdOf)
+    const others = [...recipients, ...(await waiters.of(session, ending))]
+    if (claim !== null && coming.size + others.length > 0) {
+      await workers.lock(session, claim.workerId)
+    }
+    await keys.lock(session, coming)
+    if (others.length === 0 && !commits.some(needsLock)) return { recipients, locked: noRuns }
+    return { recipients, locked: await lockRuns(session, [...commits.map(runIdOf), ...others]) }
   }
 }
 

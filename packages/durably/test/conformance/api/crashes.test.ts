@@ -42,8 +42,6 @@ onEveryBackend((open) => {
     })
     const doomed = await world.work({ job: definition })
     const rescuer = await world.work({ job: definition })
-    // It would be as quick to claim the run, if it were looking for some.
-    await world.settle()
     const { id } = await doomed.jobs.job.trigger(null)
     await world.settle()
     doomed.crash()

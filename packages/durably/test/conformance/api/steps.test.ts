@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { DuplicateStepError, ValidationError } from '../../../src/core/error.ts'
 import type { StepInfo } from '../../../src/core/step-context.ts'
-import type { Batch } from '../../../src/store/store.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {
@@ -29,16 +28,15 @@ onEveryBackend((open) => {
         results.push(await step.run('two', () => 'two'))
       }),
     })
-    const seenAtEachCommit: string[][] = []
-    wire.intercept(async (operation, proceed, request) => {
+    const seenAtEachWrite: string[][] = []
+    wire.intercept(async (operation, proceed) => {
       const answer = await proceed()
-      const isCommit = operation === 'write' && (request as Batch).commits.length > 0
-      if (isCommit) seenAtEachCommit.push([...results])
+      if (operation === 'write') seenAtEachWrite.push([...results])
       return answer
     })
     await jobs.job.triggerAndWait(null)
-    // Step one, step two, the end: what a commit stores is seen only after it.
-    expect(seenAtEachCommit).toEqual([[], ['one'], ['one', 'two']])
+    // The claim, step one, step two, the end: what a write stores is seen only after it.
+    expect(seenAtEachWrite).toEqual([[], [], ['one'], ['one', 'two']])
     expect(results).toEqual(['one', 'two'])
   })
 

@@ -1,7 +1,7 @@
 import type { Batch, Store, Transition } from '../../../src/store/store.ts'
 
 /** What the engine asks of a database. */
-export type Operation = Exclude<keyof Store, 'claimsApart' | 'version' | 'close'> | 'version'
+export type Operation = Exclude<keyof Store, 'version' | 'close'> | 'version'
 
 /**
  * Stands between an instance and its database: calls `proceed`, or does not; passes its answer on, or does not.
