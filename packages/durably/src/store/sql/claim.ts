@@ -11,7 +11,7 @@ import { renewWorker, type Workers } from './workers.ts'
 
 /** Gives a worker the first claimable runs of its jobs, and renews its lease if there are any. */
 export interface ClaimSteps {
-  /** In a transaction that has locked the worker's row. */
+  /** As the last of a transaction. */
   within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]>
   /** By itself. Where nothing is claimable, nothing is written. */
   alone(request: ClaimRequest, now: number): Promise<Claim[]>
@@ -109,9 +109,9 @@ const MAX_CANDIDATES = 2000
 
 /**
  * Where each statement is a way to the database and back. One run after the other in their order, until enough are
- * taken; what others have locked is passed by. The worker's row is locked first, as everywhere. An entry that came
- * into a run's journal since the statement began is not seen by it, and stands where the run's own is to go: that
- * is a conflict, and the statement is sent again.
+ * taken; what others have locked is passed by. The worker's row is locked before them. An entry that came into a run's
+ * journal since the statement began is not seen by it, and stands where the run's own is to go: that is a conflict,
+ * and the transaction is sent again.
  */
 function takeInOneStatement(sql: Sql, database: Database): ClaimSteps {
   const { journal, runs } = sql.tables

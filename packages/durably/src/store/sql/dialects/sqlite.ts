@@ -60,7 +60,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       return `(select ${fields.join(', ')} from json_each(${parameter}::text)) as ${name}`
     },
     // Half of the rows of a statement may be padding, and a statement has some thousand parameters at most.
-    rowSizes: [2, 4, 8, 16, 32, 64, 128],
+    rowSizes: [1, 2, 4, 8, 16, 32, 64, 128],
     texts: (name, parameter) => `json_each(${parameter}::text) as ${name}`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,
