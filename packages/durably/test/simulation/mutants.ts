@@ -148,9 +148,9 @@ export const mutants: readonly Mutant[] = [
     replace: 'keeper.handedBack.delete(nameOf(lease)) && false',
   }),
   mutant("a claim does not renew its worker's row", {
-    file: 'store/sql/write.ts',
-    find: 'if (batch.claim !== null) {',
-    replace: 'if (batch.claim !== null && batch.claim.limit < 0) {',
+    file: 'store/sql/claim.ts',
+    find: 'await workers.renew(session, request, now, request.jobs)',
+    replace: 'if (request.limit < 0) await workers.renew(session, request, now, request.jobs)',
   }),
   mutant('a park does not look whether something was sent', {
     file: 'store/memory/commit.ts',
