@@ -196,8 +196,9 @@ async function promote({ store, env, onFacts }: State): Promise<void> {
   }
 }
 
-function room({ slots, occupied, maxRuns, claimed }: State): number {
-  return Math.min(slots - occupied.size, maxRuns - claimed)
+/** How many runs may be claimed now: none once it drains, though it may have looked for some before. */
+function room({ stopping, slots, occupied, maxRuns, claimed }: State): number {
+  return stopping ? 0 : Math.min(slots - occupied.size, maxRuns - claimed)
 }
 
 /** Whether a session that ends when nothing is due has come to its end. */

@@ -78,6 +78,22 @@ onEveryBackend((open) => {
     expect(await durably.getRun(id)).toMatchObject({ status: 'pending', startedAt: null })
   })
 
+  test('nor what it has just looked for', async () => {
+    const world = await open()
+    const { durably, jobs, wire, finish } = await startBusy(world)
+    const { id } = await jobs.job.trigger(null)
+    const looking = hold((operation) => operation === 'look', 'after')
+    wire.intercept(looking.intercept)
+    await world.advance(1000)
+    await looking.reached
+    const stopped = durably.stop()
+    finish()
+    await world.settle()
+    looking.open()
+    await world.until(stopped)
+    expect(await durably.getRun(id)).toMatchObject({ status: 'pending', startedAt: null })
+  })
+
   test('a worker that stopped can start again', async () => {
     const world = await open()
     const { durably, jobs } = await world.work({ job: job(() => 'again') })
