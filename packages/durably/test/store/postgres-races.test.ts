@@ -80,6 +80,28 @@ test('a claim that began before an entry came into the journal of a run goes beh
   expect(entry).toMatchObject({ seq: 3, data: '{"attempt":1}' })
 })
 
+test('who reads a journal while its run ends reads what it ended with', async () => {
+  const schema = await openSchema()
+  const reached = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  const held = intercept(schema.pool(), async (text, send) => {
+    if (/from "durably_journal" e where e.run =/.test(text)) {
+      reached.resolve()
+      await goOn.promise
+    }
+    return send()
+  })
+  const [writer, reader] = [await schema.store(), await schema.store(held)]
+  const claimed = await startRun(writer, 'a')
+  const reading = reader.journal('a', 0, 10)
+  await reached.promise
+  expect(await commit(writer, ending(claimed, 'complete'))).toBe('committed')
+  goOn.resolve()
+  const page = await reading
+  expect(page?.entries.at(-1)?.kind).toBe('run:complete')
+  expect(page?.run).toEqual(await writer.run('a'))
+})
+
 describe('cancel', () => {
   test.each(['a step', 'the end'])('that is about to commit refuses %s', async (what) => {
     const { schema, held, first, second } = await openTwo()

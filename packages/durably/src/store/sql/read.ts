@@ -1,3 +1,4 @@
+import { isEnding, isTerminal } from '../../core/transitions.ts'
 import type { JournalPage } from '../store.ts'
 import type { Database } from './database.ts'
 import { gatherReads } from './gather-reads.ts'
@@ -20,7 +21,12 @@ export function createRead(sql: Sql, database: Database) {
       const record = await run(runId)
       if (record === null) return null
       const rows = await database.rows(selectEntries, { runId, after, limit })
-      return { run: record, entries: rows.map((row) => toEntry(runId, row)) }
+      const entries = rows.map((row) => toEntry(runId, row))
+      const last = entries.at(-1)
+      // It ended in between: what it ended with stands in the run alone.
+      const isStale = last !== undefined && isEnding(last.kind) && !isTerminal(record.status)
+      const present = isStale ? await run(runId) : record
+      return present === null ? null : { run: present, entries }
     },
   }
 }
