@@ -85,7 +85,7 @@ test('who reads a journal while its run ends reads what it ended with', async ()
   const reached = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
   const held = intercept(schema.pool(), async (text, send) => {
-    if (/from "durably_journal" e where e.run =/.test(text)) {
+    if (/from "durably_journal" e where e.run = \(select/.test(text)) {
       reached.resolve()
       await goOn.promise
     }
