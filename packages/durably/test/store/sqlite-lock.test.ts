@@ -6,7 +6,7 @@ import type { Env } from '../../src/core/env.ts'
 import { createEnv } from '../../src/env.ts'
 import { createGate } from '../../src/store/sql/dialects/sqlite-gate.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
-import { newRun, nothing, START } from '../conformance/store/scenario.ts'
+import { claimRequest, newRun, nothing, START } from '../conformance/store/scenario.ts'
 import { executeElsewhere, lockElsewhere, queryElsewhere } from './other-process.ts'
 import { newFile, openStore } from './sqlite-file.ts'
 
@@ -49,6 +49,13 @@ describe('a lock of another process', () => {
     await store.write({ ...nothing, runs: [newRun('a')] }, START)
     const lock = await lockElsewhere(file)
     expect(await store.run('a')).not.toBeNull()
+    await lock.release()
+  })
+
+  test('does not hold up a claim that finds nothing', async () => {
+    const { file, store } = await openFile()
+    const lock = await lockElsewhere(file)
+    expect((await store.write({ ...nothing, claim: claimRequest() }, START)).claimed).toEqual([])
     await lock.release()
   })
 

@@ -17,14 +17,15 @@ export interface ClaimSteps {
   alone(request: ClaimRequest, now: number): Promise<Claim[]>
 }
 
-export function createClaim(
-  sql: Sql,
-  database: Database,
-  steps: { readonly append: Append; readonly workers: Workers },
-): ClaimSteps {
+interface Parts {
+  readonly append: Append
+  readonly workers: Workers
+}
+
+export function createClaim(sql: Sql, database: Database, parts: Parts): ClaimSteps {
   return sql.changesInQueries
     ? takeInOneStatement(sql, database)
-    : chooseThenTake(sql, database, steps)
+    : chooseThenTake(sql, database, parts)
 }
 
 /** What both ways of claiming are made of. */
@@ -64,11 +65,7 @@ function claimable(sql: Sql, status: string): string {
 }
 
 /** In two statements: an update that looks for its rows itself costs SQLite twice as much as the two. */
-function chooseThenTake(
-  sql: Sql,
-  database: Database,
-  { append, workers }: { readonly append: Append; readonly workers: Workers },
-): ClaimSteps {
+function chooseThenTake(sql: Sql, database: Database, { append, workers }: Parts): ClaimSteps {
   const { first, take } = createTexts(sql)
   const choose = sql.read(first)
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
@@ -96,6 +93,7 @@ function chooseThenTake(
   return {
     within,
     alone: async (request, now) => {
+      // Without the lock first, for which others may be waiting.
       if ((await chosen(database, request, now)).length === 0) return []
       return database.transaction((session) => within(session, request, now))
     },

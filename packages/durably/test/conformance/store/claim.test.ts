@@ -14,6 +14,7 @@ import {
   nothing,
   only,
   onEveryBackend,
+  reclaim,
   SECOND,
   START,
   startRun,
@@ -22,6 +23,19 @@ import {
 const LATER = START + SECOND
 
 onEveryBackend((open) => {
+  test.each([
+    ['nothing renews no', false],
+    ['something renews the', true],
+  ])('a claim that finds %s lease', async (_, finds) => {
+    const [store] = await open()
+    const held = await startRun(store, 'a')
+    await store.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    if (finds) await enqueue(store, [newRun('b')])
+    expect(idsOf(await claim(store))).toEqual(finds ? ['b'] : [])
+    const { claimed } = await reclaim(store, {}, LATER)
+    expect(idsOf(claimed)).toEqual(finds ? [] : [held.run.id])
+  })
+
   test('a claim gives the run and what it wrote', async () => {
     const [store] = await open()
     await enqueue(store, [newRun('a')])
