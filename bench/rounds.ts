@@ -18,14 +18,25 @@ export interface Ratio {
 
 const ROUNDS = 7
 
+// It takes some ten thousand steps until what runs for each of them is compiled for good.
+const WARM_UP_MS = 2000
+
+async function warmUp({ work, count }: Timed): Promise<void> {
+  const startedAt = performance.now()
+  do await work(count)
+  while (performance.now() - startedAt < WARM_UP_MS)
+}
+
+/** Work, and how many units of it make one block. */
+export interface Timed {
+  readonly work: Work
+  readonly count: number
+}
+
 /** Times ours and the raw control in turns, in the same run. */
-export async function compare(
-  ours: { readonly work: Work; readonly count: number },
-  raw: { readonly work: Work; readonly count: number },
-): Promise<Ratio> {
-  // Once without a clock: what is compiled while it runs is compiled then.
-  await ours.work(ours.count)
-  await raw.work(raw.count)
+export async function compare(ours: Timed, raw: Timed): Promise<Ratio> {
+  await warmUp(ours)
+  await warmUp(raw)
   const rounds: { ours: number; raw: number }[] = []
   for (let i = 0; i < ROUNDS; i++) {
     const rawRate = await rateOf(raw.work, raw.count)

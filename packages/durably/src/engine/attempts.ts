@@ -5,8 +5,8 @@ import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { NextDelay } from '../core/retry.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { StepInfo } from '../core/step-context.ts'
+import { AttemptInfo } from './attempt-info.ts'
 import type { Call, Calls } from './calls.ts'
-import { createChunks, type Chunks } from './chunks.ts'
 import type { Outbox } from './outbox.ts'
 import type { Past } from './past.ts'
 import type { RunLog } from './run-log.ts'
@@ -25,8 +25,8 @@ export interface How {
 /** Executes steps: each until it has a result, or no attempt is left. */
 export interface Attempts {
   perform(call: Call, past: Past, fn: StepFunction, how: How): void
-  /** Steps whose functions execute, and the streams that they write. */
-  readonly executing: ReadonlyMap<string, Chunks>
+  /** Steps whose functions execute, and what each was given. */
+  readonly executing: ReadonlyMap<string, StepInfo>
   /** Nothing of it is waited for any more: no timer stays behind. */
   close(): void
 }
@@ -51,7 +51,7 @@ export interface AttemptsOptions {
 }
 
 interface State extends AttemptsOptions {
-  readonly executing: Map<string, Chunks>
+  readonly executing: Map<string, AttemptInfo>
   /** What takes back the timers that are set. */
   readonly timers: Set<() => void>
 }
@@ -100,16 +100,21 @@ function after({ env, timers }: State, ms: number, fn: () => void): () => void {
 
 /** One attempt; `woken`: the message that ended the wait for it, by its position in the mailbox. */
 async function attempt(attempts: State, step: Step, woken?: number): Promise<void> {
-  const { env, outbox, calls, suspension } = attempts
+  const { env, outbox, calls, suspension, codec } = attempts
   const { name, index } = step.past
   suspension.enter()
   if (attempts.noteSteps) await outbox.note(name)
   if (calls.isOver()) return
   attempts.tick('step:start', name, index)
-  const begun = { at: env.now(), consumes: woken === undefined ? null : { consumes: woken } }
+  const begun = { at: env.now(), consumes: woken }
   try {
-    succeed(attempts, step, begun, await execute(attempts, step))
+    const encoded = encode(await perform(attempts, step), codec, `output of step "${name}"`)
+    // Where there is nothing to await, it is not: this is the way of every step.
+    const output = encoded instanceof Promise ? await encoded : encoded
+    performed(attempts, name)
+    succeed(attempts, step, begun, output)
   } catch (error) {
+    performed(attempts, name)
     // What cannot be stored could not be the next time either.
     fail(attempts, step, begun, error, !isMadeBy(error, SerializationError))
   }
@@ -119,7 +124,29 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
 /** When an attempt began, and the message that it consumes. */
 interface Begun {
   readonly at: number
-  readonly consumes: { readonly consumes: number } | null
+  readonly consumes: number | undefined
+}
+
+/** What the step's function comes to. */
+function perform(attempts: State, step: Step): unknown {
+  const { timeoutMs } = step.how
+  return timeoutMs === null
+    ? call(attempts, step, attempts.signal)
+    : inTime(attempts, step, timeoutMs)
+}
+
+function performed({ executing }: State, name: string): void {
+  executing.get(name)?.end()
+  executing.delete(name)
+}
+
+/** Calls the step's function. */
+function call(attempts: State, { past, fn }: Step, signal: AbortSignal): unknown {
+  const { scope, executing, owner } = attempts
+  const info = new AttemptInfo(attempts, past, signal)
+  executing.set(past.name, info)
+  if (scope === null) return fn(signal, info)
+  return scope.run({ steps: owner, name: past.name }, () => fn(signal, info))
 }
 
 function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): void {
@@ -131,47 +158,10 @@ function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): vo
     name,
     at: now,
     data: stepCompleteData(index, now - begun.at, output),
-    ...begun.consumes,
+    consumes: begun.consumes,
     onCommitted: () => calls.succeeded(step.call, output),
     onRejected: (error) => fail(attempts, step, begun, error, false),
   })
-}
-
-/** Runs the step's function and encodes what it returns. */
-async function execute(attempts: State, step: Step): Promise<Encoded> {
-  const { codec, executing, signal } = attempts
-  const { name } = step.past
-  const { timeoutMs } = step.how
-  try {
-    const value =
-      timeoutMs === null
-        ? await start(attempts, step, signal)
-        : await inTime(attempts, step, timeoutMs)
-    const encoded = encode(value, codec, `output of step "${name}"`)
-    // Where there is nothing to await, it is not: this is the way of every step.
-    return encoded instanceof Promise ? await encoded : encoded
-  } finally {
-    executing.get(name)?.end()
-    executing.delete(name)
-  }
-}
-
-/** Calls the step's function. */
-function start(attempts: State, { past, fn }: Step, signal: AbortSignal): unknown {
-  const { run, scope, codec, executing, owner, outbox, env, log } = attempts
-  const { name, index, failures } = past
-  const attempt = failures + 1
-  const own = createChunks({ step: name, index, attempt, outbox, codec, env, signal })
-  executing.set(name, own)
-  const info: StepInfo = {
-    attempt,
-    idempotencyKey: `${run.id}:${name}`,
-    log: log.ofStep(name),
-    stream: own.open,
-  }
-  return scope === null
-    ? fn(signal, info)
-    : scope.run({ steps: owner, name }, () => fn(signal, info))
 }
 
 /** What the step's function returns, unless it takes too long. */
@@ -184,7 +174,7 @@ async function inTime(attempts: State, step: Step, timeoutMs: number): Promise<u
     aborter.abort(error)
   })
   const signal = AbortSignal.any([attempts.signal, aborter.signal])
-  const work = (async () => start(attempts, step, signal))()
+  const work = (async () => call(attempts, step, signal))()
   step.lingering = work
   try {
     return await Promise.race([work, late.promise])
@@ -203,7 +193,7 @@ function fail(attempts: State, step: Step, begun: Begun, thrown: unknown, mayRet
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
   noteFailure(past, delay !== null)
   const error = describeError(thrown, name)
-  const item = { name, at: env.now(), ...begun.consumes }
+  const item = { name, at: env.now(), consumes: begun.consumes }
   if (delay === null) {
     const data = entryData('step:fail', { index, duration, error })
     const onCommitted = (): void => calls.failed(call, error)

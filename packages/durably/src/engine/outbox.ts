@@ -12,7 +12,7 @@ interface Item {
   readonly data: string
   readonly transition?: Transition
   /** The message that it consumes, by its position in the mailbox. */
-  readonly consumes?: number
+  readonly consumes?: number | undefined
   /** The token that it hands out. */
   readonly token?: NewToken
   readonly onCommitted?: () => void
@@ -208,7 +208,7 @@ function take(box: State): Commit {
 function compose(box: State): Sent {
   const { run, lastSeq, noted } = box
   const items = box.waiting.splice(0, howMany(box))
-  box.logLines -= items.filter(isLog).length
+  if (box.logLines > 0) box.logLines -= items.filter(isLog).length
   if (box.droppedLines > 0) items.unshift(droppedLines(box))
   // All that came before is to be stored when the run is given up.
   const park = box.waiting.length === 0 ? box.park : null

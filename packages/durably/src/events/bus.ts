@@ -48,12 +48,12 @@ type Handler = (event: never) => void | Promise<void>
 
 export function createBus(codec: Codec): Bus {
   const { on, onError, deliver, hears, failed } = createListeners()
-  const watchers = new Map<string, Set<Watcher>>()
+  // Each list is made anew when it changes: whoever is being told of something goes on with the one that was.
+  const watchers = new Map<string, readonly Watcher[]>()
   const followers = new Set<Follower>()
 
   function watching(runId: string): readonly Watcher[] {
-    const all = watchers.get(runId)
-    return all === undefined ? nobody : [...all]
+    return watchers.get(runId) ?? nobody
   }
 
   function tell(happened: DurablyEvent): void {
@@ -86,8 +86,7 @@ export function createBus(codec: Codec): Bus {
     },
     event,
     tick(type, runId, make) {
-      const isFollowed = watching(runId).some(({ onTick }) => onTick !== undefined)
-      if (isFollowed || hears(type)) event(make())
+      if (watching(runId).some(isToldOfTicks) || hears(type)) event(make())
     },
     changedElsewhere(runId) {
       const runIds = runId === null ? [...watchers.keys()] : [runId]
@@ -95,10 +94,11 @@ export function createBus(codec: Codec): Bus {
       for (const follower of followers) follower.onChange(runId)
     },
     watch(runId, watcher) {
-      const remove = addTo(setOf(watchers, runId), watcher)
+      watchers.set(runId, [...watching(runId), watcher])
       return () => {
-        remove()
-        if (watchers.get(runId)?.size === 0) watchers.delete(runId)
+        const left = watching(runId).filter((other) => other !== watcher)
+        if (left.length > 0) watchers.set(runId, left)
+        else watchers.delete(runId)
       }
     },
     follow: (follower) => addTo(followers, follower),
@@ -153,6 +153,10 @@ function createListeners(): Listeners {
 }
 
 const nobody: readonly Watcher[] = []
+
+function isToldOfTicks({ onTick }: Watcher): boolean {
+  return onTick !== undefined
+}
 
 function requireHandler(handler: unknown): void {
   if (typeof handler === 'function') return

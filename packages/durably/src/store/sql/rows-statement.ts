@@ -24,8 +24,7 @@ export function createRowsStatement(
     limit: Number.POSITIVE_INFINITY,
     over: (rows) => {
       if (rows.length === 0) return []
-      const objects = rows.map((row) => Object.fromEntries(names.map((key, i) => [key, row[i]])))
-      return [[statement, { rows: JSON.stringify(objects) }]]
+      return [[statement, { rows: JSON.stringify(rows.map((row) => toObject(names, row))) }]]
     },
   }
 }
@@ -63,11 +62,21 @@ function inSizes(
       for (let at = 0; at < rows.length; at += limit) {
         const some = rows.slice(at, at + limit)
         const size = sql.rowSizes.find((known) => known >= some.length) ?? limit
-        const params = some.flat()
+        // Each stored step comes this way, and `flat` takes three times as long.
+        const params: unknown[] = []
+        for (const row of some) params.push(...row)
         while (params.length < size * columns.length) params.push(null)
         all.push([statementOf(size), params])
       }
       return all
     },
   }
+}
+
+function toObject(names: readonly string[], row: readonly unknown[]): Record<string, unknown> {
+  const object: Record<string, unknown> = {}
+  names.forEach((name, i) => {
+    object[name] = row[i]
+  })
+  return object
 }

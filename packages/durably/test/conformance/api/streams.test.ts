@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { DurablyEvent } from '../../../src/core/event.ts'
-import type { StepContext } from '../../../src/core/step-context.ts'
+import type { StepContext, StepInfo } from '../../../src/core/step-context.ts'
 import { readAll } from './read-all.ts'
 import { job, onEveryBackend } from './world.ts'
 
@@ -222,5 +222,20 @@ onEveryBackend((open) => {
       'stream name must not be empty',
       'stream "words" is opened after step "one" ended',
     ])
+  })
+
+  test('a step that wrote no stream while it ran opens none afterwards', async () => {
+    const world = await open()
+    const { jobs } = await world.work({
+      job: job(async (step) => {
+        const info = await new Promise<StepInfo>((resolve) => {
+          void step.run('one', (_, given) => resolve(given))
+        })
+        await step.run('two', () => null)
+        return thrown(() => info.stream('words'))
+      }),
+    })
+    const { output } = await world.until(jobs.job.triggerAndWait(null))
+    expect(output).toBe('stream "words" is opened after step "one" ended')
   })
 })

@@ -46,28 +46,34 @@ export function sqliteDialect({ database }: { readonly database: SqliteDatabase 
 
 function createDriver(database: SqliteDatabase): Driver {
   const connection = createConnection(database)
+  const connected = Promise.resolve(connection)
   const turns = createTurns()
-  const say = async (sql: string) => {
-    await connection.executeQuery(CompiledQuery.raw(sql))
+  const say = async (query: CompiledQuery) => {
+    await connection.executeQuery(query)
   }
   return {
     init: async () => {},
-    acquireConnection: async () => {
-      const turn = turns.take()
-      if (turn !== null) await turn
-      return connection
+    acquireConnection: () => turns.take()?.then(() => connection) ?? connected,
+    beginTransaction: (_, { accessMode }) => say(accessMode === 'read only' ? look : begin),
+    commitTransaction: () => say(commit),
+    rollbackTransaction: () => say(rollback),
+    savepoint: (_, name) => say(CompiledQuery.raw(`savepoint ${quote(name)}`)),
+    rollbackToSavepoint: (_, name) => say(CompiledQuery.raw(`rollback to ${quote(name)}`)),
+    releaseSavepoint: (_, name) => say(CompiledQuery.raw(`release ${quote(name)}`)),
+    releaseConnection: () => {
+      turns.pass()
+      return done
     },
-    beginTransaction: (_, { accessMode }) =>
-      say(accessMode === 'read only' ? 'begin' : 'begin immediate'),
-    commitTransaction: () => say('commit'),
-    rollbackTransaction: () => say('rollback'),
-    savepoint: (_, name) => say(`savepoint ${quote(name)}`),
-    rollbackToSavepoint: (_, name) => say(`rollback to ${quote(name)}`),
-    releaseSavepoint: (_, name) => say(`release ${quote(name)}`),
-    releaseConnection: async () => turns.pass(),
     destroy: async () => {},
   }
 }
+
+const done = Promise.resolve()
+
+const look = CompiledQuery.raw('begin')
+const begin = CompiledQuery.raw('begin immediate')
+const commit = CompiledQuery.raw('commit')
+const rollback = CompiledQuery.raw('rollback')
 
 function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`

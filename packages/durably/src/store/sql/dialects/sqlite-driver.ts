@@ -48,7 +48,7 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
       wrap(await inner.acquireConnection(acquireOptions)).connection,
     releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
     beginTransaction: (connection, { accessMode }) =>
-      unwrap(connection).begin(accessMode === 'read only' ? 'begin' : 'begin immediate'),
+      unwrap(connection).begin(accessMode === 'read only' ? look : begin),
     commitTransaction: (connection) => unwrap(connection).commit(),
     rollbackTransaction: (connection) => unwrap(connection).rollback(),
     ...savepointsOf(inner),
@@ -61,7 +61,7 @@ interface LockingConnection {
   readonly inner: DatabaseConnection
   readonly connection: DatabaseConnection
   readonly gate: Gate
-  begin(sql: string): Promise<void>
+  begin(query: CompiledQuery): Promise<void>
   commit(): Promise<void>
   rollback(): Promise<void>
 }
@@ -86,8 +86,8 @@ function createLockingConnection(inner: DatabaseConnection, env: Env): LockingCo
       executeQuery,
       streamQuery: (query, chunkSize) => inner.streamQuery(query, chunkSize),
     },
-    begin: async (sql) => {
-      await gate.enter(() => inner.executeQuery(CompiledQuery.raw(sql)))
+    begin: async (query) => {
+      await gate.enter(() => inner.executeQuery(query))
       isOpen = true
     },
     commit: async () => {
@@ -102,6 +102,8 @@ function createLockingConnection(inner: DatabaseConnection, env: Env): LockingCo
   }
 }
 
+const look = CompiledQuery.raw('begin')
+const begin = CompiledQuery.raw('begin immediate')
 const commit = CompiledQuery.raw('commit')
 const rollback = CompiledQuery.raw('rollback')
 const dataVersion = CompiledQuery.raw('pragma data_version')
