@@ -5,7 +5,7 @@ import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
 import type { Append } from './journal.ts'
-import { toRunRecord } from './run-row.ts'
+import { claimedColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 import { renewWorker, type Workers } from './workers.ts'
 
@@ -56,7 +56,7 @@ function createTexts(sql: Sql) {
       expire_at = null,
       updated_at = $now::int8
     where ${where}
-    returning *`,
+    returning ${claimedColumns}`,
   }
 }
 

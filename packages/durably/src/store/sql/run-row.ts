@@ -12,8 +12,16 @@ export function runColumns({ journal }: Tables): string {
 }
 
 /**
- * The record in a row of `runColumns`, or of a statement that wrote the run just now and returns `*`. A database can
- * be changed by anyone: what cannot be read counts as not there, so that one run never stops a worker.
+ * What a statement returns of a run that it has claimed: the rest is null then. Drivers take their time for each
+ * column, that of libSQL some 10 µs.
+ */
+export const claimedColumns = `number, id, job, status, priority, due_at, concurrency_key, generation, attempt, crashes,
+  inbox, executing, idempotency_key, parent_run_id, created_at, updated_at, started_at, progress, labels,
+  payload_format, payload`
+
+/**
+ * The record in a row of `runColumns`, or of a statement that wrote the run just now: what it does not return is null.
+ * A database can be changed by anyone: what cannot be read counts as not there, so that one run never stops a worker.
  */
 export function toRunRecord(row: Row): RunRecord {
   return {
@@ -45,11 +53,11 @@ export function toRunRecord(row: Row): RunRecord {
 }
 
 function toEncoded(text: unknown, format: unknown): Encoded | null {
-  return text === null ? null : { format: format as Format, text: text as string }
+  return typeof text === 'string' ? { format: format as Format, text } : null
 }
 
 function toError({ id, error }: Row): ErrorDetail | null {
-  if (error === null) return null
+  if (typeof error !== 'string') return null
   const { name, message } = unreadable(`the error of run ${String(id)}`)
   return readJson(error, isErrorDetail) ?? { name, message }
 }
@@ -82,7 +90,7 @@ function isWaits(value: unknown): value is Wait[] {
 
 /** A number column: some drivers give 64-bit integers as strings. */
 export function toNumber(value: unknown): number | null {
-  return value === null ? null : Number(value)
+  return (value ?? null) === null ? null : Number(value)
 }
 
 /** A boolean column: some databases have only numbers. */
