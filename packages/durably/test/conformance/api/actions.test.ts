@@ -27,12 +27,14 @@ onEveryBackend((open) => {
     test('keeps completed steps and forgets failures, caught ones too', async () => {
       const world = await open()
       const executed: string[] = []
+      const looked = Promise.withResolvers<void>()
       let healthy = false
       const { jobs, durably } = await world.work({
         job: job(async (step) => {
-          const log = (name: string) => () => {
+          const log = (name: string) => async () => {
             executed.push(name)
-            if (!healthy && name !== 'good') throw new Error(name)
+            if (healthy) await looked.promise
+            else if (name !== 'good') throw new Error(name)
             return name
           }
           const good = await step.run('good', log('good'))
@@ -45,6 +47,7 @@ onEveryBackend((open) => {
       healthy = true
       await durably.retry(id)
       expect(await durably.getRun(id)).toMatchObject({ attempt: 2, error: null, completedAt: null })
+      looked.resolve()
       const run = await durably.waitForRun(id)
       expect(run.output).toEqual(['good', 'caught', 'fatal'])
       expect(executed).toEqual(['good', 'caught', 'fatal', 'caught', 'fatal'])
