@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { KillPoint } from './kill-points.ts'
 import type { Place } from './places.ts'
 
@@ -7,6 +8,9 @@ import type { Place } from './places.ts'
 export interface Crew {
   /** Kills a worker with SIGKILL and starts another in its place. */
   killOne(random: () => number): Promise<void>
+  /** Stops a worker with SIGSTOP and lets it go on after so long. */
+  freezeOne(random: () => number, ms: number): Promise<void>
+  tell(message: string): void
   /** Workers that ended themselves; each had another started in its place. */
   kills(): number
   /** What workers said went wrong. */
@@ -14,19 +18,27 @@ export interface Crew {
   dismiss(): Promise<void>
 }
 
-/** `nextPoint` tells each worker where to end itself; without it they live until they are killed. */
+export interface CrewOptions {
+  /** Tells each worker where to end itself; without it they live until they are killed. */
+  readonly nextPoint?: () => KillPoint | null
+  /** What each worker runs. */
+  readonly script?: URL
+}
+
+const workerScript = new URL('worker-process.ts', import.meta.url)
+
 export async function startCrew(
   size: number,
   place: Place,
   effectsFile: string,
-  nextPoint: () => KillPoint | null = () => null,
+  { nextPoint = () => null, script = workerScript }: CrewOptions = {},
 ): Promise<Crew> {
   const errors: string[] = []
   let kills = 0
   let isDismissed = false
   const start = async (at: number): Promise<void> => {
     const point = nextPoint()
-    const worker = startWorker(place, effectsFile, errors, point)
+    const worker = startWorker(script, [place.driver, place.at, effectsFile], errors, point)
     workers[at] = worker
     if (point !== null) {
       worker.once('exit', () => {
@@ -39,13 +51,23 @@ export async function startCrew(
   }
   const workers: ChildProcess[] = []
   await Promise.all(Array.from({ length: size }, (_, at) => start(at)))
+  const pick = (random: () => number): number => Math.floor(random() * workers.length)
   return {
     errors,
     kills: () => kills,
     async killOne(random) {
-      const at = Math.floor(random() * workers.length)
+      const at = pick(random)
       await kill(workers[at])
       await start(at)
+    },
+    async freezeOne(random, ms) {
+      const worker = workers[pick(random)]
+      worker?.kill('SIGSTOP')
+      await sleep(ms)
+      worker?.kill('SIGCONT')
+    },
+    tell(message) {
+      for (const worker of workers) worker.send(message)
     },
     async dismiss() {
       isDismissed = true
@@ -55,13 +77,12 @@ export async function startCrew(
 }
 
 function startWorker(
-  { driver, at }: Place,
-  effectsFile: string,
+  script: URL,
+  args: readonly string[],
   errors: string[],
   point: KillPoint | null,
 ): ChildProcess {
-  const script = new URL('worker-process.ts', import.meta.url)
-  const worker = fork(script, [driver, at, effectsFile, JSON.stringify(point)])
+  const worker = fork(script, [...args, JSON.stringify(point)])
   worker.on('message', (message) => {
     if (message !== 'ready') errors.push(JSON.stringify(message))
   })

@@ -39,7 +39,9 @@ export async function torment({ driver, kills, workers, random }: Torment): Prom
     jobs: { recorded: createRecordedJob(effectsFile) },
   })
   await durably.migrate()
-  const crew = await startCrew(workers, place, effectsFile, () => pickKillPoint(random))
+  const crew = await startCrew(workers, place, effectsFile, {
+    nextPoint: () => pickKillPoint(random),
+  })
   const violations: string[] = []
   let runs = 0
   try {
