@@ -16,33 +16,26 @@ export interface AttemptInfoOptions {
   readonly codec: Codec
 }
 
-/** What a step's function is told of its attempt. Few want the log or a stream: each is made when it is asked for. */
+/** What a step's function is told of its attempt. Few write streams: what it takes to do so is made when one does. */
 export class AttemptInfo implements StepInfo {
   readonly attempt: number
+  readonly idempotencyKey: string
+  readonly log: StepLog
+  readonly stream: StepInfo['stream']
   readonly #options: AttemptInfoOptions
   readonly #past: Past
   readonly #signal: AbortSignal
-  #log: StepLog | null = null
   #chunks: Chunks | null = null
   #isOver = false
 
   constructor(options: AttemptInfoOptions, past: Past, signal: AbortSignal) {
     this.attempt = past.failures + 1
+    this.idempotencyKey = `${options.run.id}:${past.name}`
+    this.log = options.log.ofStep(past.name)
+    this.stream = (name) => (this.#chunks ??= this.#createChunks()).open(name)
     this.#options = options
     this.#past = past
     this.#signal = signal
-  }
-
-  get idempotencyKey(): string {
-    return `${this.#options.run.id}:${this.#past.name}`
-  }
-
-  get log(): StepLog {
-    return (this.#log ??= this.#options.log.ofStep(this.#past.name))
-  }
-
-  get stream(): StepInfo['stream'] {
-    return (this.#chunks ??= this.#createChunks()).open
   }
 
   /** The attempt is over: nothing more of it is written. */
