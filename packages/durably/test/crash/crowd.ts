@@ -19,7 +19,8 @@ export interface Crowded {
 const script = new URL('crowd-process.ts', import.meta.url)
 const PROCESSES = 3
 const LOOK_EVERY_MS = 200
-const LONGEST_FREEZE_MS = 2500
+// Past a lease; but who is frozen may have the file's lock, for which others wait five seconds at most.
+const LONGEST_FREEZE_MS = 1500
 const PATIENCE_MS = 60_000
 
 /**
@@ -35,7 +36,7 @@ export async function crowd(driver: Driver, ms: number): Promise<Crowded> {
   await durably.migrate()
   const crew = await startCrew(PROCESSES, place, effectsFile, { script })
   const violations: string[] = []
-  const freezes: Promise<void>[] = []
+  let freezing: Promise<void> | null = null
   try {
     const until = Date.now() + ms
     while (Date.now() < until && violations.length === 0) {
@@ -43,10 +44,12 @@ export async function crowd(driver: Driver, ms: number): Promise<Crowded> {
       violations.push(...(await brokenInvariants(durably.db)))
       const fate = Math.random()
       if (fate < 0.15) await crew.killOne(Math.random)
-      else if (fate < 0.2)
-        freezes.push(crew.freezeOne(Math.random, Math.random() * LONGEST_FREEZE_MS))
+      else if (fate < 0.25)
+        freezing ??= crew.freezeOne(Math.random, Math.random() * LONGEST_FREEZE_MS).finally(() => {
+          freezing = null
+        })
     }
-    await Promise.all(freezes)
+    await freezing
     crew.tell('rest')
     violations.push(...(await ends(durably)), ...(await brokenInvariants(durably.db)))
     const effects = readEffects(effectsFile)

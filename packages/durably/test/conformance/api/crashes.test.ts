@@ -59,7 +59,7 @@ onEveryBackend((open) => {
     const { jobs, durably } = await world.work({ job: definition })
     await world.work({ job: definition })
     const { id } = await jobs.job.trigger(null)
-    await world.advance(100_000)
+    await world.advance(50_000)
     finish.resolve()
     expect(await world.until(durably.waitForRun(id))).toMatchObject({ attempt: 1 })
   })

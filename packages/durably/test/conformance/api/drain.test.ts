@@ -45,7 +45,7 @@ onEveryBackend((open) => {
     const { durably, definition, id, finish, reasons } = await startBusy(world)
     const other = await world.work({ job: definition })
     const stopped = durably.stop()
-    await world.advance(120_000)
+    await world.advance(50_000)
     expect(await stateOf(world, stopped)).toBe('pending')
     finish()
     await world.until(stopped)
