@@ -1,9 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { requirePeriod, type Duration } from './duration.ts'
-import { ValidationError, type Issue } from './error.ts'
+import { ValidationError } from './error.ts'
 import { requireObject } from './require-object.ts'
 import { requireText } from './require-text.ts'
 import { readRetry, type Retry } from './retry.ts'
+import { requireSchema } from './schema.ts'
 import type { Signals, StepContext } from './step-context.ts'
 
 /** A job: a name, what goes in, what comes out, and the function that does it. */
@@ -112,36 +113,4 @@ function requireSignals(signals: Signals, jobName: string): void {
     requireText(name, `signal name of job "${jobName}"`)
     requireSchema(schema, `signal "${name}" of job "${jobName}"`)
   }
-}
-
-/** Throws `ValidationError` unless `value` can check other values. */
-export function requireSchema(value: unknown, what: string): void {
-  const schema = value as Partial<StandardSchemaV1> | null | undefined
-  if (typeof schema?.['~standard']?.validate === 'function') return
-  throw new ValidationError(
-    `${what} must be a schema that implements Standard Schema (zod 4, valibot, arktype, …)`,
-  )
-}
-
-/** What the schema makes of `value`. Throws `ValidationError` that starts with `what`. */
-export async function parseWith(
-  schema: StandardSchemaV1,
-  value: unknown,
-  what: string,
-): Promise<unknown> {
-  const result = await schema['~standard'].validate(value)
-  if (result.issues === undefined) return result.value
-  const issues = result.issues.map(toIssue)
-  throw new ValidationError(`${what}: ${issues.map(showIssue).join('; ')}`, issues)
-}
-
-function toIssue({ message, path }: StandardSchemaV1.Issue): Issue {
-  if (path === undefined || path.length === 0) return { message }
-  // Some libraries have arrays of their own, whose `map` makes more of them.
-  const keys = Array.from(path, (part) => (typeof part === 'object' ? part.key : part))
-  return { message, path: keys.map((key) => (typeof key === 'number' ? key : String(key))) }
-}
-
-function showIssue({ message, path }: Issue): string {
-  return path === undefined ? message : `${path.join('.')}: ${message}`
 }

@@ -4,7 +4,8 @@ import { parseDuration, type Duration, requirePeriod } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireText } from './require-text.ts'
-import { requireSchema, type JobDefinition } from './job.ts'
+import type { JobDefinition } from './job.ts'
+import { requireSchema } from './schema.ts'
 import type { Wakeups } from './wakeups.ts'
 
 /** Settings of an instance that do not depend on its database. */

@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { parseDuration, type Duration } from './duration.ts'
-import { requireSchema } from './job.ts'
 import { requireText } from './require-text.ts'
 import { requireDate } from './require-date.ts'
+import { requireSchema } from './schema.ts'
 import type { RunStatus } from './transitions.ts'
 
 declare const carried: unique symbol

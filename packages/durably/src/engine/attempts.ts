@@ -10,9 +10,17 @@ import type { Call, Calls } from './calls.ts'
 import type { Outbox } from './outbox.ts'
 import type { Past } from './past.ts'
 import type { RunLog } from './run-log.ts'
-import type { StepScope, Tick } from './steps.ts'
 import type { Suspension } from './suspension.ts'
 import type { Waits } from './waits.ts'
+
+/** Which step the code that runs right now belongs to. */
+export interface StepScope {
+  readonly steps: object
+  readonly name: string
+}
+
+/** Says what stands in no journal. */
+export type Tick = (type: 'step:start', name: string, index: number) => void
 
 export type StepFunction = (signal: AbortSignal, info: StepInfo) => unknown
 

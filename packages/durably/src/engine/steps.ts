@@ -9,7 +9,14 @@ import { readRetry } from '../core/retry.ts'
 import { toIso, type Progress, type RunRecord } from '../core/run.ts'
 import type { StepContext, StepOptions } from '../core/step-context.ts'
 import type { Store } from '../store/store.ts'
-import { createAttempts, type Attempts, type How, type StepFunction } from './attempts.ts'
+import {
+  createAttempts,
+  type Attempts,
+  type How,
+  type StepFunction,
+  type StepScope,
+  type Tick,
+} from './attempts.ts'
 import { createCalls, refuse, type Calls } from './calls.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { Outbox } from './outbox.ts'
@@ -19,17 +26,8 @@ import { createRunLog } from './run-log.ts'
 import { createSuspension } from './suspension.ts'
 import { createWaits, type OpenWait } from './waits.ts'
 
-/** Which step the code that runs right now belongs to. */
-export interface StepScope {
-  readonly steps: object
-  readonly name: string
-}
-
 /** Says what stands in no journal; `make` is called if someone listens. */
 export type OnTick = (type: EventType, runId: string, make: () => DurablyEvent) => void
-
-/** The same of one execution. */
-export type Tick = (type: 'step:start', name: string, index: number) => void
 
 export interface StepsOptions {
   readonly run: RunRecord

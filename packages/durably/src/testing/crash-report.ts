@@ -1,8 +1,7 @@
-import type { RunStatus } from '../core/transitions.ts'
-import type { CrashPlace } from './crash-place.ts'
 import { describeAll, describeErrors, describeWarnings } from './describe-report.ts'
 import type { Trial } from './crash-trial.ts'
 import type { EffectCall } from './effects.ts'
+import type { EffectReport, PlaceReport } from './findings.ts'
 
 /** What `crashTest` found. */
 export interface CrashReport {
@@ -19,34 +18,6 @@ export interface CrashReport {
   readonly places: readonly PlaceReport[]
   /** All of it, for people. */
   toString(): string
-}
-
-/** A call of an effect in the job's code, over all crashes. */
-export interface EffectReport {
-  readonly effect: string
-  /** The call as it was made first. */
-  readonly call: string
-  /** Null: outside of any step. */
-  readonly step: string | null
-  /** `file:line`, where the platform tells. */
-  readonly source: string | null
-  /** How often it ran in a run without a crash. */
-  readonly times: number
-  /** How often it ran at most, before and after one crash. */
-  readonly timesWithCrash: number
-  readonly verdict: 'once' | 'same effect' | 'may run twice' | 'runs again' | 'missing'
-  /** The crashes after which it had run more often, or less often, than without one. */
-  readonly crashes: readonly CrashPlace[]
-}
-
-/** A place where the process was killed, and how its run ended. */
-export interface PlaceReport {
-  readonly place: CrashPlace
-  readonly status: RunStatus
-  readonly output: unknown
-  readonly error: string | null
-  /** With a run without a crash. */
-  readonly agrees: boolean
 }
 
 export interface ReportOptions {

@@ -1,21 +1,6 @@
 import type { CrashPlace } from './crash-place.ts'
-import type { EffectReport, PlaceReport } from './crash-report.ts'
+import type { EffectReport, Findings, Outcome, PlaceReport } from './findings.ts'
 import { valueText } from './value-text.ts'
-
-type Outcome = Pick<PlaceReport, 'status' | 'output' | 'error'>
-
-/** What was found, before there are words for it. */
-export interface Findings {
-  readonly jobName: string
-  readonly effects: readonly EffectReport[]
-  readonly places: readonly PlaceReport[]
-  /** How the run ends without a crash. */
-  readonly expected: Outcome
-  /** How it ends then, too, if it is not the same each time. */
-  readonly other: Outcome | null
-  /** Crash places to which the run did not come when it was to crash there. */
-  readonly unreached: number
-}
 
 export function describeAll(findings: Findings): string {
   const errors = describeErrors(findings)
