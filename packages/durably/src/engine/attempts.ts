@@ -5,8 +5,8 @@ import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { NextDelay } from '../core/retry.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { StepInfo } from '../core/step-context.ts'
-import { AttemptInfo } from './attempt-info.ts'
 import type { Call, Calls } from './calls.ts'
+import { createChunks, type Chunks } from './chunks.ts'
 import type { Outbox } from './outbox.ts'
 import type { Past } from './past.ts'
 import type { RunLog } from './run-log.ts'
@@ -33,8 +33,8 @@ export interface How {
 /** Executes steps: each until it has a result, or no attempt is left. */
 export interface Attempts {
   perform(call: Call, past: Past, fn: StepFunction, how: How): void
-  /** Steps whose functions execute, and what each was given. */
-  readonly executing: ReadonlyMap<string, StepInfo>
+  /** Steps whose functions execute, and the streams that they write. */
+  readonly executing: ReadonlyMap<string, Chunks>
   /** Nothing of it is waited for any more: no timer stays behind. */
   close(): void
 }
@@ -59,7 +59,7 @@ export interface AttemptsOptions {
 }
 
 interface State extends AttemptsOptions {
-  readonly executing: Map<string, AttemptInfo>
+  readonly executing: Map<string, Chunks>
   /** What takes back the timers that are set. */
   readonly timers: Set<() => void>
 }
@@ -150,11 +150,20 @@ function performed({ executing }: State, name: string): void {
 
 /** Calls the step's function. */
 function call(attempts: State, { past, fn }: Step, signal: AbortSignal): unknown {
-  const { scope, executing, owner } = attempts
-  const info = new AttemptInfo(attempts, past, signal)
-  executing.set(past.name, info)
-  if (scope === null) return fn(signal, info)
-  return scope.run({ steps: owner, name: past.name }, () => fn(signal, info))
+  const { run, scope, codec, executing, owner, outbox, env, log } = attempts
+  const { name, index, failures } = past
+  const attempt = failures + 1
+  const own = createChunks({ step: name, index, attempt, outbox, codec, env, signal })
+  executing.set(name, own)
+  const info: StepInfo = {
+    attempt,
+    idempotencyKey: `${run.id}:${name}`,
+    log: log.ofStep(name),
+    stream: own.open,
+  }
+  return scope === null
+    ? fn(signal, info)
+    : scope.run({ steps: owner, name }, () => fn(signal, info))
 }
 
 function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): void {

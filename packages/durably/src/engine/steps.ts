@@ -156,8 +156,8 @@ function streamOf<T>(
   step: string | null,
   name: string,
 ): WritableStream<T> {
-  const info = step === null ? undefined : executing.get(step)
-  if (info !== undefined) return info.stream<T>(name)
+  const chunks = step === null ? undefined : executing.get(step)
+  if (chunks !== undefined) return chunks.open<T>(name)
   const where =
     executing.size === 0
       ? 'it is written by the function of a step'

@@ -13,7 +13,7 @@ const withoutRun = (table: string) => `
   where not exists (select 1 from durably_runs r where r.id = t.run_id)`
 
 /** What must select no row at any moment, whoever does what. */
-const impossible: Readonly<Record<string, string>> = {
+export const impossible = {
   'two heads of a concurrency key': `
     select concurrency_key from durably_runs
     where concurrency_key is not null and (ready or holds_key)

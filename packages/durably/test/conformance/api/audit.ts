@@ -40,18 +40,21 @@ export async function audit(
 ): Promise<void> {
   const journals = new Map<string, readonly Entry[]>()
   const runs = await store.runs({})
-  const stride = Math.ceil(runs.length / MAX_JOURNALS)
-  for (const { id } of runs.filter((_, i) => i % stride === 0)) {
-    const entries = (await store.journal(id, 0, Number.MAX_SAFE_INTEGER))?.entries ?? []
-    const gap = entries.findIndex(({ seq }, i) => seq !== i + 1)
-    if (gap !== -1) throw new Error(`The journal of run ${id} has no entry ${gap + 1}`)
-    journals.set(id, entries)
+  for (let at = 0; at < runs.length; at += AT_ONCE) {
+    await Promise.all(
+      runs.slice(at, at + AT_ONCE).map(async ({ id }) => {
+        const entries = (await store.journal(id, 0, Number.MAX_SAFE_INTEGER))?.entries ?? []
+        const gap = entries.findIndex(({ seq }, i) => seq !== i + 1)
+        if (gap !== -1) throw new Error(`The journal of run ${id} has no entry ${gap + 1}`)
+        journals.set(id, entries)
+      }),
+    )
   }
   for (const { events } of processes) checkAnnounced(events.filter(isFact), journals)
 }
 
-/** Of more runs, so many are looked at: each is two ways to the database. */
-const MAX_JOURNALS = 500
+/** Runs that are asked for together are read by one statement. */
+const AT_ONCE = 500
 
 function checkAnnounced(
   facts: readonly DurablyEvent[],
@@ -65,7 +68,6 @@ function checkAnnounced(
     if (sequence <= before) throw new Error(`${what} was announced after ${before}`)
     announced.set(runId, sequence)
     const journal = journals.get(runId)
-    // Deleted, or not looked at.
     if (journal === undefined || type === 'run:delete') continue
     const entry = journal[sequence - 1]
     if (entry?.kind === type && toIso(entry.at) === timestamp) continue

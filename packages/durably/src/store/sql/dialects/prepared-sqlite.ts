@@ -9,6 +9,7 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import { beginOf, commit, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
 /** A database of better-sqlite3 or libsql, or a `DatabaseSync` of node:sqlite. */
@@ -54,7 +55,7 @@ function createDriver(database: SqliteDatabase): Driver {
   return {
     init: async () => {},
     acquireConnection: () => turns.take()?.then(() => connection) ?? connected,
-    beginTransaction: (_, { accessMode }) => say(accessMode === 'read only' ? look : begin),
+    beginTransaction: (_, settings) => say(beginOf(settings)),
     commitTransaction: () => say(commit),
     rollbackTransaction: () => say(rollback),
     savepoint: (_, name) => say(CompiledQuery.raw(`savepoint ${quote(name)}`)),
@@ -69,11 +70,6 @@ function createDriver(database: SqliteDatabase): Driver {
 }
 
 const done = Promise.resolve()
-
-const look = CompiledQuery.raw('begin')
-const begin = CompiledQuery.raw('begin immediate')
-const commit = CompiledQuery.raw('commit')
-const rollback = CompiledQuery.raw('rollback')
 
 function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`

@@ -8,6 +8,7 @@ import {
 import type { Env } from '../../../core/env.ts'
 import { savepointsOf } from './savepoints.ts'
 import { createGate, type Gate } from './sqlite-gate.ts'
+import { beginOf, commit, rollback } from './transaction-control.ts'
 
 export interface SqliteDriverOptions {
   readonly env: Env
@@ -47,8 +48,7 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
     acquireConnection: async (acquireOptions) =>
       wrap(await inner.acquireConnection(acquireOptions)).connection,
     releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
-    beginTransaction: (connection, { accessMode }) =>
-      unwrap(connection).begin(accessMode === 'read only' ? look : begin),
+    beginTransaction: (connection, settings) => unwrap(connection).begin(beginOf(settings)),
     commitTransaction: (connection) => unwrap(connection).commit(),
     rollbackTransaction: (connection) => unwrap(connection).rollback(),
     ...savepointsOf(inner),
@@ -102,10 +102,6 @@ function createLockingConnection(inner: DatabaseConnection, env: Env): LockingCo
   }
 }
 
-const look = CompiledQuery.raw('begin')
-const begin = CompiledQuery.raw('begin immediate')
-const commit = CompiledQuery.raw('commit')
-const rollback = CompiledQuery.raw('rollback')
 const dataVersion = CompiledQuery.raw('pragma data_version')
 
 async function configure(

@@ -1,0 +1,12 @@
+import { CompiledQuery, type TransactionSettings } from 'kysely'
+
+/** What begins a transaction of SQLite: with the write lock, unless it only reads. Made once, for each is made often. */
+export function beginOf({ accessMode }: TransactionSettings): CompiledQuery {
+  return accessMode === 'read only' ? look : begin
+}
+
+const look = CompiledQuery.raw('begin')
+const begin = CompiledQuery.raw('begin immediate')
+
+export const commit = CompiledQuery.raw('commit')
+export const rollback = CompiledQuery.raw('rollback')
