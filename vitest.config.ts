@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
@@ -40,6 +41,7 @@ export default defineConfig({
         test: {
           name: 'simulation',
           sequence: { groupOrder: order.simulation },
+          maxConcurrency: availableParallelism(),
           include: [simulation],
         },
       },

@@ -38,7 +38,8 @@ describe('the engine, simulated', () => {
   })
 })
 
-describe('the engine keeps them, simulated, when', () => {
+// Each is a process of its own, which keeps one core busy.
+describe.concurrent('the engine keeps them, simulated, when', () => {
   test.each(shortages)(
     '$name',
     async (shortage) => {
@@ -48,7 +49,7 @@ describe('the engine keeps them, simulated, when', () => {
   )
 })
 
-describe('the simulation notices that', () => {
+describe.concurrent('the simulation notices that', () => {
   test.each(mutants)(
     '$name',
     async (mutant) => {
