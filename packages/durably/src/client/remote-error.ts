@@ -1,10 +1,10 @@
 import {
   ConflictError,
   DurablyError,
-  NotFoundError,
-  ValidationError,
   type ErrorCode,
   type Issue,
+  NotFoundError,
+  ValidationError,
 } from '../core/error.ts'
 import type { ErrorBody } from '../core/wire.ts'
 

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ValidationError, type Issue } from './error.ts'
+import { type Issue, ValidationError } from './error.ts'
 
 /** Throws `ValidationError` unless `value` can check other values. */
 export function requireSchema(value: unknown, what: string): void {

@@ -1,10 +1,10 @@
-import { decode, decodeParsed, type Codec, type Encoded } from '../core/codec.ts'
+import { type Codec, decode, decodeParsed, type Encoded } from '../core/codec.ts'
 import {
   type CancelledError,
-  describeError,
   DuplicateStepError,
-  restoreError,
+  describeError,
   type ErrorDetail,
+  restoreError,
 } from '../core/error.ts'
 import { requireText } from '../core/require-text.ts'
 import type { RunRecord } from '../core/run.ts'

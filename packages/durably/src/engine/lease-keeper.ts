@@ -1,10 +1,11 @@
 import type { Env } from '../core/env.ts'
+import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
 import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
-  /** Runs were claimed, and the lease renewed with them. */
+  /** Runs were claimed, and the lease renewed with them where much of it was gone. */
   claimed(): void
   /** Whether the lease was handed back before the answer came that it had been claimed. */
   isHandedBack(lease: Lease): boolean
@@ -29,7 +30,7 @@ const IDLE_HEARTBEAT_MS = 60_000
 type Strangers = ReadonlyMap<string, Lease>
 
 interface State extends LeaseKeeperOptions {
-  /** When a renewal was tried last, whatever came of it. */
+  /** When a renewal was tried last, whatever came of it, or from when on a claim has left a whole lease. */
   renewedAt: number
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
@@ -50,7 +51,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   schedule(keeper)
   return {
     claimed() {
-      keeper.renewedAt = keeper.env.now()
+      const youngest = Math.floor(keeper.env.now() - keeper.worker.leaseMs / LEASE_PARTS)
+      keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper)
     },
     isHandedBack: (lease) => keeper.handedBack.delete(nameOf(lease)),

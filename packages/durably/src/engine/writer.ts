@@ -1,7 +1,6 @@
-import { pause, type Env } from '../core/env.ts'
+import { type Env, pause } from '../core/env.ts'
 import type { RunRecord } from '../core/run.ts'
 import {
-  RejectedWriteError,
   type Answer,
   type Claim,
   type ClaimRequest,
@@ -9,12 +8,13 @@ import {
   type Enqueued,
   type Fact,
   type NewRun,
+  RejectedWriteError,
   type Send,
   type Sent,
   type Store,
   type Written,
 } from '../store/store.ts'
-import { createBackoff, type Backoff } from './backoff.ts'
+import { type Backoff, createBackoff } from './backoff.ts'
 
 /**
  * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it

@@ -1,5 +1,5 @@
 import type { Codec } from '../core/codec.ts'
-import { toEvent, type DurablyEvent } from '../core/event.ts'
+import { type DurablyEvent, toEvent } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
 

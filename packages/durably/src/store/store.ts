@@ -220,7 +220,7 @@ export interface Mailbox {
   readonly messages: readonly Message[]
 }
 
-/** A claim renews its worker's lease: others may have forgotten a worker that had no runs. */
+/** A claim sees to its worker's lease (`core/lease.ts`): others may have forgotten a worker that had no runs. */
 export interface ClaimRequest extends WorkerLease {
   /** The jobs this worker knows. */
   readonly jobs: readonly string[]

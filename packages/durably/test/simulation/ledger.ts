@@ -278,7 +278,7 @@ function checkClaimed(
   claims: readonly Claim[],
   now: number,
 ): void {
-  if (claims.length > 0) ledger.expiries.set(request.workerId, now + request.leaseMs)
+  if (claims.length > 0) noteLease(ledger, request, now)
   if (claims.length > request.limit) broken(ledger, `more was claimed than asked for`)
   for (const { run, entry } of claims) {
     const account = ledger.accounts.get(run.id)
@@ -320,6 +320,12 @@ function checkPromoted(ledger: State, facts: Fact[], now: number): Fact[] {
     move(ledger, account, 'expire')
   }
   return facts
+}
+
+/** A claim leaves a lease of which at most an eighth is gone, and renews any other. */
+function noteLease({ expiries }: State, { workerId, leaseMs }: ClaimRequest, now: number): void {
+  const left = (expiries.get(workerId) ?? 0) - now
+  if (left < (leaseMs * 7) / 8 || left > leaseMs) expiries.set(workerId, now + leaseMs)
 }
 
 function checkReclaimed(

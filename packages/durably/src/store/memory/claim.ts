@@ -1,11 +1,11 @@
 import { isLegal } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
-import { renewLease } from './renew.ts'
+import { renewUnlessFresh } from './renew.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 export function claim(tables: Tables, request: ClaimRequest, now: number): Claim[] {
   const rows = claimable(tables, request.jobs, now).sort(byPriority).slice(0, request.limit)
-  if (rows.length > 0) renewLease(tables, request, now)
+  if (rows.length > 0) renewUnlessFresh(tables, request, now)
   return rows.map((row) => {
     const { startedAt, attempt } = row.record
     row.workerId = request.workerId

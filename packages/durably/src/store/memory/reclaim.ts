@@ -5,8 +5,8 @@ import { isTerminal } from '../../core/transitions.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { byPriority } from './claim.ts'
 import { renewLease } from './renew.ts'
-import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
+import { tell } from './tell-waiters.ts'
 
 /** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
 export function reclaim(tables: Tables, request: ReclaimRequest, now: number): Reclaimed {
@@ -29,7 +29,7 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
       claimed.push(advance(row, 'reclaim', { attempt: attempt + 1 }, changes, now))
     }
   }
-  if (claimed.length > 0) renewLease(tables, request, now)
+  if (claimed.length > 0) renewLease(tables, request, now, request.jobs)
   const ended = others.filter(({ run }) => isTerminal(run.status))
   const told = ended.flatMap(({ run }) => tell(tables, run, now))
   return { claimed, others: [...others, ...told] }
@@ -38,7 +38,7 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
 /** Runs whose worker's lease ran out. */
 export function orphans(tables: Tables, now: number): Row[] {
   return [...tables.runs.values()].filter(({ workerId }) => {
-    const expiresAt = workerId === null ? undefined : tables.workers.get(workerId)
+    const expiresAt = workerId === null ? undefined : tables.workers.get(workerId)?.expiresAt
     return expiresAt !== undefined && expiresAt <= now
   })
 }

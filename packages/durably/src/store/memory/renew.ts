@@ -1,4 +1,5 @@
-import type { Held, WorkerLease } from '../store.ts'
+import { isFresh } from '../../core/lease.ts'
+import type { ClaimRequest, Held, WorkerLease } from '../store.ts'
 import type { Tables } from './tables.ts'
 
 export function renew(tables: Tables, worker: WorkerLease, now: number): Held[] {
@@ -13,11 +14,26 @@ export function leasesOf(tables: Tables, workerId: string): Held[] {
 }
 
 export function retire(tables: Tables, idPrefix: string): void {
-  for (const workerId of tables.workers.keys()) {
-    if (workerId.startsWith(idPrefix)) tables.workers.set(workerId, 0)
+  for (const [workerId, worker] of tables.workers) {
+    if (workerId.startsWith(idPrefix)) tables.workers.set(workerId, { ...worker, expiresAt: 0 })
   }
 }
 
-export function renewLease(tables: Tables, { workerId, leaseMs }: WorkerLease, now: number): void {
-  tables.workers.set(workerId, now + leaseMs)
+/** `jobs` are noted when they are given. */
+export function renewLease(
+  { workers }: Tables,
+  { workerId, leaseMs }: WorkerLease,
+  now: number,
+  jobs?: readonly string[],
+): void {
+  const known = jobs === undefined ? (workers.get(workerId)?.jobs ?? '') : String(jobs)
+  workers.set(workerId, { expiresAt: now + leaseMs, jobs: known })
+}
+
+export function renewUnlessFresh(tables: Tables, request: ClaimRequest, now: number): void {
+  const { workerId, leaseMs, jobs } = request
+  const worker = tables.workers.get(workerId)
+  const isKnown = worker?.jobs === String(jobs)
+  if (isKnown && isFresh(worker.expiresAt - now, leaseMs)) return
+  renewLease(tables, request, now, jobs)
 }

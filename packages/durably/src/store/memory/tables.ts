@@ -3,14 +3,14 @@ import type { Entry, EntryDataByKind } from '../../core/journal.ts'
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
-import { KEPT_IDS_MS, type Fact, type Message, type NewToken } from '../store.ts'
+import { type Fact, KEPT_IDS_MS, type Message, type NewToken } from '../store.ts'
 
 export interface Tables {
   readonly runs: Map<string, Row>
   /** The run that has an idempotency key, by `idempotencySlot`. */
   readonly idempotent: Map<string, Row>
-  /** When the lease of each worker runs out. */
-  readonly workers: Map<string, number>
+  /** When the lease of each worker runs out, and the jobs that it has, as it said when it claimed last. */
+  readonly workers: Map<string, { readonly expiresAt: number; readonly jobs: string }>
   /** Names of paused jobs. */
   readonly paused: Set<string>
   /** By their hash. */

@@ -1,15 +1,16 @@
-import { entryData, type Entry } from '../../core/journal.ts'
+import { type Entry, entryData } from '../../core/journal.ts'
+import { isFresh, LEASE_PARTS } from '../../core/lease.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
 import type { Append } from './journal.ts'
-import { claimedColumns, toRunRecord } from './run-row.ts'
+import { claimedColumns, toNumber, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 import { renewWorker, type Workers } from './workers.ts'
 
-/** Gives a worker the first claimable runs of its jobs, and renews its lease if there are any. */
+/** Gives a worker the first claimable runs of its jobs, and sees to its lease if there are any. */
 export interface ClaimSteps {
   /** As the last of a transaction. */
   within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]>
@@ -41,8 +42,8 @@ function createTexts(sql: Sql) {
     order by ${order('p')} ${sql.limit('$candidates')}`,
   )
   return {
-    first: `
-    select c.id from ${candidates}
+    first: (columns: string) => `
+    select ${columns} from ${candidates}
     where not exists (select 1 from ${jobs} x where x.name = j.value and x.paused)
     order by ${order('c')} ${sql.limit('$candidates')}`,
     take: (where: string) => `
@@ -67,21 +68,35 @@ function claimable(sql: Sql, status: string): string {
 /** In two statements: an update that looks for its rows itself costs SQLite twice as much as the two. */
 function chooseThenTake(sql: Sql, database: Database, { append, workers }: Parts): ClaimSteps {
   const { first, take } = createTexts(sql)
-  const choose = sql.read(first)
+  const isWorker = 'w.id = $workerId::text and w.jobs = $jobs::text'
+  const leasedUntil = `(select w.expires_at from ${sql.tables.workers} w where ${isWorker}) as leased_until`
+  const choose = sql.read(first(`c.id, ${leasedUntil}`))
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
   const update = sql.write(take(`${isChosen} and ${claimable(sql, 'status')}`))
 
-  async function chosen(session: Session, { jobs, limit }: ClaimRequest, now: number) {
-    if (limit < 1 || jobs.length === 0) return []
-    return session.rows(choose, { jobs: JSON.stringify(jobs), now, candidates: limit })
+  async function chosen(session: Session, request: ClaimRequest, now: number) {
+    const { workerId, limit } = request
+    if (limit < 1 || request.jobs.length === 0) return []
+    const jobs = JSON.stringify(request.jobs)
+    return session.rows(choose, { workerId, jobs, candidates: limit, now })
+  }
+
+  /** Where the clock of the database counts, nobody knows here how much is left. */
+  function isLeased(until: unknown, leaseMs: number, now: number): boolean {
+    const { leaseNow } = database.leaseTime(now)
+    const expiresAt = toNumber(until)
+    return leaseNow !== null && expiresAt !== null && isFresh(expiresAt - leaseNow, leaseMs)
   }
 
   async function within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]> {
-    const ids = (await chosen(session, request, now)).map(({ id }) => id)
-    if (ids.length === 0) return []
-    const { workerId } = request
-    await workers.renew(session, request, now, request.jobs)
-    const rows = await session.rows(update, { workerId, now, ids: JSON.stringify(ids) })
+    const found = await chosen(session, request, now)
+    const [first] = found
+    if (first === undefined) return []
+    if (!isLeased(first.leased_until, request.leaseMs, now)) {
+      await workers.renew(session, request, now, request.jobs)
+    }
+    const ids = JSON.stringify(found.map(({ id }) => id))
+    const rows = await session.rows(update, { workerId: request.workerId, now, ids })
     const taken = rows.map((row) => ({ row, run: toRunRecord(row) }))
     const entries = await append(
       session,
@@ -123,9 +138,13 @@ function takeInOneStatement(sql: Sql, database: Database): ClaimSteps {
     `where p.id = c.id and p.ready and ${claimable(sql, 'p.status')}
     limit 1 ${sql.skipLocked}`,
   )
+  const gone = `($leaseMs::int8 - w.expires_at + ${sql.leaseNow})`
+  const isYoung = `${gone} * ${LEASE_PARTS} between 0 and $leaseMs::int8`
+  const isLeased = `w.jobs = $jobs::text and ${isYoung}`
+  const expiresAt = `case when ${isLeased} then w.expires_at else excluded.expires_at end`
   const statement = sql.write(`
-    with first as materialized (${first}),
-      renewed as (${renewWorker(sql, 'exists (select 1 from first)')} returning id),
+    with first as materialized (${first('c.id')}),
+      renewed as (${renewWorker(sql, 'exists (select 1 from first)', expiresAt)} returning id),
       chosen as materialized (select r.id from ${free} ${sql.limit('$limit')}),
       taken as (${take('id in (select id from chosen)')}),
       told as (

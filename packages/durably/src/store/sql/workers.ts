@@ -22,13 +22,17 @@ export interface Workers {
 const GONE_AFTER_MS = 120_000
 const MAX_FORGOTTEN = 10
 
-/** The text that renews the lease of `$workerId`, if `condition` holds. */
-export function renewWorker({ tables, leaseNow }: Sql, condition: string): string {
+/** The text that renews the lease of `$workerId` if `condition` holds, until then unless `expiresAt` says otherwise. */
+export function renewWorker(
+  { tables, leaseNow }: Sql,
+  condition: string,
+  expiresAt = 'excluded.expires_at',
+): string {
   return `
     insert into ${tables.workers} as w (id, expires_at, seen_at, jobs)
     select $workerId::text, ${leaseNow} + $leaseMs::int8, ${leaseNow}, coalesce($jobs::text, '[]')
     where ${condition}
-    on conflict (id) do update set expires_at = excluded.expires_at, seen_at = excluded.seen_at,
+    on conflict (id) do update set expires_at = ${expiresAt}, seen_at = excluded.seen_at,
       jobs = coalesce($jobs::text, w.jobs)`
 }
 

@@ -10,6 +10,7 @@ import {
   idsOf,
   JOB,
   kindsOf,
+  LEASE_MS,
   newRun,
   nothing,
   only,
@@ -34,6 +35,20 @@ onEveryBackend((open) => {
     expect(idsOf(await claim(store))).toEqual(finds ? ['b'] : [])
     const { claimed } = await reclaim(store, {}, LATER)
     expect(idsOf(claimed)).toEqual(finds ? [] : [held.run.id])
+  })
+
+  test.each([
+    ['leaves a lease as it is of which an eighth is gone', LEASE_MS / 8, {}, ['a', 'b']],
+    ['renews one of which more is gone', LEASE_MS / 8 + SECOND, {}, []],
+    ['renews it with the jobs that are known now', SECOND, { jobs: [JOB, 'other job'] }, []],
+  ])('a claim %s', async (_, later, more, orphans) => {
+    const [store] = await open()
+    await startRun(store, 'a')
+    await enqueue(store, [newRun('b')])
+    // Where the clock of the database counts, it is some milliseconds off.
+    expect(idsOf(await claim(store, more, START + later - 100))).toEqual(['b'])
+    const { claimed } = await reclaim(store, {}, START + LEASE_MS + 100)
+    expect(idsOf(claimed)).toEqual(orphans)
   })
 
   test('a claim gives the run and what it wrote', async () => {
