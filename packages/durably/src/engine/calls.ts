@@ -193,9 +193,11 @@ export function refuse(error: unknown): Promise<never> {
 }
 
 /** Whether the call may settle still: not twice, and not once the run is another's. */
-function closes({ suspended }: State, call: Call): boolean {
+function closes({ suspended, open }: State, call: Call): boolean {
   if (suspended || call.settled) return false
   call.settled = true
+  // Of code that makes one call after the other, none is kept.
+  if (open.at(-1) === call) open.pop()
   return true
 }
 

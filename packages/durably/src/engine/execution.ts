@@ -20,6 +20,8 @@ import type { Writer } from './writer.ts'
 export interface Execution {
   readonly run: RunRecord
   readonly lease: Lease
+  /** Whether it has a slot of its worker still. */
+  usesSlot: boolean
   /** Resolves when nothing of it can be written any more. */
   readonly over: Promise<void>
   /** The run was cancelled. */
@@ -129,6 +131,7 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
   const execution: Ending = {
     run,
     lease: { runId: run.id, generation: run.generation },
+    usesSlot: true,
     over,
     cancel: ifCurrent(cancel),
     lose: ifCurrent(lose),

@@ -1,3 +1,4 @@
+import type { Dictionary } from '../core/dictionary.ts'
 import type { Env } from '../core/env.ts'
 import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
@@ -19,7 +20,7 @@ export interface LeaseKeeperOptions {
   readonly env: Env
   readonly worker: WorkerLease
   readonly heartbeatMs: number
-  readonly executions: ReadonlyMap<string, Execution>
+  readonly executions: Pick<Dictionary<Execution>, 'size' | 'has' | 'values'>
   readonly onFact: (fact: Fact) => void
   readonly onError: (error: unknown, context: string) => void
 }
@@ -118,7 +119,7 @@ async function reconcile(
   ask: (store: Store) => Promise<Held[]>,
 ): Promise<Strangers> {
   const { store, executions } = keeper
-  const asked = [...executions.values()]
+  const asked = executions.values()
   const leases = await ask(store)
   const held = new Map(leases.map((lease) => [lease.runId, lease]))
   for (const execution of asked) {

@@ -32,7 +32,7 @@ const LISTEN_AGAIN_MS = 30_000
 
 interface State extends NotifierOptions {
   readonly id: string
-  readonly changed: Set<string>
+  changed: Set<string>
   sending: boolean
   sentAt: number
   urgent: boolean
@@ -124,13 +124,13 @@ function atTime(env: Env, time: number, fn: () => void): () => void {
 async function send(notifier: State): Promise<void> {
   const { id, env, changed, wakeups, onError } = notifier
   const runs = changed.size > MAX_NAMED ? null : [...changed]
-  changed.clear()
-  Object.assign(notifier, { timer: null, sending: true, urgent: false, sentAt: env.now() })
+  const sentAt = env.now()
+  Object.assign(notifier, { changed: new Set(), timer: null, sending: true, urgent: false, sentAt })
   try {
     await wakeups.notify(JSON.stringify({ from: id, runs } satisfies Message))
   } catch (error) {
     onError(error, 'waking other processes')
   }
   notifier.sending = false
-  if (changed.size > 0) schedule(notifier)
+  if (notifier.changed.size > 0) schedule(notifier)
 }

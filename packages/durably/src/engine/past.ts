@@ -55,6 +55,7 @@ interface State {
   expected: number
   /** Made as soon as a name is asked for that does not stand there. */
   byName: Map<string, Past> | null
+  /** Where calls did not come one after the other. */
   taken: Set<number> | null
   free: number
 }
@@ -64,11 +65,7 @@ export function createPasts(): Pasts {
   return {
     find: (name) => find(pasts, name),
     of: (name, index) => recordedAs(pasts, name, index) ?? add(pasts, name, index),
-    begin(name) {
-      pasts.taken ??= new Set([...named(pasts).values()].map(({ index }) => index))
-      while (pasts.taken.has(pasts.free)) pasts.free++
-      return add(pasts, name, pasts.free++)
-    },
+    begin: (name) => add(pasts, name, freePlace(pasts)),
     all: () => pasts.byName?.values() ?? pasts.inOrder,
   }
 }
@@ -97,6 +94,14 @@ function recordedAs(pasts: State, name: string, index: number): Past | null {
 function named(pasts: State): Map<string, Past> {
   pasts.byName ??= new Map(pasts.inOrder.map((past) => [past.name, past]))
   return pasts.byName
+}
+
+function freePlace(pasts: State): number {
+  const { inOrder } = pasts
+  if (named(pasts).size === inOrder.length) return inOrder.length
+  pasts.taken ??= new Set([...named(pasts).values()].map(({ index }) => index))
+  while (pasts.taken.has(pasts.free)) pasts.free++
+  return pasts.free++
 }
 
 function add(pasts: State, name: string, index: number): Past {

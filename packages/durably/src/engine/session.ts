@@ -1,3 +1,4 @@
+import { createDictionary, type Dictionary } from '../core/dictionary.ts'
 import type { JobDefinition } from '../core/job.ts'
 import type { Claim, Fact } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
@@ -51,11 +52,11 @@ interface State extends SessionOptions {
   readonly rest: Rest
   /** What each execution is given. */
   readonly execution: ExecutionOptions
-  readonly executions: Map<string, Execution>
+  readonly executions: Dictionary<Execution>
   /** Parked runs whose code waits in memory, the one that was parked last at the end. */
   readonly parked: Map<string, Parked>
-  /** Executions that use a slot: those whose last write is on its way do not. */
-  readonly occupied: Set<Execution>
+  /** How many executions use a slot: those whose last write is on its way do not. */
+  occupied: number
   /** What the ids of dead workers begin with that had this one's name, until it was said that they are dead. */
   predecessors: string | null
   /** There may be something to claim: claim without looking first. */
@@ -84,7 +85,7 @@ export function createSession(options: SessionOptions): Session {
   // In quotes: no name begins another one.
   const prefix = workerName === null ? '' : JSON.stringify(workerName)
   const workerId = `${prefix}${env.id()}`
-  const executions = new Map<string, Execution>()
+  const executions = createDictionary<Execution>()
   const session: State = {
     ...options,
     workerId,
@@ -104,7 +105,7 @@ export function createSession(options: SessionOptions): Session {
       onWoken: options.onFacts,
     },
     parked: new Map(),
-    occupied: new Set(),
+    occupied: 0,
     predecessors: prefix === '' || untilIdle ? null : prefix,
     hinted: true,
     lookAt: 0,
@@ -198,7 +199,7 @@ async function promote({ store, env, onFacts }: State): Promise<void> {
 
 /** How many runs may be claimed now: none once it drains, though it may have looked for some before. */
 function room({ stopping, slots, occupied, maxRuns, claimed }: State): number {
-  return stopping ? 0 : Math.min(slots - occupied.size, maxRuns - claimed)
+  return stopping ? 0 : Math.min(slots - occupied, maxRuns - claimed)
 }
 
 /** Whether a session that ends when nothing is due has come to its end. */
@@ -234,7 +235,7 @@ function take(session: State, claims: readonly Claim[]): void {
     if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue
     const execution = begin(session, claim)
     session.claimed++
-    session.occupied.add(execution)
+    session.occupied++
     session.executions.set(run.id, execution)
     void execution.over.then(() => ended(session, execution))
   }
@@ -260,7 +261,10 @@ function begin(session: State, claim: Claim): Execution {
 
 /** The slot is free: what is claimed into it shares the transaction with the last write of the run. */
 function vacate(session: State, execution: Execution): void {
-  if (session.occupied.delete(execution)) poke(session, null)
+  if (!execution.usesSlot) return
+  execution.usesSlot = false
+  session.occupied--
+  poke(session, null)
 }
 
 function ended(session: State, execution: Execution): void {
@@ -322,7 +326,7 @@ function stop(session: State): void {
 
 async function drained(session: State): Promise<void> {
   while (session.executions.size > 0) {
-    await Promise.all([...session.executions.values()].map(({ over }) => over))
+    await Promise.all(session.executions.values().map(({ over }) => over))
   }
   session.keeper.stop()
   for (const code of session.parked.values()) code.drop()

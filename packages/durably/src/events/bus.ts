@@ -1,4 +1,5 @@
 import type { Codec } from '../core/codec.ts'
+import { createDictionary } from '../core/dictionary.ts'
 import { ValidationError } from '../core/error.ts'
 import {
   type DurablyEvent,
@@ -49,7 +50,7 @@ type Handler = (event: never) => void | Promise<void>
 export function createBus(codec: Codec): Bus {
   const { on, onError, deliver, hears, failed } = createListeners()
   // Each list is made anew when it changes: whoever is being told of something goes on with the one that was.
-  const watchers = new Map<string, readonly Watcher[]>()
+  const watchers = createDictionary<readonly Watcher[]>()
   const followers = new Set<Follower>()
 
   function watching(runId: string): readonly Watcher[] {
@@ -89,7 +90,7 @@ export function createBus(codec: Codec): Bus {
       if (watching(runId).some(isToldOfTicks) || hears(type)) event(make())
     },
     changedElsewhere(runId) {
-      const runIds = runId === null ? [...watchers.keys()] : [runId]
+      const runIds = runId === null ? watchers.keys() : [runId]
       for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null, null)
       for (const follower of followers) follower.onChange(runId)
     },

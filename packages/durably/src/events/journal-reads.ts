@@ -1,4 +1,5 @@
 import type { Codec } from '../core/codec.ts'
+import { createDictionary } from '../core/dictionary.ts'
 import { type DurablyEvent, toEvent } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
@@ -25,7 +26,7 @@ type ReadEntries = (
 ) => Promise<Pick<JournalPage, 'run' | 'entries'> | null>
 
 export function createJournalReads(readEntries: ReadEntries, codec: Codec): JournalReads {
-  const pending = new Map<string, Map<string, Promise<JournalPage | null>>>()
+  const pending = createDictionary<Map<string, Promise<JournalPage | null>>>()
 
   async function readPage(...asked: Parameters<ReadEntries>): Promise<JournalPage | null> {
     const page = await readEntries(...asked)

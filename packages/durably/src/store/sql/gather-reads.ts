@@ -11,7 +11,7 @@ export function gatherReads<T>(
   read: (ids: readonly string[]) => Promise<ReadonlyMap<string, T>>,
 ): (id: string) => Promise<T | null> {
   type Asked = PromiseWithResolvers<T | null>
-  const gathered = new Map<string, Asked>()
+  let gathered = new Map<string, Asked>()
   let isGathering = false
   let underWay = 0
 
@@ -29,9 +29,9 @@ export function gatherReads<T>(
     // What is asked for in the same breath comes along.
     await Promise.resolve()
     isGathering = false
-    const asked = new Map([...gathered].slice(0, MAX_GATHERED))
-    for (const id of asked.keys()) gathered.delete(id)
-    await answer(asked)
+    const all = [...gathered]
+    gathered = new Map(all.slice(MAX_GATHERED))
+    await answer(new Map(all.slice(0, MAX_GATHERED)))
   }
 
   /** Where one cannot be read, only who asked for that is told so. */
