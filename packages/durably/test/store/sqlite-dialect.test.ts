@@ -78,7 +78,11 @@ describe.each(drivers)('sqliteDialect over %s', (_, create) => {
     })
     for (let i = 0; i < 3; i++) await sql`select ${i} as x`.execute(db)
     expect(prepared).toEqual(['select ? as x'])
-    for (let i = 0; i < 500; i++) await sql.raw(`select ${i}`).execute(db)
+    for (let i = 0; i < 500; i++) {
+      await sql.raw(`select ${i}`).execute(db)
+      if (i % 50 === 0) await sql`select ${i} as used`.execute(db)
+    }
+    expect(prepared.filter((text) => text === 'select ? as used')).toHaveLength(1)
     await sql`select ${1} as x`.execute(db)
     expect(prepared.filter((text) => text === 'select ? as x')).toHaveLength(2)
   })

@@ -94,19 +94,19 @@ type Prepared = (parameters: readonly unknown[]) => QueryResult<unknown>
 
 const MAX_STATEMENTS = 200
 
-/** Keeps the statements that were used last. */
+/** Keeps the statements that were used last: those of late, and until there are as many again, those before them. */
 function createCache(database: SqliteDatabase): (sql: string) => Prepared {
-  const statements = new Map<string, Prepared>()
+  let late = new Map<string, Prepared>()
+  let before = late
   return (sql) => {
-    const statement = statements.get(sql) ?? prepareOn(database, sql)
-    statements.delete(sql)
-    statements.set(sql, statement)
-    if (statements.size > MAX_STATEMENTS) {
-      for (const oldest of statements.keys()) {
-        statements.delete(oldest)
-        break
-      }
+    const known = late.get(sql)
+    if (known !== undefined) return known
+    const statement = before.get(sql) ?? prepareOn(database, sql)
+    if (late.size === MAX_STATEMENTS / 2) {
+      before = late
+      late = new Map()
     }
+    late.set(sql, statement)
     return statement
   }
 }
