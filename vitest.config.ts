@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
@@ -20,6 +19,7 @@ process.env['TMPDIR'] ??= folderInMemory()
 
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 const simulation = 'packages/durably/test/simulation/*.test.ts'
+const mutants = 'packages/durably/test/simulation/mutants.test.ts'
 
 /** What keeps both cores busy by itself comes before or after the rest. */
 const order = { simulation: 0, most: 1, browser: 2 }
@@ -41,8 +41,16 @@ export default defineConfig({
         test: {
           name: 'simulation',
           sequence: { groupOrder: order.simulation },
-          maxConcurrency: availableParallelism(),
           include: [simulation],
+          exclude: [mutants],
+        },
+      },
+      {
+        // One process at a time: the browser leaves room for it.
+        test: {
+          name: 'mutants',
+          sequence: { groupOrder: order.browser },
+          include: [mutants],
         },
       },
       {
