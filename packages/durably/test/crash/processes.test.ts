@@ -13,15 +13,8 @@ import {
   type Effect,
 } from './effects.ts'
 import { createRecordedJob, outputOf, signalAll, STEPS } from './job.ts'
-import { createPlace, dialectAt, type Driver } from './places.ts'
+import { createPlace, dialectAt, drivers, type Driver } from './places.ts'
 
-const drivers: readonly Driver[] = [
-  'better-sqlite3',
-  'drop-in',
-  'libsql',
-  'libsql-bundled',
-  'postgres',
-]
 const WORKERS = 3
 
 describe.each(drivers)('%s, several processes', (driver) => {

@@ -2,26 +2,32 @@ import { parseArgs } from 'node:util'
 import { startPostgres } from '../postgres-server.ts'
 import { createRandom } from '../simulation/random.ts'
 import { crowd } from './crowd.ts'
-import type { Driver } from './places.ts'
+import { drivers, type Driver } from './places.ts'
 import { torment } from './torment.ts'
 
 // Kills thousands of workers, each at a write, a commit or a step, then lets clients do all that they can for so many
-// seconds: `npm run torture -- --kills 1000 --seed 1 --crowd 60`.
+// seconds: `npm run torture -- --kills 1000 --seed 1 --crowd 60`. The kills need a tap on the driver, clients do not:
+// `npm run torture -- --kills 0 --drivers postgres.js,node:sqlite`.
 const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
     crowd: { type: 'string', default: '60' },
+    drivers: { type: 'string', default: 'better-sqlite3,libsql,postgres' },
   },
 })
-const drivers: readonly Driver[] = ['better-sqlite3', 'libsql', 'postgres']
+const chosen = values.drivers.split(',').map((name) => {
+  const driver = drivers.find((known) => known === name)
+  if (driver === undefined) throw new Error(`no driver "${name}"; there are ${drivers.join(', ')}`)
+  return driver
+})
 const WORKERS = 4
 
 const server = await startPostgres()
 process.env.DURABLY_TEST_POSTGRES_URL = server.url
 try {
-  for (const driver of drivers) await killMany(driver)
-  for (const driver of drivers) await crowdOne(driver)
+  for (const driver of chosen) await killMany(driver)
+  for (const driver of chosen) await crowdOne(driver)
 } finally {
   await server.stop()
 }
