@@ -54,6 +54,8 @@ export interface AttemptsOptions {
   readonly owner: object
   /** Steps are noted in the run before they execute: should the worker die once more, the run names its step. */
   readonly noteSteps: boolean
+  /** Null while the lease holds. Else resolves when it is known whether the run is still this worker's. */
+  readonly confirmLease: () => Promise<void> | null
   readonly tick: Tick
   readonly onError: (error: unknown, context: string, run: RunRecord) => void
 }
@@ -112,6 +114,9 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
   const { name, index } = step.past
   suspension.enter()
   if (attempts.noteSteps) await outbox.note(name)
+  const confirmed = attempts.confirmLease()
+  // What happens outside the database cannot be refused afterwards.
+  if (confirmed !== null) await confirmed
   if (calls.isOver()) return
   attempts.tick('step:start', name, index)
   const begun = { at: env.now(), consumes: woken }

@@ -52,6 +52,8 @@ export interface ExecutionOptions {
   readonly codec: Codec
   readonly scope: Scope<StepScope> | null
   readonly maxCrashes: number
+  /** Null while the worker's lease holds. Else resolves when it is known which runs are still its own. */
+  readonly confirmLease: () => Promise<void> | null
   readonly onTick: OnTick
   /** The job's function is done, and the last write about to leave: the slot is free. */
   readonly onFinishing: (execution: Execution) => void
@@ -219,6 +221,7 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryRe
     onError,
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
+    confirmLease: life.confirmLease,
     onParked: (wakeAt) => park(life, wakeAt),
     onAsked: () => void ask(life),
     onUnparkable(error) {

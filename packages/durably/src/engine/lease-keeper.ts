@@ -1,13 +1,19 @@
 import type { Dictionary } from '../core/dictionary.ts'
-import type { Env } from '../core/env.ts'
+import { pause, type Env } from '../core/env.ts'
 import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
+import { createBackoff } from './backoff.ts'
 import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
-  /** Runs were claimed, and the lease renewed with them where much of it was gone. */
-  claimed(): void
+  /** Runs come with a claim that was sent at `sentAt`, and the lease was renewed with them where much of it was gone. */
+  claimed(sentAt: number): void
+  /**
+   * Null while the lease has time left by this process's clock. Else, as after a sleep of the machine, it resolves when
+   * it is renewed, and when executions whose run is another's by now have heard of that.
+   */
+  confirm(): Promise<void> | null
   /** Whether the lease was handed back before the answer came that it had been claimed. */
   isHandedBack(lease: Lease): boolean
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
@@ -33,6 +39,10 @@ type Strangers = ReadonlyMap<string, Lease>
 interface State extends LeaseKeeperOptions {
   /** When a renewal was tried last, whatever came of it, or from when on a claim has left a whole lease. */
   renewedAt: number
+  /** The lease does not run out before this time. */
+  leasedUntil: number
+  renewing: Promise<void> | null
+  confirming: Promise<void> | null
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
   readonly handedBack: Set<string>
@@ -44,6 +54,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
     renewedAt: options.env.now(),
+    leasedUntil: 0,
+    renewing: null,
+    confirming: null,
     strangers: new Map(),
     handedBack: new Set(),
     timer: null,
@@ -51,11 +64,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
   schedule(keeper)
   return {
-    claimed() {
-      const youngest = Math.floor(keeper.env.now() - keeper.worker.leaseMs / LEASE_PARTS)
+    claimed(sentAt) {
+      const { leaseMs } = keeper.worker
+      const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
-      schedule(keeper)
+      keeper.leasedUntil = Math.max(keeper.leasedUntil, youngest + leaseMs)
+      schedule(keeper, true)
     },
+    confirm: () => (isLeased(keeper) ? null : confirmOnce(keeper)),
     isHandedBack: (lease) => keeper.handedBack.delete(nameOf(lease)),
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
@@ -68,22 +84,54 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 }
 
 /** A timer that fires too early costs less than one made anew with each claim. */
-function schedule(keeper: State): void {
+function schedule(keeper: State, isBusy = keeper.executions.size > 0): void {
   const { env, timer } = keeper
-  const dueAt = nextRenewal(keeper)
+  const dueAt = nextRenewal(keeper, isBusy)
   if (keeper.stopped || (timer !== null && timer.dueAt <= dueAt)) return
   timer?.cancel()
   const fire = (): void => {
     keeper.timer = null
     if (nextRenewal(keeper) > env.now()) schedule(keeper)
-    else void renew(keeper, dueAt)
+    else void renewOnce(keeper, dueAt)
   }
   keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.now()), fire) }
 }
 
-function nextRenewal({ renewedAt, executions, heartbeatMs }: State): number {
-  const isBusy = executions.size > 0
+function nextRenewal(
+  { renewedAt, executions, heartbeatMs }: State,
+  isBusy = executions.size > 0,
+): number {
   return renewedAt + (isBusy ? heartbeatMs : Math.max(heartbeatMs, IDLE_HEARTBEAT_MS))
+}
+
+function isLeased({ env, leasedUntil }: State): boolean {
+  return env.now() < leasedUntil
+}
+
+/** All steps that are about to begin wait for the same answer. */
+function confirmOnce(keeper: State): Promise<void> {
+  keeper.confirming ??= confirm(keeper).finally(() => {
+    keeper.confirming = null
+  })
+  return keeper.confirming
+}
+
+async function confirm(keeper: State): Promise<void> {
+  const { env } = keeper
+  const backoff = createBackoff(env)
+  for (;;) {
+    await renewOnce(keeper, Math.min(env.now(), keeper.timer?.dueAt ?? Infinity))
+    if (keeper.stopped || isLeased(keeper)) return
+    await pause(env, backoff.next())
+  }
+}
+
+/** Whoever wants it renewed while it is, waits for that. */
+function renewOnce(keeper: State, dueAt: number): Promise<void> {
+  keeper.renewing ??= renew(keeper, dueAt).finally(() => {
+    keeper.renewing = null
+  })
+  return keeper.renewing
 }
 
 async function renew(keeper: State, dueAt: number): Promise<void> {
@@ -94,6 +142,7 @@ async function renew(keeper: State, dueAt: number): Promise<void> {
   if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
   try {
     const strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
+    keeper.leasedUntil = Math.max(keeper.leasedUntil, startedAt + worker.leaseMs)
     for (const [name, lease] of strangers) {
       if (keeper.strangers.has(name)) await handBack(keeper, lease)
     }

@@ -31,8 +31,10 @@ export interface Session {
   executed(): number
 }
 
-export interface SessionOptions
-  extends Omit<ExecutionOptions, 'onFinishing' | 'onParked' | 'onWoken'> {
+/** What the session itself tells an execution. */
+type BySession = 'confirmLease' | 'onFinishing' | 'onParked' | 'onWoken'
+
+export interface SessionOptions extends Omit<ExecutionOptions, BySession> {
   readonly jobs: ReadonlyMap<string, JobDefinition>
   readonly slots: number
   readonly pollMs: number
@@ -100,6 +102,7 @@ export function createSession(options: SessionOptions): Session {
     rest: createRest(env),
     execution: {
       ...executionOptions(options),
+      confirmLease: () => session.keeper.confirm(),
       onFinishing: (execution) => vacate(session, execution),
       onParked: (wakeAt) => wakeAt !== null && poke(session, wakeAt),
       onWoken: options.onFacts,
@@ -143,7 +146,7 @@ function executionOptions({
   maxCrashes,
   onTick,
   onError,
-}: SessionOptions): Omit<ExecutionOptions, 'onFinishing' | 'onParked' | 'onWoken'> {
+}: SessionOptions): Omit<ExecutionOptions, BySession> {
   return { store, writer, env, codec, scope, maxCrashes, onTick, onError }
 }
 
@@ -209,27 +212,28 @@ function isIdle(session: State, ready: boolean): boolean {
 }
 
 async function claim(session: State): Promise<number> {
-  const { writer, keeper, workerId, leaseMs } = session
+  const { env, writer, workerId, leaseMs } = session
   const jobs = namesOf(session)
   if (jobs.length === 0) return 0
+  const sentAt = env.now()
   const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
-  take(session, claims)
-  // Without a claim the lease may not have been renewed.
-  if (claims.length > 0) keeper.claimed()
+  take(session, claims, sentAt)
   return claims.length
 }
 
 async function reclaim(session: State): Promise<void> {
-  const { store, env, keeper, workerId, leaseMs, maxCrashes } = session
+  const { store, env, workerId, leaseMs, maxCrashes } = session
   const limit = Math.max(0, room(session))
   const request = { workerId, leaseMs, jobs: namesOf(session), limit, maxCrashes }
-  const { claimed, others } = await store.reclaim(request, env.now())
+  const sentAt = env.now()
+  const { claimed, others } = await store.reclaim(request, sentAt)
   session.onFacts([...others, ...claimed])
-  take(session, claimed)
-  if (claimed.length > 0) keeper.claimed()
+  take(session, claimed, sentAt)
 }
 
-function take(session: State, claims: readonly Claim[]): void {
+function take(session: State, claims: readonly Claim[], sentAt: number): void {
+  // Without a claim the lease may not have been renewed.
+  if (claims.length > 0) session.keeper.claimed(sentAt)
   for (const claim of claims) {
     const { run } = claim
     if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue

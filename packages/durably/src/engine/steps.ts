@@ -42,6 +42,8 @@ export interface StepsOptions {
   readonly scope: Scope<StepScope> | null
   /** Steps are noted in the run before they execute: should the worker die once more, the run names its step. */
   readonly noteSteps: boolean
+  /** Null while the lease holds. Else resolves when it is known whether the run is still this worker's. */
+  readonly confirmLease: () => Promise<void> | null
   /** When the run has taken too long; null: never. */
   readonly deadline: number | null
   readonly onTick: OnTick
@@ -93,8 +95,9 @@ export function createSteps(options: StepsOptions): Steps {
   const parts = { run, calls, outbox, waits, suspension, env, codec, onError }
   const tick: Tick = (type, stepName, stepIndex) =>
     options.onTick(type, run.id, () => ({ type, ...tickFields(options), stepName, stepIndex }))
-  const { noteSteps } = options
-  const attempts = createAttempts({ ...parts, log, signal, scope, owner, noteSteps, tick })
+  const { noteSteps, confirmLease } = options
+  const how = { signal, scope, owner, noteSteps, confirmLease }
+  const attempts = createAttempts({ ...parts, ...how, log, tick })
   // Without a scope nobody knows whose code it is.
   const stepInside = scope === null ? () => null : currentStep
   const primitives = createPrimitives({ ...parts, store, job, stepInside })

@@ -73,6 +73,47 @@ onEveryBackend((open) => {
     expect(attempts).toEqual([1, 1])
   })
 
+  test('a step does not begin under a lease that ran out, which others may have taken', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    const executed: number[] = []
+    const definition = job(async (step) => {
+      if (step.attempt === 1) await goOn.promise
+      await step.run('effect', () => executed.push(step.attempt))
+    })
+    const away = await world.work({ job: definition })
+    const { id } = await away.jobs.job.trigger(null)
+    await world.settle()
+    const back = Promise.withResolvers<void>()
+    away.wire.intercept(async (_, proceed) => {
+      await back.promise
+      return proceed()
+    })
+    const other = await world.work({ job: definition })
+    await world.until(other.durably.waitForRun(id))
+    goOn.resolve()
+    await world.settle()
+    back.resolve()
+    await world.advance(1000)
+    expect(executed).toEqual([2])
+  })
+
+  test('a step begins under a lease that ran out once it is renewed', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    const definition = job(async (step) => {
+      await goOn.promise
+      return step.run('effect', () => step.attempt)
+    })
+    const { jobs, durably, takeErrors } = await world.work({ job: definition })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    world.block(60_000)
+    goOn.resolve()
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 1, attempt: 1 })
+    expect(takeErrors()).toMatchObject([{ context: 'renewing the lease' }])
+  })
+
   test('a worker that lives keeps its run for as long as it takes', async () => {
     const world = await open()
     const finish = Promise.withResolvers<void>()
