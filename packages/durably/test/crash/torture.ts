@@ -60,7 +60,7 @@ function report(
   startedAt: number,
 ): void {
   const seconds = Math.round((performance.now() - startedAt) / 1000)
-  console.log(`${driver.padEnd(16)}${done}, ${violations.length} violations, ${seconds} s`)
+  console.log(`${driver.padEnd(18)}${done}, ${violations.length} violations, ${seconds} s`)
   for (const violation of violations) console.log(`  ${violation}`)
   if (violations.length > 0) process.exitCode = 1
 }
