@@ -4,7 +4,7 @@ import { DurablyError } from './core/error.ts'
 import type { Instance } from './core/instance.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEnv } from './env.ts'
-import { type SqlocalClient, storedPath } from './store/sql/dialects/sqlocal-client.ts'
+import { storedPath, type SqlocalClient } from './store/sql/dialects/sqlocal-client.ts'
 import { createTabWakeups } from './store/sql/dialects/tab-wakeups.ts'
 
 export interface SqlocalDialectOptions {

@@ -1,5 +1,5 @@
 import type { Client } from './client/client.ts'
-import { type ClientOptions, createHttpClient } from './client/http-client.ts'
+import { createHttpClient, type ClientOptions } from './client/http-client.ts'
 import type { Instance } from './core/instance.ts'
 import { createClock } from './env.ts'
 

@@ -29,13 +29,12 @@ export type {
   TriggerAndWaitOptions,
   TriggerOptions,
 } from './core/handle.ts'
-export type { Instance, Jobs } from './core/instance.ts'
 export type { JobDefinition, JobInput, JobOutput, JobPayload } from './core/job.ts'
 export { defineJob } from './core/job.ts'
 export type { LogLevel } from './core/journal.ts'
 export type { EngineOptions } from './core/options.ts'
-export type { Retry, RetryPolicy } from './core/retry.ts'
 export type { Labels, Progress, Run, Wait } from './core/run.ts'
+export type { Retry, RetryPolicy } from './core/retry.ts'
 export type { Log, Step } from './core/step.ts'
 export type {
   SignalOptions,
@@ -50,6 +49,7 @@ export type { RunStatus } from './core/transitions.ts'
 export type { Branch, Branches, First, RunEnd, Token } from './core/wait.ts'
 export { wait } from './core/wait.ts'
 export type { Wakeups } from './core/wakeups.ts'
+export type { Instance, Jobs } from './core/instance.ts'
 export type { Durably, DurablyOptions } from './durably.ts'
 export { createDurably, createDurablyHandler } from './durably.ts'
 export type { Access, Operation, TriggerRequest } from './http/access.ts'

@@ -6,8 +6,8 @@ import { createPoolDialect } from './store/sql/dialects/postgres-pool-dialect.ts
 import { createPostgresWakeups } from './store/sql/dialects/postgres-wakeups.ts'
 
 export type {
-  PGliteClient,
   PgPool,
+  PGliteClient,
   PostgresJsClient,
   PostgresSource,
 } from './store/sql/dialects/postgres-client.ts'

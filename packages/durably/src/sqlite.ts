@@ -1,5 +1,5 @@
 export {
+  sqliteDialect,
   type SqliteDatabase,
   type SqliteStatement,
-  sqliteDialect,
 } from './store/sql/dialects/prepared-sqlite.ts'

@@ -10,8 +10,8 @@ import { show } from '../core/show.ts'
 import type { Log, Step } from '../core/step.ts'
 import type { Client } from './client.ts'
 import { createRequests, orNone, type Query, type Requests } from './http-requests.ts'
-import { followRun, followRuns } from './remote-events.ts'
 import { createRemoteHandle, createRemoteHandles } from './remote-handle.ts'
+import { followRun, followRuns } from './remote-events.ts'
 import { waitFor } from './remote-wait.ts'
 
 /** How a client reaches its server. */

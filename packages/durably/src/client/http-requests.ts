@@ -1,5 +1,5 @@
 import { DurablyError, NotFoundError } from '../core/error.ts'
-import { type Envelope, RICH_TYPE } from '../core/wire.ts'
+import { RICH_TYPE, type Envelope } from '../core/wire.ts'
 import { errorOf } from './remote-error.ts'
 
 export interface RequestsOptions {

@@ -3,11 +3,11 @@ import { NotFoundError } from '../core/error.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { activeStatuses } from '../core/transitions.ts'
-import { createSoon } from '../events/soon.ts'
 import type { Client, ClientHandle } from './client.ts'
 import { createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
 import type { RunObserver } from './run-observer.ts'
+import { createSoon } from '../events/soon.ts'
 import { noRun, type RunState } from './run-state.ts'
 
 /** How a job's current run is found. */

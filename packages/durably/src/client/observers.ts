@@ -1,12 +1,12 @@
 import type { Env } from '../core/env.ts'
 import type { Run } from '../core/run.ts'
-import { type ActionsObserver, createActionsObserver, type RunActions } from './actions-observer.ts'
+import { createActionsObserver, type ActionsObserver, type RunActions } from './actions-observer.ts'
 import type { Client } from './client.ts'
 import { createJobObserver, type JobObserver, type JobQuery } from './job-observer.ts'
 import { always, type Observed } from './observed.ts'
-import { createRunHints, type Visibility } from './run-hints.ts'
-import { createRunObserver, loading, type RunObserver } from './run-observer.ts'
 import { noRun, type RunState } from './run-state.ts'
+import { createRunObserver, loading, type RunObserver } from './run-observer.ts'
+import { createRunHints, type Visibility } from './run-hints.ts'
 import { createRunsObserver, type RunsObserver, type RunsQuery } from './runs-observer.ts'
 
 /** Everything that pages show, over one client: what several of them show is read once. */

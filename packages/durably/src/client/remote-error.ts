@@ -1,10 +1,10 @@
 import {
   ConflictError,
   DurablyError,
-  type ErrorCode,
-  type Issue,
   NotFoundError,
   ValidationError,
+  type ErrorCode,
+  type Issue,
 } from '../core/error.ts'
 import type { ErrorBody } from '../core/wire.ts'
 

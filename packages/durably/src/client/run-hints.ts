@@ -1,4 +1,4 @@
-import { type Env, pause } from '../core/env.ts'
+import { pause, type Env } from '../core/env.ts'
 import type { RunChange } from '../core/event.ts'
 import type { RunChangeFilter } from '../core/handle.ts'
 import { matches } from '../events/run-changes.ts'

@@ -1,10 +1,10 @@
 import type { Env } from '../core/env.ts'
 import type { RunFilter } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
-import { createSoon } from '../events/soon.ts'
 import type { Client } from './client.ts'
 import { createObserved, type Observed } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
+import { createSoon } from '../events/soon.ts'
 
 /** Which runs to list, and how. */
 export interface RunsQuery<TLabels = Run['labels']>

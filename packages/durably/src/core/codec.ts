@@ -1,5 +1,5 @@
 import { parse, stringify, unflatten } from 'devalue'
-import { describeError, type ErrorDetail, restoreError, SerializationError } from './error.ts'
+import { restoreError, describeError, SerializationError, type ErrorDetail } from './error.ts'
 import { show } from './show.ts'
 import { formatOf, hasToJson, isCarried } from './storable.ts'
 

@@ -1,21 +1,21 @@
 import type { Codec } from './codec.ts'
-import { type ErrorDetail, ValidationError } from './error.ts'
+import { ValidationError, type ErrorDetail } from './error.ts'
 import {
   dataOf,
+  shownOutput,
+  valueIn,
   type Entry,
   type EntryDataByKind,
   type EntryKind,
   type LogLevel,
-  shownOutput,
-  valueIn,
 } from './journal.ts'
 import {
   decodeOutput,
   decodePayload,
+  toIso,
   type Labels,
   type Progress,
   type RunRecord,
-  toIso,
   type Wait,
 } from './run.ts'
 import { show } from './show.ts'

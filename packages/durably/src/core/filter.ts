@@ -1,8 +1,8 @@
 import { ValidationError } from './error.ts'
-import { requireObject } from './require-object.ts'
 import { requireText } from './require-text.ts'
+import { requireObject } from './require-object.ts'
 import { show } from './show.ts'
-import { type RunStatus, runStatuses } from './transitions.ts'
+import { runStatuses, type RunStatus } from './transitions.ts'
 
 /** Throws `ValidationError` unless it is a whole number in the range. */
 export function requireInteger(value: unknown, what: string, min: number, max: number): number {

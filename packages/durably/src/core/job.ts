@@ -1,9 +1,9 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type Duration, requirePeriod } from './duration.ts'
+import { requirePeriod, type Duration } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireObject } from './require-object.ts'
 import { requireText } from './require-text.ts'
-import { type Retry, readRetry } from './retry.ts'
+import { readRetry, type Retry } from './retry.ts'
 import { requireSchema } from './schema.ts'
 import type { Signals, StepContext } from './step-context.ts'
 

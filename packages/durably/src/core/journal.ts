@@ -1,5 +1,5 @@
-import { type Codec, decodeParsed, type Encoded, type Format } from './codec.ts'
-import { type ErrorDetail, isErrorDetail } from './error.ts'
+import { decodeParsed, type Codec, type Encoded, type Format } from './codec.ts'
+import { isErrorDetail, type ErrorDetail } from './error.ts'
 import type { Wait } from './run.ts'
 import { unreadable } from './unreadable.ts'
 

@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type Codec, richCodec } from './codec.ts'
-import { type Duration, parseDuration, requirePeriod } from './duration.ts'
+import { richCodec, type Codec } from './codec.ts'
+import { parseDuration, type Duration, requirePeriod } from './duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
-import type { JobDefinition } from './job.ts'
 import { requireText } from './require-text.ts'
+import type { JobDefinition } from './job.ts'
 import { requireSchema } from './schema.ts'
 import type { Wakeups } from './wakeups.ts'
 

@@ -1,4 +1,4 @@
-import { type Duration, parseDuration } from './duration.ts'
+import { parseDuration, type Duration } from './duration.ts'
 import { isMadeBy, NonRetryableError, RetryAfterError, ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireObject } from './require-object.ts'

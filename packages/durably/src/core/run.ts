@@ -1,4 +1,4 @@
-import { type Codec, decode, type Encoded } from './codec.ts'
+import { decode, type Codec, type Encoded } from './codec.ts'
 import type { ErrorDetail } from './error.ts'
 import type { RunStatus } from './transitions.ts'
 import { unreadable } from './unreadable.ts'

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type Issue, ValidationError } from './error.ts'
+import { ValidationError, type Issue } from './error.ts'
 
 /** Throws `ValidationError` unless `value` can check other values. */
 export function requireSchema(value: unknown, what: string): void {

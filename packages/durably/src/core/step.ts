@@ -1,11 +1,11 @@
 import type { Codec } from './codec.ts'
 import {
   dataOf,
+  shownOutput,
+  valueIn,
   type Entry,
   type EntryDataByKind,
   type LogLevel,
-  shownOutput,
-  valueIn,
 } from './journal.ts'
 import { toIso } from './run.ts'
 import { isEnding } from './transitions.ts'

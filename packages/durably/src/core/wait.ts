@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type Duration, parseDuration } from './duration.ts'
-import { requireDate } from './require-date.ts'
+import { parseDuration, type Duration } from './duration.ts'
 import { requireText } from './require-text.ts'
+import { requireDate } from './require-date.ts'
 import { requireSchema } from './schema.ts'
 import type { RunStatus } from './transitions.ts'
 

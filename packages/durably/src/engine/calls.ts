@@ -1,10 +1,10 @@
-import { type Codec, decode, decodeParsed, type Encoded } from '../core/codec.ts'
+import { decode, decodeParsed, type Codec, type Encoded } from '../core/codec.ts'
 import {
   type CancelledError,
-  DuplicateStepError,
   describeError,
-  type ErrorDetail,
+  DuplicateStepError,
   restoreError,
+  type ErrorDetail,
 } from '../core/error.ts'
 import { requireText } from '../core/require-text.ts'
 import type { RunRecord } from '../core/run.ts'

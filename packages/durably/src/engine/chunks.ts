@@ -1,4 +1,4 @@
-import { type Codec, encode } from '../core/codec.ts'
+import { encode, type Codec } from '../core/codec.ts'
 import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { chunkData } from '../core/journal.ts'

@@ -8,7 +8,7 @@ import type {
 } from '../core/handle.ts'
 import type { JobDefinition } from '../core/job.ts'
 import { requireObject } from '../core/require-object.ts'
-import { decodeOutput, type Run, type RunRecord, toRun } from '../core/run.ts'
+import { decodeOutput, toRun, type Run, type RunRecord } from '../core/run.ts'
 import type { Enqueued, NewRun } from '../store/store.ts'
 import type { Reads } from './reads.ts'
 import type { RunFactory } from './trigger.ts'

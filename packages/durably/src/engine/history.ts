@@ -1,5 +1,5 @@
 import type { ErrorDetail } from '../core/error.ts'
-import { allDataOf, type Entry, type EntryDataByKind, requireKind } from '../core/journal.ts'
+import { allDataOf, requireKind, type Entry, type EntryDataByKind } from '../core/journal.ts'
 import { createPasts, type Past, type Pasts, type Recorded } from './past.ts'
 
 /** What a run's journal says of its steps and waits. */

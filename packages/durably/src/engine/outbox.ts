@@ -1,5 +1,5 @@
 import type { Env } from '../core/env.ts'
-import { type EntryKind, logData } from '../core/journal.ts'
+import { logData, type EntryKind } from '../core/journal.ts'
 import type { Progress, RunRecord } from '../core/run.ts'
 import type { Answer, Commit, NewToken, Transition } from '../store/store.ts'
 import type { CommitSource, Writer } from './writer.ts'

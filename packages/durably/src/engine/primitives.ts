@@ -1,18 +1,18 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { decode } from '../core/codec.ts'
-import { type Duration, parseDuration } from '../core/duration.ts'
+import { parseDuration, type Duration } from '../core/duration.ts'
 import { ValidationError } from '../core/error.ts'
 import type { JobDefinition } from '../core/job.ts'
+import { parseWith, requireSchema } from '../core/schema.ts'
 import { requireDate } from '../core/require-date.ts'
 import { requireObject } from '../core/require-object.ts'
-import { parseWith, requireSchema } from '../core/schema.ts'
 import { show } from '../core/show.ts'
 import type { SignalOptions, StepContext, TokenOptions } from '../core/step-context.ts'
 import type { Branch, Branches, BranchOf, RunEnd } from '../core/wait.ts'
 import type { Ending } from '../store/store.ts'
 import { refuse } from './calls.ts'
 import { createTokens, type Tokens } from './tokens.ts'
-import { type Plan, type WaitOptions, wait } from './wait.ts'
+import { wait, type Plan, type WaitOptions } from './wait.ts'
 
 export interface PrimitivesOptions extends WaitOptions {
   readonly job: Pick<JobDefinition, 'signals'>

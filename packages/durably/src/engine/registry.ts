@@ -1,6 +1,6 @@
 import { ValidationError } from '../core/error.ts'
 import type { JobHandle } from '../core/handle.ts'
-import { type JobDefinition, requireJob } from '../core/job.ts'
+import { requireJob, type JobDefinition } from '../core/job.ts'
 import { requireObject } from '../core/require-object.ts'
 
 /** The handles of the jobs this process knows. */

@@ -1,8 +1,8 @@
-import { type Codec, type Encoded, encode } from '../core/codec.ts'
+import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { describeError } from '../core/error.ts'
-import { type LogLevel, logData } from '../core/journal.ts'
-import { show } from '../core/show.ts'
 import type { StepLog } from '../core/step-context.ts'
+import { logData, type LogLevel } from '../core/journal.ts'
+import { show } from '../core/show.ts'
 import type { Outbox } from './outbox.ts'
 
 /** The log of one execution. A line that cannot be stored as it is never harms the job that wrote it. */

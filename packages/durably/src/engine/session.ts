@@ -3,10 +3,10 @@ import type { JobDefinition } from '../core/job.ts'
 import type { Claim, Fact } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 import {
-  type Execution,
-  type ExecutionOptions,
   execute,
   handBack,
+  type Execution,
+  type ExecutionOptions,
   type Parked,
 } from './execution.ts'
 import { createLeaseKeeper, type LeaseKeeper } from './lease-keeper.ts'

@@ -1,23 +1,23 @@
 import type { Codec } from '../core/codec.ts'
-import { requirePeriod } from '../core/duration.ts'
 import type { Env, Scope } from '../core/env.ts'
 import { type CancelledError, ValidationError } from '../core/error.ts'
 import type { DurablyEvent, EventType } from '../core/event.ts'
 import type { JobDefinition } from '../core/job.ts'
+import { requirePeriod } from '../core/duration.ts'
 import { requireObject } from '../core/require-object.ts'
 import { readRetry } from '../core/retry.ts'
-import { type Progress, type RunRecord, toIso } from '../core/run.ts'
+import { toIso, type Progress, type RunRecord } from '../core/run.ts'
 import type { StepContext, StepOptions } from '../core/step-context.ts'
 import type { Store } from '../store/store.ts'
 import {
-  type Attempts,
   createAttempts,
+  type Attempts,
   type How,
   type StepFunction,
   type StepScope,
   type Tick,
 } from './attempts.ts'
-import { type Calls, createCalls, refuse } from './calls.ts'
+import { createCalls, refuse, type Calls } from './calls.ts'
 import type { Deliveries } from './deliveries.ts'
 import type { Outbox } from './outbox.ts'
 import type { Pasts } from './past.ts'

@@ -5,7 +5,7 @@ import { ValidationError } from '../core/error.ts'
 import { requireObject } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'
 import type { TokenOptions } from '../core/step-context.ts'
-import { type Result, record, type WaitOptions } from './wait.ts'
+import { record, type Result, type WaitOptions } from './wait.ts'
 
 /** The result of the step that made a token. */
 interface StoredToken {

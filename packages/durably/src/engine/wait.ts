@@ -1,5 +1,5 @@
-import { type Codec, type Encoded, encode } from '../core/codec.ts'
-import { type Env, pause } from '../core/env.ts'
+import { encode, type Codec, type Encoded } from '../core/codec.ts'
+import { pause, type Env } from '../core/env.ts'
 import { describeError, NotFoundError } from '../core/error.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
@@ -9,7 +9,7 @@ import type { Call, Calls } from './calls.ts'
 import type { Outbox } from './outbox.ts'
 import type { OpenedWait, Past } from './past.ts'
 import type { Suspension } from './suspension.ts'
-import { type OpenWait, type Source, toWait, type Waits } from './waits.ts'
+import { toWait, type OpenWait, type Source, type Waits } from './waits.ts'
 
 export interface WaitOptions {
   readonly run: RunRecord

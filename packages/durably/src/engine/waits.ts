@@ -1,6 +1,6 @@
 import { awaits } from '../core/awaits.ts'
-import { type Env, pause } from '../core/env.ts'
-import { type RunRecord, toIso, type Wait } from '../core/run.ts'
+import { pause, type Env } from '../core/env.ts'
+import { toIso, type RunRecord, type Wait } from '../core/run.ts'
 import type { Message, Store } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 

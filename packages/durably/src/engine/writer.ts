@@ -1,6 +1,7 @@
-import { type Env, pause } from '../core/env.ts'
+import { pause, type Env } from '../core/env.ts'
 import type { RunRecord } from '../core/run.ts'
 import {
+  RejectedWriteError,
   type Answer,
   type Claim,
   type ClaimRequest,
@@ -8,13 +9,12 @@ import {
   type Enqueued,
   type Fact,
   type NewRun,
-  RejectedWriteError,
   type Send,
   type Sent,
   type Store,
   type Written,
 } from '../store/store.ts'
-import { type Backoff, createBackoff } from './backoff.ts'
+import { createBackoff, type Backoff } from './backoff.ts'
 
 /**
  * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it

@@ -2,12 +2,12 @@ import type { Codec } from '../core/codec.ts'
 import { createDictionary } from '../core/dictionary.ts'
 import { ValidationError } from '../core/error.ts'
 import {
+  requireEventType,
+  toEvent,
   type DurablyEvent,
   type EventHandler,
   type EventRun,
   type EventType,
-  requireEventType,
-  toEvent,
 } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
 import { show } from '../core/show.ts'

@@ -1,6 +1,6 @@
 import type { Codec } from '../core/codec.ts'
 import { createDictionary } from '../core/dictionary.ts'
-import { type DurablyEvent, toEvent } from '../core/event.ts'
+import { toEvent, type DurablyEvent } from '../core/event.ts'
 import type { Entry } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
 

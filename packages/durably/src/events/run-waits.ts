@@ -3,7 +3,7 @@ import type { EventRun, EventType } from '../core/event.ts'
 import type { RunRecord } from '../core/run.ts'
 import { isEnding, transitions } from '../core/transitions.ts'
 import type { Watcher } from './bus.ts'
-import { type Changes, type WaitOptions, waitForRun, watchChanges } from './wait-for-run.ts'
+import { waitForRun, watchChanges, type Changes, type WaitOptions } from './wait-for-run.ts'
 
 /** How long to wait, and what to say then. */
 interface WaitHow {

@@ -1,7 +1,7 @@
 import type { Env } from '../core/env.ts'
 import { NotFoundError } from '../core/error.ts'
 import type { DurablyEvent } from '../core/event.ts'
-import { type Labels, type Progress, type RunRecord, toIso } from '../core/run.ts'
+import { toIso, type Labels, type Progress, type RunRecord } from '../core/run.ts'
 import { isEnding, isTerminal } from '../core/transitions.ts'
 import type { Watcher } from './bus.ts'
 import type { JournalPage } from './journal-reads.ts'

@@ -1,10 +1,10 @@
 import type { Env } from '../core/env.ts'
 import {
   CancelledError,
-  type ErrorDetail,
   NotFoundError,
   RunFailedError,
   TimeoutError,
+  type ErrorDetail,
 } from '../core/error.ts'
 import { isTerminal, type RunStatus } from '../core/transitions.ts'
 

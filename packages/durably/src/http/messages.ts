@@ -1,7 +1,7 @@
-import { decodeParsed, type Encoded, encode, richCodec } from '../core/codec.ts'
-import { DurablyError, type ErrorCode, ValidationError } from '../core/error.ts'
+import { decodeParsed, encode, richCodec, type Encoded } from '../core/codec.ts'
+import { DurablyError, ValidationError, type ErrorCode } from '../core/error.ts'
 import { requireObject } from '../core/require-object.ts'
-import { type Envelope, type ErrorBody, RICH_TYPE } from '../core/wire.ts'
+import { RICH_TYPE, type Envelope, type ErrorBody } from '../core/wire.ts'
 
 const statusOf: Partial<Record<ErrorCode, number>> = {
   validation: 400,

@@ -3,7 +3,7 @@ import type { RunFilter } from '../core/handle.ts'
 import type { Labels, Run } from '../core/run.ts'
 import type { Access } from './access.ts'
 import { findJob } from './find-job.ts'
-import { type PageQuery, readPageQuery } from './query.ts'
+import { readPageQuery, type PageQuery } from './query.ts'
 import { shownRun } from './shown.ts'
 
 export interface Page {

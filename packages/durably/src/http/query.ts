@@ -1,8 +1,8 @@
 import { ValidationError } from '../core/error.ts'
 import { readStatuses } from '../core/filter.ts'
-import type { Labels } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import type { RunStatus } from '../core/transitions.ts'
+import type { Labels } from '../core/run.ts'
 
 /** Which runs a query asks for. */
 export interface FilterQuery {

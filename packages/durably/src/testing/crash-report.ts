@@ -1,5 +1,5 @@
-import type { Trial } from './crash-trial.ts'
 import { describeAll, describeErrors, describeWarnings } from './describe-report.ts'
+import type { Trial } from './crash-trial.ts'
 import type { EffectCall } from './effects.ts'
 import type { EffectReport, PlaceReport } from './findings.ts'
 

@@ -7,9 +7,9 @@ import { createEnv } from '../env.ts'
 import type { Store } from '../store/store.ts'
 import { openStore } from './connection.ts'
 import type { CrashPlace } from './crash-place.ts'
-import { type CrashReport, createReport } from './crash-report.ts'
-import { type Answer, runTrial, type Trial } from './crash-trial.ts'
-import { type Actor, recordEffects } from './effects.ts'
+import { createReport, type CrashReport } from './crash-report.ts'
+import { runTrial, type Answer, type Trial } from './crash-trial.ts'
+import { recordEffects, type Actor } from './effects.ts'
 import { createVirtualTime } from './virtual-time.ts'
 
 export interface CrashTestOptions<TEffects extends object = object> {

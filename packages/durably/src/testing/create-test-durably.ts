@@ -1,5 +1,5 @@
 import type { Dialect } from 'kysely'
-import { type Duration, parseDuration } from '../core/duration.ts'
+import { parseDuration, type Duration } from '../core/duration.ts'
 import { ConflictError, NotFoundError } from '../core/error.ts'
 import type { Handles, RunOf, TriggerOptions } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'

@@ -1,7 +1,7 @@
 import { isLegal, isTerminal } from '../../core/transitions.ts'
 import type { Acted, ActRequest, Fact } from '../store.ts'
-import { advance, type Row, recordOf, remove, type Tables } from './tables.ts'
 import { tell } from './tell-waiters.ts'
+import { advance, recordOf, remove, type Row, type Tables } from './tables.ts'
 
 export function act(tables: Tables, request: ActRequest, now: number): Acted {
   const row = tables.runs.get(request.runId)

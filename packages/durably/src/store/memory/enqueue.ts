@@ -1,9 +1,9 @@
-import { type Entry, entryData } from '../../core/journal.ts'
+import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isLegal, transitions } from '../../core/transitions.ts'
 import type { Enqueued, NewRun } from '../store.ts'
 import { byDueTime } from './claim.ts'
-import { append, idempotencySlot, type Row, recordOf, type Tables } from './tables.ts'
+import { append, idempotencySlot, recordOf, type Row, type Tables } from './tables.ts'
 
 /** Plain runs first, so that the coalescing ones of the same batch find them. */
 export function enqueue(tables: Tables, runs: readonly NewRun[], now: number): Enqueued[] {

@@ -1,8 +1,8 @@
 import { isLegal } from '../../core/transitions.ts'
 import type { Fact } from '../store.ts'
 import { byDueTime } from './claim.ts'
-import { advance, type Row, type Tables } from './tables.ts'
 import { tell } from './tell-waiters.ts'
+import { advance, type Row, type Tables } from './tables.ts'
 
 /** What is due and expired is cancelled: it was to start before. */
 export function promote(tables: Tables, limit: number, now: number): Fact[] {

@@ -1,6 +1,6 @@
 import type { RunQuery } from '../store.ts'
 import { matches } from './read.ts'
-import { type Row, remove, type Tables } from './tables.ts'
+import { remove, type Row, type Tables } from './tables.ts'
 
 /** Those that ended first go first. */
 export function purge(

@@ -5,8 +5,8 @@ import { isTerminal } from '../../core/transitions.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { byPriority } from './claim.ts'
 import { renewLease } from './renew.ts'
-import { advance, type Row, type Tables } from './tables.ts'
 import { tell } from './tell-waiters.ts'
+import { advance, type Row, type Tables } from './tables.ts'
 
 /** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
 export function reclaim(tables: Tables, request: ReclaimRequest, now: number): Reclaimed {

@@ -2,7 +2,7 @@ import { awaits } from '../../core/awaits.ts'
 import { isLegal, isTerminal } from '../../core/transitions.ts'
 import type { Send, Sent } from '../store.ts'
 import { deliver } from './deliver.ts'
-import { type Row, recordOf, type Tables, type Token } from './tables.ts'
+import { recordOf, type Row, type Tables, type Token } from './tables.ts'
 
 export function send(tables: Tables, message: Send, now: number): Sent {
   const { id, to } = message

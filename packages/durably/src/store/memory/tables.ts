@@ -3,7 +3,7 @@ import type { Entry, EntryDataByKind } from '../../core/journal.ts'
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
-import { type Fact, KEPT_IDS_MS, type Message, type NewToken } from '../store.ts'
+import { KEPT_IDS_MS, type Fact, type Message, type NewToken } from '../store.ts'
 
 export interface Tables {
   readonly runs: Map<string, Row>

@@ -1,6 +1,6 @@
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
-import { isLegal, type RunStatus, transitions } from '../../core/transitions.ts'
+import { isLegal, transitions, type RunStatus } from '../../core/transitions.ts'
 import type { Acted, ActRequest, Store } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
@@ -11,9 +11,9 @@ import type { LockRuns } from './lock-runs.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
-import type { Statement } from './statement.ts'
 import type { Waiters } from './waiters.ts'
 import { setWoken } from './wake.ts'
+import type { Statement } from './statement.ts'
 
 export interface ActSteps {
   readonly recordFacts: RecordFacts

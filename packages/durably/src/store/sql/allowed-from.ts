@@ -1,4 +1,4 @@
-import { type TransitionName, transitions } from '../../core/transitions.ts'
+import { transitions, type TransitionName } from '../../core/transitions.ts'
 
 /** The guard of a transition, to stand after the name of a status column. */
 export function allowedFrom(transition: TransitionName): string {

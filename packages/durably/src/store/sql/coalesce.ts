@@ -1,8 +1,8 @@
-import { type Entry, entryData } from '../../core/journal.ts'
+import { entryData, type Entry } from '../../core/journal.ts'
 import type { Enqueued, NewRun } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Session } from './database.ts'
-import { type Append, toEntry } from './journal.ts'
+import { toEntry, type Append } from './journal.ts'
 import { runColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 

@@ -2,8 +2,8 @@ import { isLegal, type RunStatus, transitions } from '../../core/transitions.ts'
 import type { Answer, Commit, Transition } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Row, Session } from './database.ts'
-import { createRowsStatement } from './rows-statement.ts'
 import { toBoolean } from './run-row.ts'
+import { createRowsStatement } from './rows-statement.ts'
 import type { Sql } from './sql.ts'
 
 /** Commits in one statement each, or all in one: an entry of a run goes in if and only if its lease holds. */

@@ -1,12 +1,12 @@
 import {
   CompiledQuery,
+  RawNode,
+  SelectQueryNode,
   type DatabaseConnection,
   type Driver,
   type QueryId,
-  RawNode,
-  SelectQueryNode,
 } from 'kysely'
-import { type Env, pause } from '../../core/env.ts'
+import { pause, type Env } from '../../core/env.ts'
 import { RejectedWriteError } from '../store.ts'
 import type { SqlDialect } from './sql-dialect.ts'
 import { bind, type Params, type Statement } from './statement.ts'

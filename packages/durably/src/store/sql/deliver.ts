@@ -1,5 +1,5 @@
 import { awaits } from '../../core/awaits.ts'
-import { type Entry, entryData } from '../../core/journal.ts'
+import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isLegal, transitions } from '../../core/transitions.ts'
 import type { Message } from '../store.ts'

@@ -2,7 +2,7 @@ import type { Enqueued, NewRun } from '../store.ts'
 import type { Coalesce } from './coalesce.ts'
 import type { Session } from './database.ts'
 import type { FindDeleted } from './deleted-ids.ts'
-import { type FindRuns, type Inserted, type InsertRuns, newRecord } from './insert-runs.ts'
+import { newRecord, type FindRuns, type InsertRuns, type Inserted } from './insert-runs.ts'
 import { addCounts, countKeys } from './keys.ts'
 import type { Sql } from './sql.ts'
 

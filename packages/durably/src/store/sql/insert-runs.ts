@@ -1,4 +1,4 @@
-import { type Entry, entryData } from '../../core/journal.ts'
+import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Enqueued, NewRun } from '../store.ts'

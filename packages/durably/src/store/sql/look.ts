@@ -1,7 +1,7 @@
 import type { Outlook } from '../store.ts'
 import type { Database } from './database.ts'
-import { toBoolean, toNumber } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import { toBoolean, toNumber } from './run-row.ts'
 
 export function createLook(sql: Sql, database: Database) {
   const { runs, jobs, workers } = sql.tables

@@ -1,5 +1,5 @@
 import { entryData } from '../../core/journal.ts'
-import { isLegal, type RunStatus, transitions } from '../../core/transitions.ts'
+import { isLegal, transitions, type RunStatus } from '../../core/transitions.ts'
 import type { Fact, Store } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Row, Session } from './database.ts'

@@ -1,5 +1,5 @@
-import type { Sql } from './sql.ts'
 import type { ColumnType } from './sql-dialect.ts'
+import type { Sql } from './sql.ts'
 import type { Params, Statement } from './statement.ts'
 
 /** A statement over rows that come with it as its only parameters. */

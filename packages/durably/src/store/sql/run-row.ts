@@ -1,5 +1,5 @@
 import type { Encoded, Format } from '../../core/codec.ts'
-import { type ErrorDetail, isErrorDetail } from '../../core/error.ts'
+import { isErrorDetail, type ErrorDetail } from '../../core/error.ts'
 import type { Labels, Progress, RunRecord, Wait } from '../../core/run.ts'
 import type { RunStatus } from '../../core/transitions.ts'
 import { unreadable } from '../../core/unreadable.ts'

@@ -2,7 +2,7 @@ import type { RunRecord } from '../../core/run.ts'
 import { endingOf } from '../ending-of.ts'
 import type { Fact } from '../store.ts'
 import type { Session } from './database.ts'
-import { type Arrival, arrive, type Deliver, type Letter, post } from './deliver.ts'
+import { arrive, post, type Arrival, type Deliver, type Letter } from './deliver.ts'
 import type { LockRuns, ReadRuns } from './lock-runs.ts'
 import type { Sql } from './sql.ts'
 

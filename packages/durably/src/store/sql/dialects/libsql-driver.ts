@@ -1,9 +1,9 @@
 import {
+  SelectQueryNode,
   type CompiledQuery,
   type DatabaseConnection,
   type Driver,
   type QueryResult,
-  SelectQueryNode,
 } from 'kysely'
 import {
   createHeldConnection,

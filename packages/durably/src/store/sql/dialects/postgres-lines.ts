@@ -1,6 +1,6 @@
 import { DurablyError, ValidationError } from '../../../core/error.ts'
-import type { PGliteClient, PgPool, PostgresJsClient, PostgresSource } from './postgres-client.ts'
 import { withstand } from './withstand.ts'
+import type { PgPool, PGliteClient, PostgresJsClient, PostgresSource } from './postgres-client.ts'
 
 /** The channel on which the processes of a database talk, as one driver reaches it. */
 export interface Line {

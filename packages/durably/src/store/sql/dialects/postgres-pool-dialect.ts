@@ -1,4 +1,4 @@
-import { type Dialect, PostgresDialect, type PostgresPoolClient } from 'kysely'
+import { PostgresDialect, type Dialect, type PostgresPoolClient } from 'kysely'
 import type { Env } from '../../../core/env.ts'
 import type { PgClient, PgPool } from './postgres-client.ts'
 import { isStalePlan } from './postgres-errors.ts'

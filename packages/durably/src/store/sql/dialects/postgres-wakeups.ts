@@ -2,7 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import { DurablyError } from '../../../core/error.ts'
 import type { Wakeups } from '../../../core/wakeups.ts'
 import type { PostgresSource } from './postgres-client.ts'
-import { type Ear, type Line, lineTo } from './postgres-lines.ts'
+import { lineTo, type Ear, type Line } from './postgres-lines.ts'
 
 /** LISTEN and NOTIFY on one channel of the database. Throws `ValidationError` for a source of another kind. */
 export function createPostgresWakeups(source: PostgresSource, env: Env): Wakeups {

@@ -1,9 +1,9 @@
 import {
   CompiledQuery,
+  SelectQueryNode,
   type DatabaseConnection,
   type Driver,
   type QueryResult,
-  SelectQueryNode,
 } from 'kysely'
 import type { Env } from '../../../core/env.ts'
 import { savepointsOf } from './savepoints.ts'

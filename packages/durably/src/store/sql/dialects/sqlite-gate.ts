@@ -1,4 +1,4 @@
-import { type Env, pause } from '../../../core/env.ts'
+import { pause, type Env } from '../../../core/env.ts'
 import { isBusy } from './sqlite-errors.ts'
 
 /** Shares the write lock of a file fairly between processes: wait short, win short. */

@@ -1,6 +1,6 @@
 import { CompiledQuery, type DatabaseConnection, type Driver } from 'kysely'
 import type { Env } from '../../../core/env.ts'
-import { type SqlocalClient, storedPath } from './sqlocal-client.ts'
+import { storedPath, type SqlocalClient } from './sqlocal-client.ts'
 import { createTabTurns } from './tab-turns.ts'
 import { createTurns, type Turns } from './turns.ts'
 
