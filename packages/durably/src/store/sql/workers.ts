@@ -22,7 +22,7 @@ export interface Workers {
 const GONE_AFTER_MS = 120_000
 const MAX_FORGOTTEN = 10
 
-/** The text that renews the lease of `$workerId` if `condition` holds, until then unless `expiresAt` says otherwise. */
+/** The text that renews the lease of `$workerId` if `condition` holds; `expiresAt` is its end where the worker has a row. */
 export function renewWorker(
   { tables, leaseNow }: Sql,
   condition: string,
