@@ -53,6 +53,7 @@ const filled = [
   tables.workers,
   tables.keys,
   tables.jobs,
+  tables.deleted,
 ]
 
 async function empty(db: Kysely<unknown>): Promise<void> {

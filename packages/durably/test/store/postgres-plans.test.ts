@@ -46,6 +46,11 @@ function operations(n: number): Record<string, (store: Store) => Promise<unknown
     renew: (store) => store.renew({ workerId: 'worker', leaseMs: 1000 }, START),
     reclaim: (store) => reclaim(store, {}, START),
     enqueue: (store) => enqueue(store, [newRun(`new-${n}`)]),
+    'enqueue and claim': (store) => enqueueAndClaim(store, `first-${n}`, ['new', 'ancient']),
+    'enqueue and claim behind many': (store) =>
+      enqueueAndClaim(store, `behind-${n}`, ['new', JOB, 'unknown']),
+    'enqueue and claim beside what is paused': (store) =>
+      enqueueAndClaim(store, `beside-${n}`, ['new', 'paused']),
     'enqueue behind many': (store) => enqueue(store, [newRun(`more-${n}`, behindMany)]),
     coalesce: (store) => enqueue(store, [newRun(`one-${n}`, { ...behindMany, coalesce: true })]),
     'cancel one of many': (store) => act(store, 'cancel', `blocked-00000${n}`),
@@ -80,6 +85,11 @@ function operations(n: number): Record<string, (store: Store) => Promise<unknown
     'wait and be told': (store) => waitForChild(store, n),
     'park and be asked for again': (store) => parkAndAsk(store, n),
   }
+}
+
+async function enqueueAndClaim(store: Store, id: string, jobs: readonly string[]): Promise<void> {
+  const runs = [newRun(id, { jobName: 'new' })]
+  await store.write({ ...nothing, runs, claim: claimRequest({ jobs, limit: 1 }) }, START)
 }
 
 async function execute(store: Store, n: number): Promise<void> {

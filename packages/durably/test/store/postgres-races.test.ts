@@ -13,24 +13,33 @@ import {
   kindsOf,
   heldOf,
   newRun,
+  nothing,
   only,
   reclaim,
   START,
   startRun,
   stepDone,
 } from '../conformance/store/scenario.ts'
-import type { Claim, ClaimRequest, Store } from '../../src/store/store.ts'
+import type { Batch, Claim, ClaimRequest, NewRun, Store } from '../../src/store/store.ts'
 import { intercept, openSchema, openTwo } from './postgres-schema.ts'
 
 const KEY = { concurrencyKey: 'key' }
+
+/** A run with labels, for which a transaction is needed. */
+const LABELED = { labels: { x: '1' } }
 
 /** A claim that can be held: by itself it is one statement, which has no transaction. */
 async function claimInTransaction(
   store: Store,
   more: Partial<ClaimRequest> = {},
 ): Promise<readonly Claim[]> {
-  const batch = { commits: [], runs: [newRun('other', { jobName: 'other' })], sends: [] }
+  const other = newRun('other', { ...LABELED, jobName: 'other' })
+  const batch = { commits: [], runs: [other], sends: [] }
   return (await store.write({ ...batch, claim: claimRequest(more) }, START)).claimed
+}
+
+function makeAndClaim(id: string, more: Partial<NewRun> = {}): Batch {
+  return { ...nothing, runs: [newRun(id, more)], claim: claimRequest() }
 }
 
 describe('claim', () => {
@@ -304,6 +313,36 @@ describe('a worker whose lease ran out', () => {
     const another = only(await returning)
     expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
     expect(await second.leases('worker')).toEqual([claimed, another].map(({ run }) => heldOf(run)))
+  })
+
+  test('keeps what it claims as it makes it when it comes back first', async () => {
+    const { held, first, second } = await openTwo()
+    const before = await startRun(first, 'a')
+    await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const transaction = held.hold()
+    const making = first.write(makeAndClaim('b', LABELED), START)
+    await transaction.reached
+    expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
+    transaction.commit()
+    const made = only((await making).claimed)
+    expect(await reclaim(second, {}, START)).toEqual({ claimed: [], others: [] })
+    expect(await second.leases('worker')).toEqual([before, made].map(({ run }) => heldOf(run)))
+  })
+
+  test('has a lease on what it claims as it makes it while they are being reclaimed', async () => {
+    const { schema, held, first, second } = await openTwo()
+    await startRun(first, 'a')
+    await first.renew({ workerId: 'worker', leaseMs: 0 }, START)
+    const transaction = held.hold()
+    const reclaiming = reclaim(first, { workerId: 'one' }, START)
+    await transaction.reached
+    const making = second.write(makeAndClaim('b'), START)
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(idsOf((await reclaiming).claimed)).toEqual(['a'])
+    const made = only((await making).claimed)
+    expect(await reclaim(first, {}, START)).toEqual({ claimed: [], others: [] })
+    expect(await second.leases('worker')).toEqual([heldOf(made.run)])
   })
 
   test('and its reclaim, each holding what the other wants, come to an end', async () => {

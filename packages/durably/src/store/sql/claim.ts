@@ -1,14 +1,13 @@
 import { entryData, type Entry } from '../../core/journal.ts'
-import { isFresh, LEASE_PARTS } from '../../core/lease.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
 import type { Append } from './journal.ts'
-import { claimedColumns, toNumber, toRunRecord } from './run-row.ts'
+import { claimedColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
-import { renewWorker, type Workers } from './workers.ts'
+import { leasedUntil, renewForClaim, type Workers } from './workers.ts'
 
 /** Gives a worker the first claimable runs of its jobs, and sees to its lease if there are any. */
 export interface ClaimSteps {
@@ -68,49 +67,65 @@ function claimable(sql: Sql, status: string): string {
 /** In two statements: an update that looks for its rows itself costs SQLite twice as much as the two. */
 function chooseThenTake(sql: Sql, database: Database, { append, workers }: Parts): ClaimSteps {
   const { first, take } = createTexts(sql)
-  const isWorker = 'w.id = $workerId::text and w.jobs = $jobs::text'
-  const leasedUntil = `(select w.expires_at from ${sql.tables.workers} w where ${isWorker}) as leased_until`
-  const choose = sql.read(first(`c.id, ${leasedUntil}`))
+  const choose = sql.read(first('c.id'))
   const isChosen = `id in (select t.value from ${sql.texts('t', '$ids')})`
-  const update = sql.write(take(`${isChosen} and ${claimable(sql, 'status')}`))
+  // Where they were chosen before the transaction, they may have changed since.
+  const isOpen = `ready and (expire_at is null or expire_at > $now::int8)`
+  const isPaused = `exists (select 1 from ${sql.tables.jobs} x where x.name = job and x.paused)`
+  const leased = leasedUntil(sql, 'worker', '$jobs::text')
+  const update = sql.write(
+    `${take(
+      `${isChosen} and ${isOpen} and ${claimable(sql, 'status')} and not ${isPaused}`,
+    )}, ${leased}`,
+  )
 
-  async function chosen(session: Session, request: ClaimRequest, now: number) {
-    const { workerId, limit } = request
+  async function chosen(session: Session, request: ClaimRequest, now: number): Promise<unknown[]> {
+    const { limit } = request
     if (limit < 1 || request.jobs.length === 0) return []
     const jobs = JSON.stringify(request.jobs)
-    return session.rows(choose, { workerId, jobs, candidates: limit, now })
+    const rows = await session.rows(choose, { jobs, candidates: limit, now })
+    return rows.map(({ id }) => id)
   }
 
-  /** Where the clock of the database counts, nobody knows here how much is left. */
-  function isLeased(until: unknown, leaseMs: number, now: number): boolean {
-    const { leaseNow } = database.leaseTime(now)
-    const expiresAt = toNumber(until)
-    return leaseNow !== null && expiresAt !== null && isFresh(expiresAt - leaseNow, leaseMs)
-  }
-
-  async function within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]> {
-    const found = await chosen(session, request, now)
-    const [first] = found
-    if (first === undefined) return []
-    if (!isLeased(first.leased_until, request.leaseMs, now)) {
-      await workers.renew(session, request, now, request.jobs)
-    }
-    const ids = JSON.stringify(found.map(({ id }) => id))
-    const rows = await session.rows(update, { workerId: request.workerId, now, ids })
+  async function claim(
+    session: Session,
+    ids: readonly unknown[],
+    request: ClaimRequest,
+    now: number,
+  ): Promise<Claim[]> {
+    if (ids.length === 0) return []
+    const { workerId } = request
+    const jobs = JSON.stringify(request.jobs)
+    const rows = await session.rows(update, { workerId, jobs, now, ids: JSON.stringify(ids) })
     const taken = rows.map((row) => ({ row, run: toRunRecord(row) }))
+    const [first] = rows
+    if (first === undefined) return []
+    await workers.renewUnlessFresh(session, request, first.leased_until, now)
     const entries = await append(
       session,
       taken.map(({ row, run }) => ({ row, entry: startEntry(run, now) })),
     )
-    return taken.map(({ run }, i) => ({ run, entry: entries[i] as Entry })).sort(inOrder)
+    return taken.map(({ run }, i) => ({ run, entry: entries[i] as Entry }))
+  }
+
+  async function within(session: Session, request: ClaimRequest, now: number): Promise<Claim[]> {
+    const claims = await claim(session, await chosen(session, request, now), request, now)
+    return claims.sort(inOrder)
   }
 
   return {
     within,
     alone: async (request, now) => {
       // Without the lock first, for which others may be waiting.
-      if ((await chosen(database, request, now)).length === 0) return []
-      return database.transaction((session) => within(session, request, now))
+      const ids = await chosen(database, request, now)
+      if (ids.length === 0) return []
+      return database.transaction(async (session) => {
+        const claims = await claim(session, ids, request, now)
+        // Others were faster.
+        const limit = ids.length - claims.length
+        const more = limit > 0 ? await within(session, { ...request, limit }, now) : []
+        return [...claims, ...more].sort(inOrder)
+      })
     },
   }
 }
@@ -138,13 +153,9 @@ function takeInOneStatement(sql: Sql, database: Database): ClaimSteps {
     `where p.id = c.id and p.ready and ${claimable(sql, 'p.status')}
     limit 1 ${sql.skipLocked}`,
   )
-  const gone = `($leaseMs::int8 - w.expires_at + ${sql.leaseNow})`
-  const isYoung = `${gone} * ${LEASE_PARTS} between 0 and $leaseMs::int8`
-  const isLeased = `w.jobs = $jobs::text and ${isYoung}`
-  const expiresAt = `case when ${isLeased} then w.expires_at else excluded.expires_at end`
   const statement = sql.write(`
     with first as materialized (${first('c.id')}),
-      renewed as (${renewWorker(sql, 'exists (select 1 from first)', expiresAt)} returning id),
+      renewed as (${renewForClaim(sql, 'exists (select 1 from first)')} returning id),
       chosen as materialized (select r.id from ${free} ${sql.limit('$limit')}),
       taken as (${take('id in (select id from chosen)')}),
       told as (
@@ -192,6 +203,7 @@ function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
   }
 }
 
-function inOrder({ run: a }: Claim, { run: b }: Claim): number {
+/** Which of two runs is claimed first. */
+export function inOrder({ run: a }: Claim, { run: b }: Claim): number {
   return b.priority - a.priority || a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
 }

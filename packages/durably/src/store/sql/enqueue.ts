@@ -1,4 +1,4 @@
-import type { Enqueued, NewRun } from '../store.ts'
+import type { ClaimRequest, Enqueued, NewRun } from '../store.ts'
 import type { Coalesce } from './coalesce.ts'
 import type { Session } from './database.ts'
 import type { FindDeleted } from './deleted-ids.ts'
@@ -11,8 +11,16 @@ export interface Enqueue {
   known(session: Session, runs: readonly NewRun[]): Promise<Enqueued[] | null>
   /** Whether `all` writes these runs by one statement, whatever exists: it needs no transaction then. */
   isOneStatement(runs: readonly NewRun[]): boolean
-  /** Inserts or coalesces runs whose concurrency keys the transaction has locked and counted. */
-  all(session: Session, runs: readonly NewRun[], now: number): Promise<Inserted>
+  /**
+   * Inserts or coalesces runs whose concurrency keys the transaction has locked and counted. `starter` claims what
+   * comes after it in the transaction, which is nothing but these runs.
+   */
+  all(
+    session: Session,
+    runs: readonly NewRun[],
+    starter: ClaimRequest | null,
+    now: number,
+  ): Promise<Inserted>
 }
 
 export interface EnqueueSteps {
@@ -30,8 +38,8 @@ export function createEnqueue(sql: Sql, steps: EnqueueSteps): Enqueue {
     const answers = new Map<NewRun, Enqueued>()
     await find(session, [run], answers)
     const answer = answers.get(run) ?? (await coalesce(session, run, now))
-    if (answer === null) return insert(session, [run], now)
-    return { enqueued: [answer], stayedAway: countKeys([run.concurrencyKey]) }
+    if (answer === null) return insert(session, [run], null, now)
+    return { enqueued: [answer], claimed: [], stayedAway: countKeys([run.concurrencyKey]) }
   }
 
   return {
@@ -45,12 +53,13 @@ export function createEnqueue(sql: Sql, steps: EnqueueSteps): Enqueue {
       sql.changesInQueries &&
       runs.every(isPlain) &&
       (runs.length === 1 || runs.every(({ idempotencyKey }) => idempotencyKey === null)),
-    all: async (session, runs, now) => {
+    all: async (session, runs, claim, now) => {
       const deleted = await findDeleted(session, runs)
       const gone = runs.filter(({ id }) => deleted.has(id))
       const open = runs.filter(({ id }) => !deleted.has(id))
       const plain = open.filter((run) => !run.coalesce)
-      const { enqueued, stayedAway } = await insert(session, plain, now)
+      const starter = claim !== null && areClaimable(runs, claim, now) ? claim : null
+      const { enqueued, claimed, stayedAway } = await insert(session, plain, starter, now)
       const answers = new Map(plain.map((run, i) => [run, enqueued[i] as Enqueued]))
       for (const run of gone) {
         answers.set(run, { disposition: 'created', run: newRecord(run, now), entry: null })
@@ -62,9 +71,27 @@ export function createEnqueue(sql: Sql, steps: EnqueueSteps): Enqueue {
         answers.set(run, one.enqueued[0] as Enqueued)
         addCounts(away, one.stayedAway)
       }
-      return { enqueued: runs.map((run) => answers.get(run) as Enqueued), stayedAway: away }
+      return {
+        enqueued: runs.map((run) => answers.get(run) as Enqueued),
+        claimed,
+        stayedAway: away,
+      }
     },
   }
+}
+
+/** Whether the claim has room for all runs, and each is another one that can be claimed as soon as it is made. */
+function areClaimable(runs: readonly NewRun[], claim: ClaimRequest, now: number): boolean {
+  const names = runs.flatMap(({ id, idempotencyKey: key }) => (key === null ? [id] : [id, key]))
+  return (
+    runs.length <= claim.limit &&
+    new Set(names).size === names.length &&
+    runs.every(({ jobName, concurrencyKey, coalesce, dueAt, expireAt, isSentAgain }) => {
+      const isNew = isSentAgain !== true && !coalesce
+      const isDue = dueAt === null && (expireAt === null || expireAt > now)
+      return isNew && isDue && concurrencyKey === null && claim.jobs.includes(jobName)
+    })
+  )
 }
 
 /** Whether nothing but the run and its first entry is to be written for it. */

@@ -1,10 +1,11 @@
 import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
-import type { Enqueued, NewRun } from '../store.ts'
+import type { Claim, ClaimRequest, Enqueued, NewRun } from '../store.ts'
+import { inOrder } from './claim.ts'
 import type { Session } from './database.ts'
+import type { InsertNew } from './insert-new.ts'
 import { countKeys } from './keys.ts'
-import { createRowsStatement } from './rows-statement.ts'
 import { runColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
@@ -12,47 +13,54 @@ import type { Sql } from './sql.ts'
 export interface Inserted {
   /** In the order of the runs. */
   readonly enqueued: Enqueued[]
+  /** Those that were claimed as they were made, in the order of claims. */
+  readonly claimed: Claim[]
   /** Of the runs that existed: they were counted for their key, and did not come. */
   readonly stayedAway: ReadonlyMap<string, number>
 }
 
 /**
  * Inserts runs whose concurrency keys the transaction has locked and counted, except those that exist by id or by
- * idempotency key.
+ * idempotency key. What `starter` would claim of them next it has at once.
  */
 export type InsertRuns = (
   session: Session,
   runs: readonly NewRun[],
+  starter: ClaimRequest | null,
   now: number,
 ) => Promise<Inserted>
 
 // A run that exists can be deleted before it is read; then its successor is inserted after all.
 const MAX_ROUNDS = 5
 
-export function createInsertRuns(sql: Sql, find: FindRuns): InsertRuns {
-  const insert = createInsert(sql)
+export function createInsertRuns(sql: Sql, find: FindRuns, insert: InsertNew): InsertRuns {
   const insertLabels = createInsertLabels(sql)
 
-  return async (session, runs, now) => {
+  return async (session, runs, starter, now) => {
     const answers = new Map<NewRun, Enqueued>()
     const came = new Set<string>()
+    const claimed: Claim[] = []
     // Two batches with the same keys wait for each other in one order.
     let open = [...runs].sort(byIdempotencyKey)
     for (let round = 0; open.length > 0; round++) {
       if (round === MAX_ROUNDS) throw new Error('The runs of these idempotency keys come and go')
-      const inserted = await insert(session, open, now)
+      const inserted = await insert(session, open, starter, now)
       for (const run of open) {
-        if (!inserted.has(run.id)) continue
+        const isClaimed = inserted.get(run.id)
+        if (isClaimed === undefined) continue
         came.add(run.id)
         answers.set(run, created(newRecord(run, now)))
+        if (isClaimed) claimed.push(claimedAtOnce(run, now))
       }
-      if (inserted.size < open.length) await find(session, open, answers)
+      open = open.filter((run) => !inserted.has(run.id))
+      if (open.length > 0) await find(session, open, answers)
       open = open.filter((run) => !answers.has(run))
     }
     await insertLabels(session, runs)
     const others = runs.filter((run) => !came.has(run.id))
     return {
       enqueued: runs.map((run) => answers.get(run) as Enqueued),
+      claimed: claimed.sort(inOrder),
       stayedAway: countKeys(others.map((run) => run.concurrencyKey)),
     }
   }
@@ -69,79 +77,6 @@ function byIdempotencyKey(a: NewRun, b: NewRun): number {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
-}
-
-/** Inserts runs with their first entries, in one statement where the database can; answers the ids that went in. */
-function createInsert(sql: Sql) {
-  const { runs, journal } = sql.tables
-  const insertEntries = `insert into ${journal} (run, seq, generation, kind, at, data)`
-  const entryOf = (run: string) =>
-    `${run}.number, 1, 0, '${transitions.trigger.event}', ${run}.created_at, '${entryData('run:trigger', {})}'`
-  const insert = createRowsStatement(sql, 'b', newColumns, (rows) => {
-    const insertRuns = `
-    insert into ${runs} (id, job, status, ready, priority, due_at, wake_at, expire_at, concurrency_key, holds_key,
-      generation, attempt, crashes, inbox, idempotency_key, created_at, updated_at, labels, payload_format, payload)
-    select b.id, b.job, '${transitions.trigger.to}',
-      (coalesce(b.due_at, 0) <= b.now and b.concurrency_key is null),
-      b.priority, coalesce(b.due_at, b.now), case when b.due_at > b.now then b.due_at end, b.expire_at,
-      b.concurrency_key, false, 0, 1, 0, 0, b.idempotency_key, b.now, b.now,
-      b.labels, b.payload_format, b.payload
-    from ${rows} where b.id is not null
-    on conflict do nothing
-    returning id`
-    if (!sql.changesInQueries) return insertRuns
-    return `
-    with made as (${insertRuns}, number, created_at),
-      told as (${insertEntries} select ${entryOf('made')} from made)
-    select id from made`
-  })
-  const insertTriggers = sql.write(`
-    ${insertEntries}
-    select ${entryOf('r')} from ${sql.texts('t', '$ids')} join ${runs} r on r.id = t.value`)
-
-  return async (
-    session: Session,
-    news: readonly NewRun[],
-    now: number,
-  ): Promise<ReadonlySet<string>> => {
-    const inserted = new Set<string>()
-    for (const [statement, params] of insert.over(news.map((run) => [...valuesOf(run), now]))) {
-      for (const { id } of await session.rows(statement, params)) inserted.add(id as string)
-    }
-    if (!sql.changesInQueries && inserted.size > 0) {
-      await session.change(insertTriggers, { ids: JSON.stringify([...inserted]) })
-    }
-    return inserted
-  }
-}
-
-const newColumns = {
-  id: 'text',
-  job: 'text',
-  priority: 'int8',
-  due_at: 'int8',
-  expire_at: 'int8',
-  concurrency_key: 'text',
-  idempotency_key: 'text',
-  labels: 'text',
-  payload_format: 'text',
-  payload: 'text',
-  now: 'int8',
-} as const
-
-function valuesOf(run: NewRun): readonly unknown[] {
-  return [
-    run.id,
-    run.jobName,
-    run.priority,
-    run.dueAt,
-    run.expireAt,
-    run.concurrencyKey,
-    run.idempotencyKey,
-    JSON.stringify(run.labels),
-    run.payload.format,
-    run.payload.text,
-  ]
 }
 
 function createInsertLabels(sql: Sql) {
@@ -210,6 +145,17 @@ function created(run: RunRecord): Enqueued {
     data: entryData('run:trigger', {}),
   }
   return { disposition: 'created', run, entry }
+}
+
+function claimedAtOnce(run: NewRun, now: number): Claim {
+  const { to, event } = transitions.claim
+  const record = newRecord(run, now)
+  const claimed = { ...record, status: to, generation: 1, startedAt: now, expireAt: null }
+  const data = entryData('run:start', { attempt: record.attempt })
+  return {
+    run: claimed,
+    entry: { runId: run.id, seq: 2, generation: 1, kind: event, name: null, at: now, data },
+  }
 }
 
 export function newRecord(run: NewRun, now: number): RunRecord {

@@ -2,12 +2,18 @@ import type { ColumnType } from './sql-dialect.ts'
 import type { Sql } from './sql.ts'
 import type { Params, Statement } from './statement.ts'
 
-/** A statement over rows that come with it as its only parameters. */
+/** A statement over rows that come with it. */
 export interface RowsStatement {
   /** How many rows one statement takes. */
   readonly limit: number
-  /** The statements, one after the other, that take all rows; each row has its values in the order of the columns. */
-  over(rows: readonly (readonly unknown[])[]): readonly (readonly [Statement, Params])[]
+  /**
+   * The statements, one after the other, that take all rows; each row has its values in the order of the columns.
+   * `others` are the parameters that stand before and behind the rows, none of which is called like a column.
+   */
+  over(
+    rows: readonly (readonly unknown[])[],
+    others?: Readonly<Record<string, unknown>>,
+  ): readonly (readonly [Statement, Params])[]
 }
 
 /** `text` writes the statement, given the rows as a table called `name`. A row of nulls must change nothing. */
@@ -22,9 +28,10 @@ export function createRowsStatement(
   const statement = sql.write(text(sql.rows(name, '$rows', columns)))
   return {
     limit: Number.POSITIVE_INFINITY,
-    over: (rows) => {
+    over: (rows, others) => {
       if (rows.length === 0) return []
-      return [[statement, { rows: JSON.stringify(rows.map((row) => toObject(names, row))) }]]
+      const objects = rows.map((row) => toObject(names, row))
+      return [[statement, { ...others, rows: JSON.stringify(objects) }]]
     },
   }
 }
@@ -57,20 +64,36 @@ function inSizes(
 
   return {
     limit,
-    over: (rows) => {
+    over: (rows, others) => {
       const all: [Statement, Params][] = []
       for (let at = 0; at < rows.length; at += limit) {
         const some = rows.slice(at, at + limit)
         const size = sql.rowSizes.find((known) => known >= some.length) ?? limit
+        const statement = statementOf(size)
         // Each stored step comes this way, and `flat` takes three times as long.
         const params: unknown[] = []
         for (const row of some) params.push(...row)
         while (params.length < size * columns.length) params.push(null)
-        all.push([statementOf(size), params])
+        all.push([statement, others === undefined ? params : around(statement, params, others)])
       }
       return all
     },
   }
+}
+
+/** All values in the order of their places, of which the rows' are next to each other. */
+function around(
+  { parameters }: Statement,
+  rows: readonly unknown[],
+  others: Readonly<Record<string, unknown>>,
+): unknown[] {
+  const before = parameters.findIndex((name) => !(name in others))
+  const valuesOf = (names: readonly string[]) => names.map((name) => others[name])
+  return [
+    ...valuesOf(parameters.slice(0, before)),
+    ...rows,
+    ...valuesOf(parameters.slice(before + rows.length)),
+  ]
 }
 
 function toObject(names: readonly string[], row: readonly unknown[]): Record<string, unknown> {

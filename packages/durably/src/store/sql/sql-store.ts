@@ -12,6 +12,7 @@ import { pickDialect } from './dialects/pick-dialect.ts'
 import { createFindDeleted } from './deleted-ids.ts'
 import { createEnqueue } from './enqueue.ts'
 import { createRecordFacts } from './facts.ts'
+import { createInsertNew } from './insert-new.ts'
 import { createFindRuns, createInsertRuns } from './insert-runs.ts'
 import { createAppend } from './journal.ts'
 import { createKeys } from './keys.ts'
@@ -72,7 +73,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const recordFacts = createRecordFacts(sql, append)
   const lockRuns = createLockRuns(sql)
   const enqueue = createEnqueue(sql, {
-    insert: createInsertRuns(sql, find),
+    insert: createInsertRuns(sql, find, createInsertNew(sql, database, workers)),
     find,
     findDeleted: createFindDeleted(sql, lockRuns),
     coalesce: createCoalesce(sql, append),

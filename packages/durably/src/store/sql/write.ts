@@ -1,5 +1,14 @@
 import { isLegal } from '../../core/transitions.ts'
-import type { Answer, Batch, Commit, NewRun, Store, Written } from '../store.ts'
+import type {
+  Answer,
+  Batch,
+  Claim,
+  ClaimRequest,
+  Commit,
+  NewRun,
+  Store,
+  Written,
+} from '../store.ts'
 import type { ClaimSteps } from './claim.ts'
 import type { CommitSteps } from './commit.ts'
 import type { Consume } from './consume.ts'
@@ -43,7 +52,9 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     const ended = going.filter(ends).map(runIdOf)
     const watched = ended.filter((id) => changed.get(id) === true)
     const woken = await waiters.tell(session, watched, now)
-    const { enqueued, stayedAway } = await enqueue.all(session, runs, now)
+    // A message may wake a run that is to be claimed before them, and a key have one.
+    const starter = sends.length + counts.size === 0 ? batch.claim : null
+    const { enqueued, claimed: atOnce, stayedAway } = await enqueue.all(session, runs, starter, now)
 
     const leaving = new Map(stayedAway)
     for (const { lease, concurrencyKey: key } of commits.filter(ends)) {
@@ -59,7 +70,9 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
       recipients.filter((id) => !locked.has(id)),
     )
     const sent = await send.all(session, sends, now)
-    const claimed = batch.claim === null ? [] : await claim.within(session, batch.claim, now)
+    const claimed = await claimOthers(atOnce, batch.claim, (request) =>
+      claim.within(session, request, now),
+    )
     return { commits: answerAll(answers), runs: enqueued, sends: sent, claimed, woken }
   }
 
@@ -76,9 +89,10 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
       const known = await enqueue.known(database, runs)
       if (known !== null) return { ...nothing, runs: known }
     }
-    if (isAlone && commits.length === 0 && enqueue.isOneStatement(runs)) {
-      const { enqueued } = await enqueue.all(database, runs, now)
-      return { ...nothing, runs: enqueued }
+    if (sends.length + commits.length === 0 && enqueue.isOneStatement(runs)) {
+      const { enqueued, claimed: atOnce } = await enqueue.all(database, runs, batch.claim, now)
+      const claimed = await claimOthers(atOnce, batch.claim, (request) => claim.alone(request, now))
+      return { ...nothing, runs: enqueued, claimed }
     }
     return database.transaction((session) => writeAll(session, batch, now))
   }
@@ -101,6 +115,15 @@ function createLock({ send, waiters, workers, keys, lockRuns }: WriteSteps) {
     if (others.length === 0 && !commits.some(needsLock)) return { recipients, locked: noRuns }
     return { recipients, locked: await lockRuns(session, [...commits.map(runIdOf), ...others]) }
   }
+}
+
+/** Where runs were claimed as they were made, all of them were, and there was nothing else to claim. */
+async function claimOthers(
+  atOnce: readonly Claim[],
+  request: ClaimRequest | null,
+  claim: (request: ClaimRequest) => Promise<Claim[]>,
+): Promise<readonly Claim[]> {
+  return request === null || atOnce.length > 0 ? atOnce : claim(request)
 }
 
 const nothing: Written = { commits: [], runs: [], sends: [], claimed: [], woken: [] }

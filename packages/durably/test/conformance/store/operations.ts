@@ -115,7 +115,7 @@ const sendPlan: fc.Arbitrary<SendPlan> = fc.record({
   token: fc.nat({ max: 30 }),
 })
 
-const runPlan: fc.Arbitrary<RunPlan> = fc.record({
+const anyRun: fc.Arbitrary<RunPlan> = fc.record({
   jobName: fc.constantFrom(...JOBS),
   priority: fc.constantFrom(0, 0, 5, -5),
   labels,
@@ -127,6 +127,12 @@ const runPlan: fc.Arbitrary<RunPlan> = fc.record({
   again: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: which }),
 })
 
+/** Often one that can be claimed as soon as it is made. */
+const runPlan: fc.Arbitrary<RunPlan> = fc.oneof(
+  anyRun,
+  anyRun.map((plan) => ({ ...plan, concurrencyKey: null, coalesce: false, dueIn: null })),
+)
+
 const claimPlan = fc.record({
   worker,
   jobs: fc.subarray(JOBS, { minLength: 2 }),
@@ -137,7 +143,7 @@ const write = fc.record({
   kind: fc.constant('write' as const),
   commits: fc.uniqueArray(commitPlan, { maxLength: 4, selector: (plan) => plan.which }),
   runs: fc.uniqueArray(runPlan, { maxLength: 4, selector: ({ again }) => again ?? {} }),
-  sends: fc.array(sendPlan, { maxLength: 4 }),
+  sends: fc.oneof(fc.constant([]), fc.array(sendPlan, { maxLength: 4 })),
   claim: fc.option(claimPlan),
   again: fc.boolean(),
 })
