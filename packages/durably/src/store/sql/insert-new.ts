@@ -1,4 +1,4 @@
-import { entryData, type EntryKind } from '../../core/journal.ts'
+import { entryData } from '../../core/journal.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { ClaimRequest, NewRun } from '../store.ts'
 import type { Database, Row, Session } from './database.ts'
@@ -81,21 +81,15 @@ type Way = 'pending' | 'started'
 /** Inserts rows of `columns`; answers `id` and `generation`, and with `started` when the worker's lease ends. */
 function createInsert(sql: Sql, way: Way) {
   const { worker, before, after } = way === 'pending' ? nobody : firstInLine(sql)
+  const told = createInsertFirst(sql)
   const insert = createRowsStatement(sql, 'b', columns, (rows) => {
-    const insertRuns = createInsertRows(sql, rows, way, worker)
+    const insertRuns = `${createInsertRows(sql, rows, way, worker)}, number, created_at`
     if (!sql.changesInQueries) return `${before} ${insertRuns} ${after}`
     return `${before === '' ? 'with' : `${before},`}
-      made as (${insertRuns}, number, created_at),
-      told as (${createInsertEntries(sql, way, 'made')})
+      made as (${insertRuns}),
+      told as (${told.of('made')})
     select id, generation from made`
   })
-  const insertEntries = sql.write(
-    createInsertEntries(
-      sql,
-      way,
-      `(select r.* from ${sql.texts('t', '$ids')} join ${sql.tables.runs} r on r.id = t.value)`,
-    ),
-  )
 
   return async (
     session: Session,
@@ -106,10 +100,46 @@ function createInsert(sql: Sql, way: Way) {
     for (const [statement, params] of insert.over(values, others)) {
       made.push(...(await session.rows(statement, params)))
     }
-    if (!sql.changesInQueries && made.length > 0) {
-      await session.change(insertEntries, { ids: JSON.stringify(made.map(({ id }) => id)) })
-    }
+    if (!sql.changesInQueries) await told.all(session, made)
     return made
+  }
+}
+
+/** The first entries of runs, which have been claimed already where they have a generation. */
+function createInsertFirst(sql: Sql) {
+  const { trigger, claim } = transitions
+  const firsts = [
+    [1, 0, trigger.event, entryData('run:trigger', {})],
+    [2, 1, claim.event, entryData('run:start', { attempt: 1 })],
+  ] as const
+  const into = `insert into ${sql.tables.journal} (run, seq, generation, kind, at, data)`
+  const insert = createRowsStatement(
+    sql,
+    'b',
+    { run: 'int8', seq: 'int8', generation: 'int8', kind: 'text', at: 'int8', data: 'text' },
+    (rows) => `${into}
+    select b.run, b.seq, b.generation, b.kind, b.at, b.data from ${rows} where b.run is not null`,
+  )
+  return {
+    /** The text that inserts them for `made`, rows of runs. */
+    of: (made: string) =>
+      `${into} ${firsts
+        .map(([seq, generation, kind, data]) => {
+          return `select number, ${seq}, ${generation}, '${kind}', created_at, '${data}' from ${made} where generation >= ${generation}`
+        })
+        .join(' union all ')}`,
+    async all(session: Session, made: readonly Row[]): Promise<void> {
+      const entries = made.flatMap((row) =>
+        firsts
+          .filter(([, generation]) => Number(row.generation) >= generation)
+          .map(([seq, generation, kind, data]) => {
+            return [row.number, seq, generation, kind, row.created_at, data]
+          }),
+      )
+      for (const [statement, params] of insert.over(entries)) {
+        await session.change(statement, params)
+      }
+    },
   }
 }
 
@@ -158,17 +188,4 @@ function createInsertRows({ tables }: Sql, rows: string, way: Way, worker: strin
     from ${rows} ${way === 'started' ? `left join ${worker} f on true` : ''} where b.id is not null
     on conflict do nothing
     returning id, generation`
-}
-
-/** The first entries of `made`, rows of runs. */
-function createInsertEntries({ tables }: Sql, way: Way, made: string): string {
-  const entry = (seq: number, generation: number, kind: EntryKind, data: string) =>
-    `select ${seq} as seq, ${generation} as generation, '${kind}' as kind, '${data}' as data`
-  const triggered = entry(1, 0, transitions.trigger.event, entryData('run:trigger', {}))
-  const started = entry(2, 1, transitions.claim.event, entryData('run:start', { attempt: 1 }))
-  return `
-    insert into ${tables.journal} (run, seq, generation, kind, at, data)
-    select m.number, e.seq, e.generation, e.kind, m.created_at, e.data
-    from ${made} m join (${way === 'started' ? `${triggered} union all ${started}` : triggered}) e
-      on e.generation <= m.generation`
 }
