@@ -151,15 +151,19 @@ const nobody = { worker: '', before: '', after: '' }
  */
 function firstInLine(sql: Sql) {
   const { runs, jobs } = sql.tables
-  // In the order of claims, so that it is the index of what is claimable that is searched.
-  const claimable = sql.searchEach(
+  const isBehind = sql.hasAny(
     sql.texts('j', '$jobs'),
-    'c',
     runs,
-    `where p.job = j.value and p.ready order by p.priority desc, p.due_at, p.id limit 1`,
+    'p.job = j.value and p.ready',
+    'p.priority desc, p.due_at, p.id',
   )
-  const paused = `${sql.texts('t', '$jobs')} join ${jobs} x on x.name = t.value and x.paused`
-  const isNext = `not exists (select 1 from ${claimable}) and not exists (select 1 from ${paused})`
+  const isPaused = sql.hasAny(
+    sql.texts('j', '$jobs'),
+    jobs,
+    'p.name = j.value and p.paused',
+    'p.name',
+  )
+  const isNext = `not ${isBehind} and not ${isPaused}`
   const next = `with next as materialized (select $workerId::text as id where ${isNext})`
   if (!sql.changesInQueries) {
     return { worker: 'next', before: next, after: `, ${leasedUntil(sql, 'worker', '$jobs::text')}` }

@@ -56,6 +56,11 @@ function inSizes(
   }
 
   function valuesOf(size: number): string {
+    if (size === 1) {
+      // Half as long to plan as a list of one.
+      const values = columns.map((column) => `$${column}::text as ${column}`)
+      return `(select ${values.join(', ')}) as ${name}`
+    }
     const row = `(${columns.map((column) => `$${column}::text`).join(', ')})`
     const fields = columns.map((column, i) => `column${i + 1} as ${column}`)
     const values = Array.from({ length: size }, () => row).join(', ')

@@ -48,6 +48,8 @@ export interface SqlDialect extends ParameterStyle {
   texts(name: string, parameter: string): string
   /** `outer`, joined with the rows of `table`, called `p` in `search` and `name` outside, that `search` finds for each. */
   searchEach(outer: string, name: string, table: string, search: string): string
+  /** Whether `table`, called `p` in `condition` and `order`, which an index has, has a row for any of `outer`. */
+  hasAny(outer: string, table: string, condition: string, order: string): string
   /** A column that rows are not to be searched by, though an index has it. */
   unsearched(column: string): string
   /** A column of JSON text in a form that `->` applies to. */

@@ -51,6 +51,10 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       few(`json_array_elements_text((${parameter}::text)::json) as f(value)`, 'value', name),
     searchEach: (outer, name, table, search) =>
       `${outer} cross join lateral (select p.id, p.priority, p.due_at from ${table} p ${search}) ${name}`,
+    // Without an order it would rather read a table of which it takes it that much fits.
+    hasAny: (outer, table, condition, order) =>
+      `exists (select 1 from ${outer} cross join lateral (
+        select 1 from ${table} p where ${condition} order by ${order} limit 1) f)`,
     unsearched: (column) => `(${column} || '')`,
     json: (column) => `${column}::json`,
     isRejected: isRejection,

@@ -64,6 +64,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     texts: (name, parameter) => `json_each(${parameter}::text) as ${name}`,
     searchEach: (outer, name, table, search) =>
       `${outer} cross join ${table} ${name} on ${name}.rowid in (select p.rowid from ${table} p ${search})`,
+    hasAny: (outer, table, condition) =>
+      `exists (select 1 from ${outer} cross join ${table} p where ${condition})`,
     // Its planner would search all running runs rather than the few that a batch names.
     unsearched: (column) => `+${column}`,
     json: (column) => column,
