@@ -46,6 +46,8 @@ function operations(n: number): Record<string, (store: Store) => Promise<unknown
     renew: (store) => store.renew({ workerId: 'worker', leaseMs: 1000 }, START),
     reclaim: (store) => reclaim(store, {}, START),
     enqueue: (store) => enqueue(store, [newRun(`new-${n}`)]),
+    'enqueue some': (store) => enqueue(store, [newRun(`one-of-${n}`), newRun(`two-of-${n}`)]),
+    'steps and ends of some': (store) => executeSome(store),
     'enqueue and claim': (store) => enqueueAndClaim(store, `first-${n}`, ['new', 'ancient']),
     'enqueue and claim behind many': (store) =>
       enqueueAndClaim(store, `behind-${n}`, ['new', JOB, 'unknown']),
@@ -99,6 +101,15 @@ async function execute(store: Store, n: number): Promise<void> {
   const commits = [ending(mine, 'complete', seq + 1)]
   const runs = [newRun(`next-${n}`)]
   await store.write({ ...nothing, commits, runs, claim: claimRequest({ limit: 1 }) }, START)
+}
+
+async function executeSome(store: Store): Promise<void> {
+  const mine = await claim(store, { workerId: 'mine', limit: 2 })
+  expect(mine).toHaveLength(2)
+  const steps = mine.map((claimed) => commitOf(claimed, [stepDone(claimed.entry.seq)]))
+  await store.write({ ...nothing, commits: steps }, START)
+  const commits = mine.map((claimed) => ending(claimed, 'complete', claimed.entry.seq + 1))
+  await store.write({ ...nothing, commits }, START)
 }
 
 async function waitForChild(store: Store, n: number): Promise<void> {

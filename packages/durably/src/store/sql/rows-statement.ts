@@ -24,12 +24,15 @@ export function createRowsStatement(
   text: (rows: string) => string,
 ): RowsStatement {
   const names = Object.keys(columns)
-  if (sql.rowSizes.length > 0) return inSizes(sql, name, names, text)
+  if (sql.rowSizes.length > 0) return inSizes(sql, name, columns, text)
   const statement = sql.write(text(sql.rows(name, '$rows', columns)))
+  const single = sql.write(text(oneRow(name, columns)))
   return {
     limit: Number.POSITIVE_INFINITY,
     over: (rows, others) => {
-      if (rows.length === 0) return []
+      const [first] = rows
+      if (first === undefined) return []
+      if (rows.length === 1) return [[single, { ...others, ...toObject(names, first) }]]
       const objects = rows.map((row) => toObject(names, row))
       return [[statement, { ...others, rows: JSON.stringify(objects) }]]
     },
@@ -43,9 +46,10 @@ export function createRowsStatement(
 function inSizes(
   sql: Sql,
   name: string,
-  columns: readonly string[],
+  columns: Readonly<Record<string, ColumnType>>,
   text: (rows: string) => string,
 ): RowsStatement {
+  const names = Object.keys(columns)
   const statements = new Map<number, Statement>()
   const limit = Math.max(...sql.rowSizes)
 
@@ -56,13 +60,9 @@ function inSizes(
   }
 
   function valuesOf(size: number): string {
-    if (size === 1) {
-      // Half as long to plan as a list of one.
-      const values = columns.map((column) => `$${column}::text as ${column}`)
-      return `(select ${values.join(', ')}) as ${name}`
-    }
-    const row = `(${columns.map((column) => `$${column}::text`).join(', ')})`
-    const fields = columns.map((column, i) => `column${i + 1} as ${column}`)
+    if (size === 1) return oneRow(name, columns)
+    const row = `(${names.map((column) => `$${column}::text`).join(', ')})`
+    const fields = names.map((column, i) => `column${i + 1} as ${column}`)
     const values = Array.from({ length: size }, () => row).join(', ')
     return `(select ${fields.join(', ')} from (values ${values})) as ${name}`
   }
@@ -78,12 +78,18 @@ function inSizes(
         // Each stored step comes this way, and `flat` takes three times as long.
         const params: unknown[] = []
         for (const row of some) params.push(...row)
-        while (params.length < size * columns.length) params.push(null)
+        while (params.length < size * names.length) params.push(null)
         all.push([statement, others === undefined ? params : around(statement, params, others)])
       }
       return all
     },
   }
+}
+
+/** Half as long to plan as a list of one. */
+function oneRow(name: string, columns: Readonly<Record<string, ColumnType>>): string {
+  const values = Object.entries(columns).map(([column, type]) => `$${column}::${type} as ${column}`)
+  return `(select ${values.join(', ')}) as ${name}`
 }
 
 /** All values in the order of their places, of which the rows' are next to each other. */
