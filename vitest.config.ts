@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { playwright } from '@vitest/browser-playwright'
 import { defineConfig } from 'vitest/config'
@@ -16,6 +17,8 @@ const sources = [
 
 // Databases and browsers are killed here, the machine is not: no test has to wait for a disk.
 process.env['TMPDIR'] ??= folderInMemory()
+// Hundreds of processes are started and killed: what one has compiled the next need not.
+process.env['NODE_COMPILE_CACHE'] ??= join(process.env['TMPDIR'], 'durably-compiled')
 
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 const simulation = 'packages/durably/test/simulation/*.test.ts'

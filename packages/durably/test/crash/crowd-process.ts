@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   CancelledError,
@@ -55,6 +56,8 @@ async function live(act: () => Promise<void>): Promise<void> {
 }
 
 await durably.init()
+// It will be killed, and those who come after it need what it has compiled.
+flushCompileCache()
 process.send?.('ready')
 const act = createActs(durably)
 for (let i = 0; i < CLIENTS; i++) void live(act)

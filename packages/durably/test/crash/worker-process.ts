@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { createDurably } from '../../src/index.ts'
 import { createRecordedJob } from './job.ts'
 import { createKiller, type KillPoint } from './kill-points.ts'
@@ -20,4 +21,6 @@ durably.on('worker:error', ({ context, error }) => {
   process.send?.({ context, error })
 })
 await durably.init()
+// It will be killed, and those who come after it need what it has compiled.
+flushCompileCache()
 process.send?.('ready')
