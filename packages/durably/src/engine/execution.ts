@@ -22,6 +22,8 @@ export interface Execution {
   readonly lease: Lease
   /** Whether it has a slot of its worker still. */
   usesSlot: boolean
+  /** No other worker has the run before this time. */
+  leasedUntil: number
   /** Resolves when nothing of it can be written any more. */
   readonly over: Promise<void>
   /** The run was cancelled. */
@@ -52,8 +54,8 @@ export interface ExecutionOptions {
   readonly codec: Codec
   readonly scope: Scope<StepScope> | null
   readonly maxCrashes: number
-  /** Null while the worker's lease holds. Else resolves when it is known which runs are still its own. */
-  readonly confirmLease: () => Promise<void> | null
+  /** Null while the run is held. Else resolves when it is known whether it still is. */
+  readonly confirmLease: (execution: Execution) => Promise<void> | null
   readonly onTick: OnTick
   /** The job's function is done, and the last write about to leave: the slot is free. */
   readonly onFinishing: (execution: Execution) => void
@@ -134,6 +136,7 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
     run,
     lease: { runId: run.id, generation: run.generation },
     usesSlot: true,
+    leasedUntil: 0,
     over,
     cancel: ifCurrent(cancel),
     lose: ifCurrent(lose),
@@ -221,7 +224,7 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryRe
     onError,
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
-    confirmLease: life.confirmLease,
+    confirmLease: () => life.confirmLease(life.execution),
     onParked: (wakeAt) => park(life, wakeAt),
     onAsked: () => void ask(life),
     onUnparkable(error) {

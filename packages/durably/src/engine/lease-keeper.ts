@@ -2,18 +2,21 @@ import type { Dictionary } from '../core/dictionary.ts'
 import { pause, type Env } from '../core/env.ts'
 import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
-import { createBackoff } from './backoff.ts'
+import { createBackoff, type Backoff } from './backoff.ts'
 import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
-  /** Runs come with a claim that was sent at `sentAt`, and the lease was renewed with them where much of it was gone. */
-  claimed(sentAt: number): void
   /**
-   * Null while the lease has time left by this process's clock. Else, as after a sleep of the machine, it resolves when
-   * it is renewed, and when executions whose run is another's by now have heard of that.
+   * Runs come with a claim that was sent at `sentAt`, and the lease was renewed with them where much of it was gone.
+   * Returns until when they are held at least.
    */
-  confirm(): Promise<void> | null
+  claimed(sentAt: number): number
+  /**
+   * Null while the run is held, by this process's clock. Else, as after a sleep of the machine, it resolves when it is
+   * held again, or the execution has heard that it is another's by now.
+   */
+  confirm(execution: Execution): Promise<void> | null
   /** Whether the lease was handed back before the answer came that it had been claimed. */
   isHandedBack(lease: Lease): boolean
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
@@ -26,7 +29,7 @@ export interface LeaseKeeperOptions {
   readonly env: Env
   readonly worker: WorkerLease
   readonly heartbeatMs: number
-  readonly executions: Pick<Dictionary<Execution>, 'size' | 'has' | 'values'>
+  readonly executions: Pick<Dictionary<Execution>, 'size' | 'get' | 'has' | 'values'>
   readonly onFact: (fact: Fact) => void
   readonly onError: (error: unknown, context: string) => void
 }
@@ -39,10 +42,10 @@ type Strangers = ReadonlyMap<string, Lease>
 interface State extends LeaseKeeperOptions {
   /** When a renewal was tried last, whatever came of it, or from when on a claim has left a whole lease. */
   renewedAt: number
-  /** The lease does not run out before this time. */
-  leasedUntil: number
-  renewing: Promise<void> | null
+  renewing: Promise<boolean> | null
+  /** A renewal that executions wait for, and the pause after it if it failed. */
   confirming: Promise<void> | null
+  readonly backoff: Backoff
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
   readonly handedBack: Set<string>
@@ -54,9 +57,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
     renewedAt: options.env.now(),
-    leasedUntil: 0,
     renewing: null,
     confirming: null,
+    backoff: createBackoff(options.env),
     strangers: new Map(),
     handedBack: new Set(),
     timer: null,
@@ -68,10 +71,10 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       const { leaseMs } = keeper.worker
       const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
-      keeper.leasedUntil = Math.max(keeper.leasedUntil, youngest + leaseMs)
       schedule(keeper, true)
+      return youngest + leaseMs
     },
-    confirm: () => (isLeased(keeper) ? null : confirmOnce(keeper)),
+    confirm: (execution) => (isOpen(keeper, execution) ? confirm(keeper, execution) : null),
     isHandedBack: (lease) => keeper.handedBack.delete(nameOf(lease)),
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
@@ -104,45 +107,51 @@ function nextRenewal(
   return renewedAt + (isBusy ? heartbeatMs : Math.max(heartbeatMs, IDLE_HEARTBEAT_MS))
 }
 
-function isLeased({ env, leasedUntil }: State): boolean {
-  return env.now() < leasedUntil
+/** Whether it is not known that the run is held, or that it is not. */
+function isOpen({ env, executions, stopped }: State, execution: Execution): boolean {
+  const isLeased = env.now() < execution.leasedUntil
+  return !isLeased && !stopped && executions.get(execution.run.id) === execution
 }
 
-/** All steps that are about to begin wait for the same answer. */
-function confirmOnce(keeper: State): Promise<void> {
-  keeper.confirming ??= confirm(keeper).finally(() => {
-    keeper.confirming = null
-  })
-  return keeper.confirming
-}
-
-async function confirm(keeper: State): Promise<void> {
-  const { env } = keeper
-  const backoff = createBackoff(env)
-  for (;;) {
-    await renewOnce(keeper, Math.min(env.now(), keeper.timer?.dueAt ?? Infinity))
-    if (keeper.stopped || isLeased(keeper)) return
-    await pause(env, backoff.next())
+/** A renewal that was under way when the execution began says nothing of it: then there is another one. */
+async function confirm(keeper: State, execution: Execution): Promise<void> {
+  while (isOpen(keeper, execution)) {
+    keeper.confirming ??= renewPatiently(keeper).finally(() => {
+      keeper.confirming = null
+    })
+    await keeper.confirming
   }
 }
 
-/** Whoever wants it renewed while it is, waits for that. */
-function renewOnce(keeper: State, dueAt: number): Promise<void> {
+async function renewPatiently(keeper: State): Promise<void> {
+  const { env, timer, backoff } = keeper
+  const isRenewed = await renewOnce(keeper, Math.min(env.now(), timer?.dueAt ?? Infinity))
+  if (isRenewed) backoff.reset()
+  else await pause(env, backoff.next())
+}
+
+/** Whoever wants it renewed while it is, waits for that. Answers whether it was. */
+function renewOnce(keeper: State, dueAt: number): Promise<boolean> {
   keeper.renewing ??= renew(keeper, dueAt).finally(() => {
     keeper.renewing = null
   })
   return keeper.renewing
 }
 
-async function renew(keeper: State, dueAt: number): Promise<void> {
+async function renew(keeper: State, dueAt: number): Promise<boolean> {
   const { env, worker, onError } = keeper
   const startedAt = env.now()
   keeper.renewedAt = startedAt
   const lateMs = startedAt - dueAt
   if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
+  let isRenewed = false
   try {
-    const strangers = await reconcile(keeper, (store) => store.renew(worker, startedAt))
-    keeper.leasedUntil = Math.max(keeper.leasedUntil, startedAt + worker.leaseMs)
+    const leasedUntil = startedAt + worker.leaseMs
+    const ask = (store: Store) => store.renew(worker, startedAt)
+    const strangers = await reconcile(keeper, ask, (execution) => {
+      execution.leasedUntil = Math.max(execution.leasedUntil, leasedUntil)
+    })
+    isRenewed = true
     for (const [name, lease] of strangers) {
       if (keeper.strangers.has(name)) await handBack(keeper, lease)
     }
@@ -152,6 +161,7 @@ async function renew(keeper: State, dueAt: number): Promise<void> {
     onError(error, CONTEXT)
   }
   schedule(keeper)
+  return isRenewed
 }
 
 const CONTEXT = 'renewing the lease'
@@ -166,6 +176,7 @@ function tooLate(lateMs: number): Error {
 async function reconcile(
   keeper: State,
   ask: (store: Store) => Promise<Held[]>,
+  onHeld: (execution: Execution) => void = () => {},
 ): Promise<Strangers> {
   const { store, executions } = keeper
   const asked = executions.values()
@@ -174,8 +185,10 @@ async function reconcile(
   for (const execution of asked) {
     const { runId, generation } = execution.lease
     const lease = held.get(runId)
-    if (lease?.generation === generation) execution.mail(lease.inbox)
-    else await giveUp(keeper, execution)
+    if (lease?.generation === generation) {
+      onHeld(execution)
+      execution.mail(lease.inbox)
+    } else await giveUp(keeper, execution)
   }
   const strangers = leases.filter(({ runId }) => !executions.has(runId))
   return new Map(strangers.map((lease) => [nameOf(lease), lease]))

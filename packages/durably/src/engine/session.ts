@@ -102,7 +102,7 @@ export function createSession(options: SessionOptions): Session {
     rest: createRest(env),
     execution: {
       ...executionOptions(options),
-      confirmLease: () => session.keeper.confirm(),
+      confirmLease: (execution) => session.keeper.confirm(execution),
       onFinishing: (execution) => vacate(session, execution),
       onParked: (wakeAt) => wakeAt !== null && poke(session, wakeAt),
       onWoken: options.onFacts,
@@ -233,11 +233,12 @@ async function reclaim(session: State): Promise<void> {
 
 function take(session: State, claims: readonly Claim[], sentAt: number): void {
   // Without a claim the lease may not have been renewed.
-  if (claims.length > 0) session.keeper.claimed(sentAt)
+  const leasedUntil = claims.length > 0 ? session.keeper.claimed(sentAt) : 0
   for (const claim of claims) {
     const { run } = claim
     if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue
     const execution = begin(session, claim)
+    execution.leasedUntil = leasedUntil
     session.claimed++
     session.occupied++
     session.executions.set(run.id, execution)

@@ -142,15 +142,10 @@ export const mutants: readonly Mutant[] = [
     replace:
       '  const life = begin(claim, options)\n  if (claim.run.generation === 2) return life.execution\n  void live',
   }),
-  mutant('a run that was handed back is executed when its claim is answered', {
-    file: 'engine/lease-keeper.ts',
-    find: 'keeper.handedBack.delete(nameOf(lease))',
-    replace: 'keeper.handedBack.delete(nameOf(lease)) && false',
-  }),
   mutant("a claim does not renew its worker's row", {
-    file: 'store/sql/claim.ts',
-    find: 'await workers.renew(session, request, now, request.jobs)',
-    replace: 'if (request.limit < 0) await workers.renew(session, request, now, request.jobs)',
+    file: 'store/sql/workers.ts',
+    find: 'await renewLease(session, request, now, request.jobs)',
+    replace: 'if (request.limit < 0) await renewLease(session, request, now, request.jobs)',
   }),
   mutant('a park does not look whether something was sent', {
     file: 'store/memory/commit.ts',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LeaseLostError } from '../../../src/core/error.ts'
 import { answersLost, type Intercept } from './wire.ts'
-import { job, onEveryBackend, type Process, type World } from './world.ts'
+import { job, onEveryBackend, type Process, START, type World } from './world.ts'
 
 /** Ends the process at its nth call, on one or the other side of it. */
 function dieAt(n: number, side: 'before' | 'after', process: Process): Intercept {
@@ -94,6 +94,35 @@ onEveryBackend((open) => {
     goOn.resolve()
     await world.settle()
     back.resolve()
+    await world.advance(1000)
+    expect(executed).toEqual([2])
+  })
+
+  test('a renewal that was under way when a run came says nothing of it', async () => {
+    const world = await open()
+    const [answered, renewed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const executed: number[] = []
+    const definition = job(async (step) => {
+      await step.run('effect', () => executed.push(step.attempt))
+    })
+    const away = await world.work({ job: definition })
+    away.wire.intercept(async (operation, proceed) => {
+      if (operation === 'renew') await renewed.promise
+      const answer = await proceed()
+      if (operation === 'write') await answered.promise
+      return answer
+    })
+    const triggered = away.jobs.job.trigger(null)
+    await world.settle()
+    const other = await world.work({ job: definition })
+    const [run] = await world.until(other.durably.getRuns())
+    await world.until(other.durably.waitForRun(run?.id ?? ''))
+    const idleHeartbeat = START + 60_000
+    await world.advance(idleHeartbeat - world.now())
+    expect(away.wire.calls.get('renew')).toBe(1)
+    answered.resolve()
+    await world.until(triggered)
+    renewed.resolve()
     await world.advance(1000)
     expect(executed).toEqual([2])
   })
