@@ -84,6 +84,13 @@ async function statementsOf(database: SqliteDatabase) {
   await store.write({ ...nothing, runs, claim }, START)
   await store.write({ ...nothing, runs: [newRun('f', { ...runs[0], id: 'f' })] }, START)
   await store.write({ ...nothing, runs: [newRun('f', { isSentAgain: true })] }, START)
+  const atOnce = { ...claim, workerId: 'at once', jobs: ['third'] }
+  await store.write({ ...nothing, runs: [newRun('g', { jobName: 'third' })], claim: atOnce }, START)
+  const others = ['h', 'i'].map((id) => newRun(id, { jobName: 'third' }))
+  const { claimed } = await store.write({ ...nothing, runs: others, claim: atOnce }, START)
+  expect(claimed).toHaveLength(2)
+  const ends = claimed.map((one) => ending(one, 'complete'))
+  await store.write({ ...nothing, commits: ends }, START)
   await store.promote(10, START + 20)
   const commit = { lease: { runId: 'a', generation: 1 }, concurrencyKey: 'k' }
   await store.write({ ...nothing, commits: [{ ...commit, entries: [stepDone(2)] }] }, START)
@@ -92,9 +99,9 @@ async function statementsOf(database: SqliteDatabase) {
     START,
   )
   const output = { format: 'json', text: '1' } as const
-  const ending = { ...commit, entries: [], progress: { current: 1 } }
+  const progressed = { ...commit, entries: [], progress: { current: 1 } }
   await store.write(
-    { ...nothing, commits: [{ ...ending, transition: { name: 'complete', output } }] },
+    { ...nothing, commits: [{ ...progressed, transition: { name: 'complete', output } }] },
     START,
   )
   await store.reclaim({ ...claim, workerId: 'x', maxCrashes: 5 }, LATER)

@@ -4,10 +4,13 @@ import { expect, test, vi } from 'vitest'
 import { postgresDialect } from '../../src/postgres.ts'
 import {
   claim,
+  claimRequest,
   commit,
   commitOf,
   enqueue,
   newRun,
+  nothing,
+  START,
   startRun,
   stepDone,
 } from '../conformance/store/scenario.ts'
@@ -25,7 +28,8 @@ test('connections prepare a statement once', async () => {
   expect(rows).toEqual([{ calls: 19 }])
 })
 
-test('new runs without concurrency key and labels are written by one statement', async () => {
+/** A store, and how many statements it has sent since it was last asked. */
+async function openCounted() {
   const schema = await openSchema()
   const pool = schema.pool(1)
   let statements = 0
@@ -38,10 +42,30 @@ test('new runs without concurrency key and labels are written by one statement',
     Object.assign(client, { query: counted })
   })
   const store = await schema.store(pool)
-  statements = 0
+  const sent = (): number => {
+    const count = statements
+    statements = 0
+    return count
+  }
+  sent()
+  return { store, sent }
+}
+
+test('a run is claimed by the statement that makes it', async () => {
+  const { store, sent } = await openCounted()
+  const { claimed } = await store.write(
+    { ...nothing, runs: [newRun('a'), newRun('b')], claim: claimRequest() },
+    START,
+  )
+  expect(claimed).toHaveLength(2)
+  expect(sent()).toBe(1)
+})
+
+test('new runs without concurrency key and labels are written by one statement', async () => {
+  const { store, sent } = await openCounted()
   await enqueue(store, [newRun('a'), newRun('b')])
   await enqueue(store, [newRun('c', { idempotencyKey: 'once' })])
-  expect(statements).toBe(2)
+  expect(sent()).toBe(2)
   expect((await store.journal('b', 0, 10))?.entries).toMatchObject([
     { seq: 1, kind: 'run:trigger' },
   ])

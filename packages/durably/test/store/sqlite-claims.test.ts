@@ -1,7 +1,16 @@
 import BetterSqlite from 'better-sqlite3'
 import { expect, onTestFinished, test } from 'vitest'
 import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
-import { claim, enqueue, idsOf, newRun, reclaim, START } from '../conformance/store/scenario.ts'
+import {
+  claim,
+  claimRequest,
+  enqueue,
+  idsOf,
+  newRun,
+  nothing,
+  reclaim,
+  START,
+} from '../conformance/store/scenario.ts'
 import { newFile, openStore } from './sqlite-file.ts'
 
 /** A store, and the SQL that another process executes after the store's next look and before it has the lock. */
@@ -38,6 +47,25 @@ function beforeLock(database: BetterSqlite.Database, act: () => void): SqliteDat
     },
   }
 }
+
+test('a run is claimed by the two statements that make it', async () => {
+  const said: string[] = []
+  const database = new BetterSqlite(':memory:', { verbose: (sql) => said.push(String(sql)) })
+  onTestFinished(() => void database.close())
+  const { store } = await openStore(sqliteDialect({ database }))
+  // Its worker has a fresh lease then.
+  await enqueue(store, [newRun('before')])
+  await claim(store)
+  said.length = 0
+  const batch = { ...nothing, runs: [newRun('a')], claim: claimRequest() }
+  expect(idsOf((await store.write(batch, START)).claimed)).toEqual(['a'])
+  expect(said.map((sql) => /(begin|commit|insert into "\w+")/.exec(sql)?.[0])).toEqual([
+    'begin',
+    'insert into "durably_runs"',
+    'insert into "durably_journal"',
+    'commit',
+  ])
+})
 
 const isA = `where id = 'a'`
 

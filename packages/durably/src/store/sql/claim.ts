@@ -192,7 +192,7 @@ function startData(attempt: string): string {
 }
 
 /** The entry that says that `run` starts, or starts again, under its present lease. */
-function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
+export function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
   return {
     runId: run.id,
     generation: run.generation,

@@ -22,15 +22,12 @@ export function createInsertNew(sql: Sql, database: Database, workers: Workers):
   const insertStarted = createInsert(sql, 'started')
 
   return async (session, runs, starter, now) => {
+    const rows = runs.map((run) => valuesOf(run, now))
     if (starter === null) {
-      const made = await insertPending(
-        session,
-        runs.map((run) => valuesOf(run, now)),
-      )
+      const made = await insertPending(session, rows)
       return new Map(made.map(({ id }) => [id as string, false]))
     }
     const { workerId, leaseMs } = starter
-    const rows = runs.map((run) => valuesOf(run, now))
     const times = { leaseMs, ...database.leaseTime(now) }
     const params = { workerId, jobs: JSON.stringify(starter.jobs), ...times }
     const made = await insertStarted(session, rows, params)

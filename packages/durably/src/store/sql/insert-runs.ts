@@ -2,7 +2,7 @@ import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
 import type { Claim, ClaimRequest, Enqueued, NewRun } from '../store.ts'
-import { inOrder } from './claim.ts'
+import { inOrder, startEntry } from './claim.ts'
 import type { Session } from './database.ts'
 import type { InsertNew } from './insert-new.ts'
 import { countKeys } from './keys.ts'
@@ -148,14 +148,10 @@ function created(run: RunRecord): Enqueued {
 }
 
 function claimedAtOnce(run: NewRun, now: number): Claim {
-  const { to, event } = transitions.claim
-  const record = newRecord(run, now)
-  const claimed = { ...record, status: to, generation: 1, startedAt: now, expireAt: null }
-  const data = entryData('run:start', { attempt: record.attempt })
-  return {
-    run: claimed,
-    entry: { runId: run.id, seq: 2, generation: 1, kind: event, name: null, at: now, data },
-  }
+  const made = newRecord(run, now)
+  const status = transitions.claim.to
+  const claimed = { ...made, status, generation: 1, startedAt: now, expireAt: null }
+  return { run: claimed, entry: { ...startEntry(claimed, now), seq: 2 } }
 }
 
 export function newRecord(run: NewRun, now: number): RunRecord {
