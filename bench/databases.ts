@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { postgresDialect } from '@coji/durably/postgres'
+import type { DurablyOptions } from '@coji/durably'
+import { postgresDialect, postgresWakeups } from '@coji/durably/postgres'
 import { sqliteDialect } from '@coji/durably/sqlite'
 import { createClient } from '@libsql/client'
 import { LibsqlDialect } from '@libsql/kysely-libsql'
@@ -28,10 +29,15 @@ export interface Database {
   exec(sql: string): Promise<void>
   /** A dialect as an app makes it; each call another connection or pool. */
   dialect(): Dialect
+  /** The same, where processes are to hear of each other. */
+  shared(): Shared
   /** The name of the setup for a process that is to open the same database. */
   readonly address: string
   close(): Promise<void>
 }
+
+/** What `createDurably` is given where several processes share a database. */
+export type Shared = Pick<DurablyOptions, 'dialect' | 'wakeups'>
 
 const GROUP = 100
 // As large as what a small step writes to the journal.
@@ -39,21 +45,25 @@ const DATA = JSON.stringify({ index: 0, duration: 0, output: 'x'.repeat(40) })
 const TABLE =
   'create table raw_rows (run_id text, seq integer, data text, primary key (run_id, seq))'
 
-/** The dialect for another process on the same database. */
-export function dialectAt(address: string): Dialect {
+/** For another process on the same database. */
+export function sharedAt(address: string): Shared {
   const at = address.indexOf(':')
   const [setup, place] = [address.slice(0, at), address.slice(at + 1)]
   switch (setup) {
     case 'kysely':
-      return new SqliteDialect({ database: new Sqlite(place) })
+      return { dialect: new SqliteDialect({ database: new Sqlite(place) }) }
     case 'drop-in':
-      return sqliteDialect({ database: new Sqlite(place) })
+      return { dialect: sqliteDialect({ database: new Sqlite(place) }) }
     case 'libsql':
-      return new LibsqlDialect({ client: createClient({ url: `file:${place}` }) as never })
-    case 'postgres-kysely':
-      return new PostgresDialect({ pool: poolAt(place) })
+      return {
+        dialect: new LibsqlDialect({ client: createClient({ url: `file:${place}` }) as never }),
+      }
+    case 'postgres-kysely': {
+      const pool = poolAt(place)
+      return { dialect: new PostgresDialect({ pool }), wakeups: postgresWakeups(pool) }
+    }
     case 'postgres-drop-in':
-      return postgresDialect({ pool: poolAt(place) })
+      return { dialect: postgresDialect({ pool: poolAt(place) }) }
     default:
       throw new Error(`no database at "${address}"`)
   }
@@ -80,7 +90,8 @@ export function openSqlite(setup: SqliteSetup): Database {
     durability: `journal_mode=wal synchronous=${String(raw.pragma('synchronous', { simple: true }))} (2 = FULL)`,
     ...rawSqlite(raw),
     exec: (sql) => execute(new Sqlite(path), sql),
-    dialect: () => dialectAt(address),
+    dialect: () => sharedAt(address).dialect,
+    shared: () => sharedAt(address),
     address,
     async close() {
       raw.close()
@@ -137,7 +148,8 @@ export function openLibsql(): Database {
     durability: 'journal_mode=wal synchronous=full',
     ...rawSqlite(raw),
     exec: (sql) => execute(new LibSqlite(path), sql),
-    dialect: () => dialectAt(address),
+    dialect: () => sharedAt(address).dialect,
+    shared: () => sharedAt(address),
     address,
     async close() {
       raw.close()
@@ -164,7 +176,8 @@ export async function openPostgres(setup: PostgresSetup): Promise<Database> {
     durability: `fsync=${rows[0]?.fsync} synchronous_commit=${rows[0]?.commit}`,
     ...rawPostgres(single, eight),
     exec: async (sql) => void (await single.query(sql)),
-    dialect: () => dialectAt(address),
+    dialect: () => sharedAt(address).dialect,
+    shared: () => sharedAt(address),
     address,
     async close() {
       await Promise.all([single.end(), eight.end()])

@@ -44,7 +44,7 @@ export async function measureLatency(database: Database): Promise<void> {
 
 /** The same with the worker in another process, while something happens and after a rest. */
 export async function measureLatencyElsewhere(database: Database): Promise<void> {
-  const durably = createDurably({ dialect: database.dialect(), jobs: { first } })
+  const durably = createDurably({ ...database.shared(), jobs: { first } })
   await durably.migrate()
   const child = fork(new URL('worker-process.ts', import.meta.url), [database.address])
   await once(child, 'message')
@@ -60,7 +60,7 @@ export async function measureLatencyElsewhere(database: Database): Promise<void>
 
 /** From the end of a step in another process to its event here. */
 export async function measureFollowing(database: Database): Promise<void> {
-  const durably = createDurably({ dialect: database.dialect(), jobs: { ticking } })
+  const durably = createDurably({ ...database.shared(), jobs: { ticking } })
   await durably.migrate()
   const child = fork(new URL('worker-process.ts', import.meta.url), [database.address])
   await once(child, 'message')

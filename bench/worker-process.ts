@@ -1,11 +1,11 @@
 import { createDurably } from '@coji/durably'
-import { dialectAt } from './databases.ts'
+import { sharedAt } from './databases.ts'
 import { first, ticking, whenFirstLine } from './jobs.ts'
 
 // Executes runs of `first` and tells the process that started it when each began, by the clock they share.
 whenFirstLine((id) => process.send?.({ id, at: String(process.hrtime.bigint()) }))
 const durably = createDurably({
-  dialect: dialectAt(process.argv[2] ?? ''),
+  ...sharedAt(process.argv[2] ?? ''),
   jobs: { first, ticking },
 })
 await durably.init()
