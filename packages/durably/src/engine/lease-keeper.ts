@@ -17,8 +17,11 @@ export interface LeaseKeeper {
    * held again, or the execution has heard that it is another's by now.
    */
   confirm(execution: Execution): Promise<void> | null
-  /** Whether the lease was handed back before the answer came that it had been claimed. */
-  isHandedBack(lease: Lease): boolean
+  /**
+   * Undefined unless the lease was handed back before the answer came that it had been claimed; what that changed,
+   * for those who hear of the claim first.
+   */
+  handedBack(lease: Lease): Promise<Fact[]> | undefined
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
   check(): Promise<void>
   stop(): void
@@ -30,7 +33,6 @@ export interface LeaseKeeperOptions {
   readonly worker: WorkerLease
   readonly heartbeatMs: number
   readonly executions: Pick<Dictionary<Execution>, 'size' | 'get' | 'has' | 'values'>
-  readonly onFact: (fact: Fact) => void
   readonly onError: (error: unknown, context: string) => void
 }
 
@@ -48,7 +50,7 @@ interface State extends LeaseKeeperOptions {
   readonly backoff: Backoff
   /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
   strangers: Strangers
-  readonly handedBack: Set<string>
+  readonly handedBack: Map<string, Promise<Fact[]>>
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
   stopped: boolean
 }
@@ -61,7 +63,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     confirming: null,
     backoff: createBackoff(options.env),
     strangers: new Map(),
-    handedBack: new Set(),
+    handedBack: new Map(),
     timer: null,
     stopped: false,
   }
@@ -75,7 +77,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       return youngest + leaseMs
     },
     confirm: (execution) => (isOpen(keeper, execution) ? confirm(keeper, execution) : null),
-    isHandedBack: (lease) => keeper.handedBack.delete(nameOf(lease)),
+    handedBack(lease) {
+      const release = keeper.handedBack.get(nameOf(lease))
+      keeper.handedBack.delete(nameOf(lease))
+      return release
+    },
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
     },
@@ -206,11 +212,15 @@ async function giveUp({ store }: State, execution: Execution): Promise<void> {
 }
 
 async function handBack(keeper: State, lease: Lease): Promise<void> {
-  const { store, env, onFact } = keeper
-  const { runId, generation } = lease
-  keeper.handedBack.add(nameOf(lease))
+  const release = releaseOf(keeper, lease)
+  // The claim may be answered before this is.
+  keeper.handedBack.set(nameOf(lease), release)
+  await release
+}
+
+async function releaseOf({ store, env }: State, { runId, generation }: Lease): Promise<Fact[]> {
   const acted = await store.act({ transition: 'release', runId, generation }, env.now())
-  if (acted.done && acted.entry !== null) onFact({ run: acted.run, entry: acted.entry })
+  return acted.done && acted.entry !== null ? [{ run: acted.run, entry: acted.entry }] : []
 }
 
 function nameOf({ runId, generation }: Lease): string {

@@ -97,7 +97,6 @@ export function createSession(options: SessionOptions): Session {
       store,
       executions,
       worker: { workerId, leaseMs },
-      onFact: (fact) => options.onFacts([fact]),
     }),
     rest: createRest(env),
     execution: {
@@ -236,7 +235,12 @@ function take(session: State, claims: readonly Claim[], sentAt: number): void {
   const leasedUntil = claims.length > 0 ? session.keeper.claimed(sentAt) : 0
   for (const claim of claims) {
     const { run } = claim
-    if (session.keeper.isHandedBack({ runId: run.id, generation: run.generation })) continue
+    const release = session.keeper.handedBack({ runId: run.id, generation: run.generation })
+    if (release !== undefined) {
+      // The keeper says what goes wrong with it.
+      release.then(session.onFacts, () => {})
+      continue
+    }
     const execution = begin(session, claim)
     execution.leasedUntil = leasedUntil
     session.claimed++

@@ -20,15 +20,14 @@ test('a run whose claim is not answered for two renewals is handed back, and is 
     worker,
     heartbeatMs: 1000,
     executions: createDictionary<Execution>(),
-    onFact: () => {},
     onError: (error) => expect.unreachable(String(error)),
   })
   const lease = { runId: run.id, generation: run.generation }
   await time.advance(IDLE_HEARTBEAT_MS)
-  expect(keeper.isHandedBack(lease)).toBe(false)
+  expect(keeper.handedBack(lease)).toBeUndefined()
   await time.advance(IDLE_HEARTBEAT_MS)
   expect(await existing(store, 'a')).toMatchObject({ status: 'pending' })
-  expect(keeper.isHandedBack({ ...lease, generation: lease.generation + 1 })).toBe(false)
-  expect(keeper.isHandedBack(lease)).toBe(true)
+  expect(keeper.handedBack({ ...lease, generation: lease.generation + 1 })).toBeUndefined()
+  expect(await keeper.handedBack(lease)).toMatchObject([{ entry: { kind: 'run:release' } }])
   keeper.stop()
 })

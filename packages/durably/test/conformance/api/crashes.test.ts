@@ -127,6 +127,44 @@ onEveryBackend((open) => {
     expect(executed).toEqual([2])
   })
 
+  test('a run that was handed back since nobody here knew of it is not begun when the answer comes', async () => {
+    const world = await open()
+    const finish = Promise.withResolvers<void>()
+    const answered = Promise.withResolvers<void>()
+    const executed: number[] = []
+    const definition = job(async (step, payload) => {
+      if (payload === 'long') return finish.promise
+      return step.run('effect', () => executed.push(step.attempt))
+    })
+    const heartbeatMs = 1000
+    const options = {
+      heartbeatInterval: heartbeatMs,
+      staleThreshold: 60 * heartbeatMs,
+      maxConcurrentRuns: 2,
+    }
+    const away = await world.work({ job: definition }, options)
+    const { id: long } = await world.until(away.jobs.job.trigger('long'))
+    await world.settle()
+    away.wire.intercept(async (operation, proceed) => {
+      const answer = await proceed()
+      if (operation === 'write') await answered.promise
+      return answer
+    })
+    const triggered = away.jobs.job.trigger('short')
+    await world.settle()
+    const other = await world.work({ job: definition }, options)
+    await world.advance(heartbeatMs)
+    expect(executed).toEqual([])
+    await world.advance(3 * heartbeatMs)
+    expect(executed).toEqual([1])
+    answered.resolve()
+    const { id } = await world.until(triggered)
+    finish.resolve()
+    await world.until(other.durably.waitForRun(long))
+    expect(await world.until(other.durably.waitForRun(id))).toMatchObject({ output: 1 })
+    expect(executed).toEqual([1])
+  })
+
   test('a step begins under a lease that ran out once it is renewed', async () => {
     const world = await open()
     const goOn = Promise.withResolvers<void>()
