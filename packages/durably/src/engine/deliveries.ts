@@ -35,10 +35,10 @@ interface State {
   laidOut: number
   /** Positions before this one were recorded by an earlier execution. */
   readonly recorded: number
-  /** Of them, those that were not handed out. */
-  recordedLeft: number
   /** The position after the last one that was handed out. */
   next: number
+  /** Of those before it, the ones that were not: recorded ones that may be asked for late. */
+  skipped: number
   /** No position before this one is asked for. */
   first: number
   isServing: boolean
@@ -55,8 +55,8 @@ export function createDeliveries(env: Env, recorded: number): Deliveries {
     waiting: 0,
     laidOut: recorded,
     recorded,
-    recordedLeft: recorded,
     next: 0,
+    skipped: 0,
     first: 0,
     isServing: false,
     reactionsLeft: 0,
@@ -69,14 +69,14 @@ export function createDeliveries(env: Env, recorded: number): Deliveries {
   }
 }
 
-/** Whose turn it is gets it at once. Who is ahead waits: an earlier one may be asked for within this turn. */
+/** Whose turn it is gets it at once. Anyone else waits: an earlier one may be asked for within this turn. */
 function ask(line: State, position: number, deliver: Deliver): void {
   line.asked[position] = deliver
   line.waiting++
   line.first = Math.min(line.first, position)
   if (line.isServing) return
   line.isServing = true
-  if (position <= line.next) serve(line)
+  if (position === line.next && line.skipped === 0) serve(line)
   else line.env.turn(() => serve(line))
 }
 
@@ -88,25 +88,31 @@ function serve(line: State): void {
   const deliver = asked[line.first]
   asked[line.first] = undefined
   line.waiting--
-  if (line.first < line.recorded) line.recordedLeft--
-  line.next = Math.max(line.next, line.first + 1)
+  advance(line, line.first)
   line.reactionsLeft = REACTIONS
   // Before what follows from it, and after all that was asked for along with it.
   void nothing.then(line.react)
   deliver?.()
 }
 
+function advance(line: State, position: number): void {
+  if (position < line.next) line.skipped--
+  else {
+    line.skipped += position - line.next
+    line.next = position + 1
+  }
+}
+
 /**
- * Who asks first for the very next outcome, as a reaction to the last one, has gone on in step with it. When nothing
- * recorded is left, what comes later is committed later, in another turn.
+ * Who asks first for the very next outcome, as a reaction to the last one, has gone on in step with it. Where nobody can
+ * be next, there is nothing to wait for: who asks then waits for a turn, and what is committed comes in another one.
  */
 function afterReaction(line: State): void {
-  const { asked, next, recorded, waiting } = line
-  const isNextAsked = next < recorded && asked[next] !== undefined
+  const { env, asked, next, recorded, skipped, waiting } = line
   const isFirst = line.reactionsLeft === REACTIONS
-  if (isFirst && waiting > 0) return line.env.turn(() => serve(line))
-  if (line.recordedLeft === 0) return serve(line)
+  if (isFirst && waiting > 0) return env.turn(() => serve(line))
+  if (skipped > 0 || next >= recorded) return serve(line)
   if (line.reactionsLeft-- > 0) return void nothing.then(line.react)
-  if (waiting === 0 || isNextAsked) serve(line)
-  else line.env.turn(() => serve(line))
+  if (waiting === 0 || asked[next] !== undefined) serve(line)
+  else env.turn(() => serve(line))
 }

@@ -70,13 +70,60 @@ test('who is not asked for holds nobody up', async () => {
   expect(delivered).toEqual(['a', 'c'])
 })
 
-test('who asks late is served at once', async () => {
+test('who asks late is served, and then the next one at once again', async () => {
   const { delivered, settle, askA, askB, askC } = setUp()
   askB()
+  await settle()
+  askA()
+  await settle()
+  askC()
+  expect(delivered).toEqual(['b', 'a', 'c'])
+})
+
+test('new outcomes come after every one that is asked for late in the same turn', async () => {
+  const { deliveries, delivered, deliver, settle, askA, askB, askC } = setUp()
   askC()
   await settle()
   askA()
-  expect(delivered).toEqual(['b', 'c', 'a'])
+  await settle()
+  deliveries.push(deliver('new'))
+  askB()
+  await settle()
+  expect(delivered).toEqual(['c', 'a', 'b', 'new'])
+})
+
+test('who asks late comes before the next one, though that was asked for first', async () => {
+  const { delivered, settle, askA, askB, askC } = setUp()
+  askB()
+  await settle()
+  askC()
+  askA()
+  await settle()
+  expect(delivered).toEqual(['b', 'a', 'c'])
+})
+
+test('the next one asked for as a reaction waits for one that is asked for late, in the same turn', async () => {
+  const { deliveries, delivered, settle, askA, askC } = setUp()
+  const reaction = async (): Promise<void> => {
+    delivered.push('b')
+    await Promise.resolve()
+    askC()
+    for (let i = 0; i < 10; i++) await Promise.resolve()
+    askA()
+  }
+  deliveries.ask(1, () => void reaction())
+  await settle()
+  expect(delivered).toEqual(['b', 'a', 'c'])
+})
+
+test('of those who ask late, the one that was recorded first is served first', async () => {
+  const { delivered, settle, askA, askB, askC } = setUp()
+  askC()
+  await settle()
+  askB()
+  askA()
+  await settle()
+  expect(delivered).toEqual(['c', 'a', 'b'])
 })
 
 test('new outcomes come after those that were recorded and asked for', async () => {
