@@ -2,8 +2,7 @@ import { parseArgs } from 'node:util'
 import { ENOUGH_SEEDS, hunt, LEAST_HITS, onAllCores, simulateSeeds } from './campaign.ts'
 import { metTooSeldom, tabulate } from './coverage.ts'
 import { mutants } from './mutants.ts'
-import { createPlan } from './plan.ts'
-import { createRandom } from './random.ts'
+import { planOf } from './plan-of.ts'
 import { shrink } from './shrink.ts'
 import { simulate } from './simulate.ts'
 
@@ -35,7 +34,7 @@ async function tryEngine(count: number): Promise<number> {
 }
 
 async function explain(seed: number): Promise<void> {
-  const plan = await shrink(createPlan(seed, createRandom(seed).fork('plan')))
+  const plan = await shrink(planOf(seed))
   const { violations } = await simulate(plan)
   console.log(`seed ${seed} breaks a promise; again: npm run simulate -- --seeds 1 --seed ${seed}`)
   for (const violation of violations) console.log(`  ${violation}`)

@@ -126,6 +126,11 @@ export const mutants: readonly Mutant[] = [
     find: '  line.asked[position] = deliver\n',
     replace: '  if (position >= 0) return deliver()\n  line.asked[position] = deliver\n',
   }),
+  mutant('who asks late for an outcome gets it after the next one', {
+    file: 'engine/deliveries.ts',
+    find: 'if (position === line.next && line.skipped === 0) serve(line)',
+    replace: 'if (position === line.next) serve(line)',
+  }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
     find: 'if (alone.length > 1) return sendOneByOne(q, alone)',

@@ -24,6 +24,12 @@ export type Part =
   | { readonly kind: 'chunks'; readonly name: string; readonly count: number }
   /** Its first attempts fail, with a delay after each. */
   | { readonly kind: 'retry'; readonly name: string; readonly times: number; readonly ms: number }
+  /** Parts one after the other, or at once: until the first fails, until one is over, or until all are. */
+  | {
+      readonly kind: 'woven'
+      readonly how: 'series' | 'all' | 'race' | 'settled'
+      readonly parts: readonly Part[]
+    }
 
 export interface JobPlan {
   readonly name: string

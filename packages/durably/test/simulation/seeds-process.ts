@@ -1,5 +1,4 @@
-import { createPlan } from './plan.ts'
-import { createRandom } from './random.ts'
+import { planOf } from './plan-of.ts'
 import { simulate } from './simulate.ts'
 
 /** So many seeds from `first` on. */
@@ -30,9 +29,10 @@ async function play({ first, count, until }: Range): Promise<Report> {
   let played = 0
   while (played < count && Date.now() < until) {
     const seed = first + played++
-    const outcome = await simulate(createPlan(seed, createRandom(seed).fork('plan'))).catch(
-      (error: unknown) => ({ violations: [String(error)], hits: new Map<string, number>() }),
-    )
+    const outcome = await simulate(planOf(seed)).catch((error: unknown) => ({
+      violations: [String(error)],
+      hits: new Map<string, number>(),
+    }))
     for (const [cell, n] of outcome.hits) hits.set(cell, (hits.get(cell) ?? 0) + n)
     if (outcome.violations.length > 0) return { failedSeed: seed, played, hits: [...hits] }
   }

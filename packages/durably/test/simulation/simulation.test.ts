@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ENOUGH_SEEDS, LEAST_HITS, simulateSeeds } from './campaign.ts'
 import { metTooSeldom } from './coverage.ts'
-import { createPlan } from './plan.ts'
-import { createRandom } from './random.ts'
+import { planOf } from './plan-of.ts'
 import { simulate } from './simulate.ts'
 
 // Seeds that broke a promise once. The workload grew since the first three: they play other plans now.
@@ -35,7 +34,3 @@ describe('the engine, simulated', () => {
     expect(one.runs).toBeGreaterThan(5)
   })
 })
-
-function planOf(seed: number) {
-  return createPlan(seed, createRandom(seed).fork('plan'))
-}

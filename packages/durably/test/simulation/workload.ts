@@ -222,10 +222,28 @@ function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Sur
         return chunks(of.name, of.count)
       case 'retry':
         return retried(of.name, of.times, of.ms)
+      case 'woven':
+        return woven(of)
       case 'run': {
         const other = await plain(`${of.name}-pick`, 0, () => witness.anyRun(run))
         return any(of.name, { run: wait.run(other), late: wait.for(of.ms) }).catch(() => 'gone')
       }
+    }
+  }
+
+  async function woven({ how, parts }: Extract<Part, { kind: 'woven' }>): Promise<string> {
+    switch (how) {
+      case 'series': {
+        const results: string[] = []
+        for (const one of parts) results.push(await part(one))
+        return results.join(' ')
+      }
+      case 'all':
+        return (await Promise.all(parts.map(part))).join('&')
+      case 'race':
+        return Promise.race(parts.map(part))
+      case 'settled':
+        return (await Promise.allSettled(parts.map(part))).map(({ status }) => status).join(' ')
     }
   }
 
