@@ -5,7 +5,7 @@ import type { Env } from './core/env.ts'
 import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
-import { requireObject } from './core/require-object.ts'
+import { requireKnown, requireObject } from './core/require-object.ts'
 import type { Labels } from './core/run.ts'
 import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
@@ -58,6 +58,7 @@ export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV
 ): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   requireObject(options, 'options')
+  requireKnown(options, knownOptions)
   const { dialect, synchronous, tablePrefix } = options
   requireSynchronous(synchronous)
   const env = createEnv()
@@ -71,6 +72,23 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   const engine = assemble(store, env, { ...(wakeups === undefined ? {} : { wakeups }), ...options })
   return { ...engine, db }
 }
+
+const knownOptions = Object.keys({
+  dialect: true,
+  pollingInterval: true,
+  heartbeatInterval: true,
+  staleThreshold: true,
+  maxConcurrentRuns: true,
+  jobs: true,
+  labels: true,
+  retainRuns: true,
+  maxCrashes: true,
+  workerName: true,
+  wakeups: true,
+  codec: true,
+  synchronous: true,
+  tablePrefix: true,
+} satisfies Record<keyof DurablyOptions, true>)
 
 function requireSynchronous(value: unknown): void {
   if (value === undefined || value === 'full' || value === 'normal') return

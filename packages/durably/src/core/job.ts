@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { requirePeriod, type Duration } from './duration.ts'
 import { ValidationError } from './error.ts'
-import { requireObject } from './require-object.ts'
+import { requireKnown, requireObject } from './require-object.ts'
 import { requireText } from './require-text.ts'
 import { readRetry, type Retry } from './retry.ts'
 import { requireSchema } from './schema.ts'
@@ -82,8 +82,20 @@ export function defineJob<
 ): JobDefinition<TName, TInput, TOutput, TSignals> {
   requireObject(definition, 'job definition')
   requireParts(definition)
+  requireKnown(definition, knownParts, `job "${definition.name}": `)
   return Object.freeze({ ...definition })
 }
+
+const knownParts = Object.keys({
+  name: true,
+  input: true,
+  output: true,
+  signals: true,
+  run: true,
+  retry: true,
+  timeout: true,
+  maxDuration: true,
+} satisfies Record<keyof JobDefinition, true>)
 
 /** Throws `ValidationError`, which begins with `what`, unless `value` has the parts of a job. */
 export function requireJob(value: unknown, what: string): asserts value is JobDefinition {

@@ -1,7 +1,7 @@
 import { parseDuration, type Duration } from './duration.ts'
 import { isMadeBy, NonRetryableError, RetryAfterError, ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
-import { requireObject } from './require-object.ts'
+import { requireKnown, requireObject } from './require-object.ts'
 import { show } from './show.ts'
 
 /** How often, and after which delays, a step that failed is tried again. */
@@ -61,10 +61,7 @@ const parts: readonly (keyof RetryPolicy)[] = [
 
 function readPolicy(policy: RetryPolicy, what: string): NextDelay {
   requireObject(policy, what, 'a policy or a function')
-  const unknown = Object.keys(policy).find((key) => !parts.includes(key as keyof RetryPolicy))
-  if (unknown !== undefined) {
-    throw new ValidationError(`${what} has no "${unknown}"; it has ${parts.join(', ')}`)
-  }
+  requireKnown(policy, parts, `${what}: `)
   const { attempts = 3, delay = 1000, factor = 2, maxDelay = '1h', jitter = 0, retryIf } = policy
   requireInteger(attempts, `${what}.attempts`, 1, 1_000_000)
   const delayMs = parseDuration(delay, `${what}.delay`)

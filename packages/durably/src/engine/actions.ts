@@ -180,5 +180,13 @@ function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
   requireObject(bulk, 'filter')
   const { before, ...filter } = bulk
   if (before !== undefined) requireDate(before, 'before')
+  requireChosen(filter.labels ?? {})
   return readFilter({ status: statuses, ...filter } satisfies RunFilter)
+}
+
+/** A label that is undefined by mistake would have the action reach every run. */
+function requireChosen(labels: object): void {
+  const missing = Object.entries(labels).find(([, value]) => value === undefined)
+  if (missing === undefined) return
+  throw new ValidationError(`label "${missing[0]}" must be a string; got undefined`)
 }

@@ -5,7 +5,7 @@ import type { Instance, Jobs } from '../core/instance.ts'
 import { parseWith } from '../core/schema.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireFunctions, type Settings } from '../core/options.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import { toIso, toRun } from '../core/run.ts'
 import type { DurablyEvent, RunChange } from '../core/event.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
@@ -58,11 +58,13 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     onError: bus.onError,
     subscribe(runId, options = {}) {
       requireObject(options, 'options')
+      requireKnown(options, ['after'])
       return subscribe(engine, bus, journals, runId, options.after ?? 0)
     },
     subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
     async waitForRun(runId, options = {}) {
       requireObject(options, 'options')
+      requireKnown(options, ['timeout', 'signal'])
       const { timeout, signal } = options
       if (signal !== undefined) requireFunctions(signal, 'signal', signalFunctions)
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
@@ -112,6 +114,7 @@ function createLifecycle(
     start,
     async stop(options = {}) {
       requireObject(options, 'options')
+      requireKnown(options, ['timeout'])
       const { timeout } = options
       await engine.stop(timeout === undefined ? null : parseDuration(timeout, 'timeout'))
     },
@@ -119,6 +122,7 @@ function createLifecycle(
     [Symbol.asyncDispose]: close,
     async processUntilIdle(options = {}) {
       requireObject(options, 'options')
+      requireKnown(options, ['maxRuns', 'maxTime'])
       const { maxRuns, maxTime } = options
       const most = maxRuns === undefined ? Number.POSITIVE_INFINITY : readCount(maxRuns)
       const maxMs = maxTime === undefined ? null : parseDuration(maxTime, 'maxTime')

@@ -1,10 +1,9 @@
 import type { Codec } from '../core/codec.ts'
-import { ValidationError } from '../core/error.ts'
 import { readLabels, readStatuses, requireInteger } from '../core/filter.ts'
 import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import { toRun, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
@@ -86,10 +85,7 @@ const filters: readonly (keyof RunFilter)[] = [
 /** The query that a filter, of these `known` names, asks for. Throws `ValidationError` that names what is wrong. */
 export function readFilter(filter: RunFilter, known = filters): RunQuery {
   requireObject(filter, 'filter')
-  const unknown = Object.keys(filter).find((key) => !known.some((name) => name === key))
-  if (unknown !== undefined) {
-    throw new ValidationError(`unknown filter "${unknown}"; the filters are ${known.join(', ')}`)
-  }
+  requireKnown(filter, known, '', 'filter')
   const { jobName, status, labels, limit, offset, cursor } = filter
   if (jobName !== undefined) requireText(jobName, 'jobName')
   if (cursor !== undefined) requireText(cursor, 'cursor')

@@ -4,7 +4,7 @@ import { type CancelledError, ValidationError } from '../core/error.ts'
 import type { DurablyEvent, EventType } from '../core/event.ts'
 import type { JobDefinition } from '../core/job.ts'
 import { requirePeriod } from '../core/duration.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import { readRetry } from '../core/retry.ts'
 import { toIso, type Progress, type RunRecord } from '../core/run.ts'
 import type { StepContext, StepOptions } from '../core/step-context.ts'
@@ -175,7 +175,7 @@ function createRun(calls: Calls, perform: Attempts['perform'], usual: How): Step
       if (typeof fn !== 'function') {
         throw new ValidationError(`step "${name}" needs a function to run; got ${typeof fn}`)
       }
-      if (options !== undefined) how = readHow(options, `step "${name}"`, usual)
+      if (options !== undefined) how = readOwn(options, `step "${name}"`, usual)
     } catch (error) {
       return refuse(error)
     }
@@ -184,6 +184,12 @@ function createRun(calls: Calls, perform: Attempts['perform'], usual: How): Step
 }
 
 /** How the steps are executed of whoever says it; else as usual. Throws `ValidationError` that names what is wrong. */
+function readOwn(options: StepOptions, what: string, usual: How | null): How {
+  const how = readHow(options, what, usual)
+  requireKnown(options, ['retry', 'timeout'], `${what}: `)
+  return how
+}
+
 function readHow(options: StepOptions, what: string, usual: How | null): How {
   requireObject(options, `options of ${what}`)
   const { retry, timeout } = options

@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { encode } from '../core/codec.ts'
 import { parseDuration } from '../core/duration.ts'
 import { ValidationError } from '../core/error.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'
 import type { TokenOptions } from '../core/step-context.ts'
 import { record, type Result, type WaitOptions } from './wait.ts'
@@ -31,6 +31,7 @@ export function createTokens(options: WaitOptions): Tokens {
   return {
     make(name, tokenOptions = {}) {
       requireObject(tokenOptions, 'options')
+      requireKnown(tokenOptions, ['timeout', 'schema'])
       const { timeout, schema = null } = tokenOptions
       if (schema !== null) requireSchema(schema, `schema of token "${name}"`)
       const ms = timeout === undefined ? null : parseDuration(timeout, `timeout of token "${name}"`)

@@ -8,7 +8,7 @@ import type { JobDefinition } from '../core/job.ts'
 import { parseWith } from '../core/schema.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireDate } from '../core/require-date.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import type { Labels } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import type { NewRun } from '../store/store.ts'
@@ -107,12 +107,7 @@ async function newRun(
 
 function checkOptions(options: TriggerOptions, at: string): void {
   requireObject(options, `${at}options`)
-  const unknown = Object.keys(options).find((key) => !knownOptions.some((known) => known === key))
-  if (unknown !== undefined) {
-    throw new ValidationError(
-      `${at}unknown option "${unknown}"; the options are ${knownOptions.join(', ')}`,
-    )
-  }
+  requireKnown(options, knownOptions, at)
   const { coalesce, concurrencyKey } = options
   if (coalesce === undefined) return
   if (coalesce !== 'skip') {

@@ -1,5 +1,8 @@
 import type { Client } from '../client/client.ts'
-import { DurablyError, NotFoundError } from '../core/error.ts'
+import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireText } from '../core/require-text.ts'
+import { show } from '../core/show.ts'
 import type { Labels, Run } from '../core/run.ts'
 
 /** What a request asks to do. */
@@ -42,6 +45,29 @@ export interface Access {
   readonly showStacks?: boolean | undefined
 }
 
+/** Throws what the server's developer is to be told unless it is one: what is not understood lets nobody in. */
+export function requireAccess(value: unknown): asserts value is Access {
+  requireObject(value, 'what authenticate returned', 'what the user may do, or null for nobody')
+  requireKnown(value, ['scope', 'may', 'hidePayload', 'showStacks'], 'authenticate: ')
+  const { scope, may, hidePayload } = value as Access
+  for (const [name, fn] of Object.entries({ may, hidePayload })) {
+    if (fn !== undefined && typeof fn !== 'function') {
+      throw new ValidationError(`authenticate: ${name} must be a function; got ${show(fn)}`)
+    }
+  }
+  if (scope === undefined) return
+  requireObject(scope, 'scope')
+  requireKnown(scope, ['jobNames', 'labels'], 'scope: ')
+  const { jobNames = [], labels = {} } = scope
+  if (!Array.isArray(jobNames)) {
+    throw new ValidationError(`scope.jobNames must be a list of names; got ${show(jobNames)}`)
+  }
+  for (const name of jobNames as readonly unknown[]) requireText(name, 'job name of the scope')
+  requireObject(labels, 'scope.labels')
+  // Whoever has no tenant is not to have everyone's.
+  for (const [name, value] of Object.entries(labels)) requireText(value, `scope.labels.${name}`)
+}
+
 /** Whether a run with this job and these labels exists for whoever has the access. */
 export function isInScope(
   { scope }: Access,
@@ -70,8 +96,17 @@ export async function requireLeave(
   operation: Operation,
   target: Run | TriggerRequest | null,
 ): Promise<void> {
-  if (may === undefined || (await may(operation, target)) === true) return
+  if (await isAllowed({ may }, operation, target)) return
   throw new DurablyError('forbidden', `You may not ${phrases[operation]}`)
+}
+
+/** Nothing but `true` allows it. */
+export async function isAllowed(
+  { may }: Access,
+  operation: Operation,
+  target: Run | TriggerRequest | null,
+): Promise<boolean> {
+  return may === undefined || (await may(operation, target)) === true
 }
 
 const phrases: Record<Operation, string> = {

@@ -1,11 +1,11 @@
 import type { Client } from '../client/client.ts'
 import type { Env } from '../core/env.ts'
-import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { describeError, DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject } from '../core/require-object.ts'
 import { requireFunctions } from '../core/options.ts'
 import { show } from '../core/show.ts'
-import type { Access } from './access.ts'
+import { requireAccess, type Access } from './access.ts'
 import type { Route } from './call.ts'
 import { errorResponse, isAnswer, readBody, valueResponse } from './messages.ts'
 import { allowOrigin, preflightResponse, requireKnownOrigin } from './origins.ts'
@@ -111,10 +111,13 @@ async function letIn(auth: Auth, request: Request): Promise<Access> {
   if (access === null || access === undefined || access === false) {
     throw new DurablyError('unauthenticated', 'You are not signed in')
   }
-  if (typeof access === 'object' && !Array.isArray(access)) return access
-  throw new TypeError(
-    `authenticate must return what the user may do, an object, or null for nobody; got ${show(access)}`,
-  )
+  try {
+    requireAccess(access)
+  } catch (cause) {
+    // The mistake is the server's, not the client's.
+    throw new TypeError(describeError(cause).message, { cause })
+  }
+  return access
 }
 
 function report({ onError }: Setup, error: unknown, request: Request): void {
@@ -145,8 +148,18 @@ function methodsOf(path: string, basePath: string): Readonly<Record<string, Rout
 const DEFAULT_BODY_BYTES = 1024 * 1024
 const DEFAULT_STREAMS = 10_000
 
+const knownOptions = Object.keys({
+  auth: true,
+  onRequest: true,
+  cors: true,
+  maxBodyBytes: true,
+  maxStreams: true,
+  onError: true,
+} satisfies Record<keyof HandlerOptions, true>)
+
 function readOptions(client: Client, options: HandlerOptions, env: Pick<Env, 'after'>): Setup {
   requireObject(options, 'options')
+  requireKnown(options, knownOptions)
   const { auth, onRequest, onError, cors = [] } = options
   const { maxBodyBytes = DEFAULT_BODY_BYTES, maxStreams = DEFAULT_STREAMS } = options
   requireFunctions(client, 'durably', ['getRun', 'getRuns', 'getJob', 'subscribe'])

@@ -1,7 +1,7 @@
 import type { Client } from '../client/client.ts'
 import type { RunFilter } from '../core/handle.ts'
 import type { Labels, Run } from '../core/run.ts'
-import type { Access } from './access.ts'
+import { isAllowed, type Access } from './access.ts'
 import { findJob } from './find-job.ts'
 import { readPageQuery, type PageQuery } from './query.ts'
 import { shownRun } from './shown.ts'
@@ -31,8 +31,7 @@ export async function readPage(
   const newest = found.toSorted((a, b) => (a.id < b.id ? 1 : -1))
   const hasMore = newest.length > offset + limit
   const page = newest.slice(offset, offset + limit)
-  const mayRead = async (run: Run): Promise<boolean> => (await access.may?.('read', run)) !== false
-  const readable = await Promise.all(page.map(mayRead))
+  const readable = await Promise.all(page.map((run) => isAllowed(access, 'read', run)))
   return {
     runs: page.filter((_, i) => readable[i]).map((run) => shownRun(run, access)),
     nextCursor: hasMore ? (page.at(-1)?.id ?? null) : null,

@@ -41,6 +41,15 @@ test.each(optionNames)('createDurably takes %s, or refuses it by name', async (n
 
 const definition = { name: 'job', input: z.unknown(), output: z.unknown(), run: () => null }
 
+test('an option that there is not is refused, with those that there are', () => {
+  expect(() => createDurably({ dialect, maxConcurrentRun: 5 } as never)).toThrow(
+    /^unknown option "maxConcurrentRun"; the options are dialect, .*maxConcurrentRuns/,
+  )
+  expect(() => defineJob({ ...definition, concurrency: { limit: 1 } } as never)).toThrow(
+    /^job "job": unknown option "concurrency"; the options are name, /,
+  )
+})
+
 test.each(Object.keys(definition))('defineJob takes %s, or refuses it by name', async (name) => {
   await fc.assert(
     fc.asyncProperty(hostile(), async (value) => {

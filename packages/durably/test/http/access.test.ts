@@ -76,6 +76,12 @@ inMemory((open) => {
     ['admin', 500],
     [0, 500],
     [[], 500],
+    [{ scopes: {} }, 500],
+    [{ may: 'everything' }, 500],
+    [{ scope: { label: { tenant: 'own' } } }, 500],
+    [{ scope: { labels: { tenant: undefined } } }, 500],
+    [{ scope: { jobNames: 'pays' } }, 500],
+    [{ scope: { jobNames: [undefined] } }, 500],
   ])(
     'an authenticate that answers %j, which is no access, lets nobody in',
     async (answer, status) => {
@@ -203,6 +209,15 @@ inMemory((open) => {
     const may: Access['may'] = async (_, target) => target?.labels.tenant === 'own'
     const server = await begin(world, { may })
     expect(await server.json('GET', '/runs')).toMatchObject([200, { runs: [{ id: server.own }] }])
+  })
+
+  test('only true lets a run be read, in lists too', async () => {
+    const world = await open()
+    for (const answer of [undefined, null, 0, 'yes', 1]) {
+      const server = await begin(world, { may: () => answer as never })
+      expect(await server.json('GET', '/runs')).toMatchObject([200, { runs: [] }])
+      expect((await server.ask('GET', `/run?runId=${server.own}`)).status).toBe(403)
+    }
   })
 
   test('payloads and results of a job can be kept back everywhere', async () => {

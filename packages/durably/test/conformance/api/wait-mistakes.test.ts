@@ -66,7 +66,7 @@ onEveryBackend((open) => {
       [
         'an unknown part of retry',
         (step) => step.run('s', () => 1, { retry: { times: 3 } as never }),
-        /has no "times"/,
+        /unknown option "times"/,
       ],
       [
         'a timeout of nothing',
