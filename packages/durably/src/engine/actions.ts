@@ -180,13 +180,15 @@ function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
   requireObject(bulk, 'filter')
   const { before, ...filter } = bulk
   if (before !== undefined) requireDate(before, 'before')
-  requireChosen(filter.labels ?? {})
-  return readFilter({ status: statuses, ...filter } satisfies RunFilter)
+  const query = readFilter({ status: statuses, ...filter } satisfies RunFilter)
+  requireChosen(filter)
+  return query
 }
 
-/** A label that is undefined by mistake would have the action reach every run. */
-function requireChosen(labels: object): void {
-  const missing = Object.entries(labels).find(([, value]) => value === undefined)
-  if (missing === undefined) return
-  throw new ValidationError(`label "${missing[0]}" must be a string; got undefined`)
+/** What lists take for any would have an action reach every run, by mistake. */
+function requireChosen({ status, labels = {} }: BulkFilter): void {
+  if (Array.isArray(status) && status.length === 0) {
+    throw new ValidationError('status must name at least one, or be left out for any; got []')
+  }
+  for (const [name, value] of Object.entries(labels)) requireText(value, `label "${name}"`)
 }

@@ -7,6 +7,7 @@ import type { Settings } from '../core/options.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
 import type { Wakeups } from '../core/wakeups.ts'
 import type { Enqueued, Fact, NewRun, Send, Sent, Store } from '../store/store.ts'
+import { createGate, type Gate } from './gate.ts'
 import { createElsewhere, type Elsewhere } from './elsewhere.ts'
 import { createJanitor, type Janitor } from './janitor.ts'
 import type { OnTick } from './steps.ts'
@@ -19,11 +20,15 @@ interface Audience {
   event(event: DurablyEvent): void
   tick: OnTick
   changedElsewhere(runId: string | null): void
+  /** Nothing comes any more. */
+  close(): void
 }
 
 /** What executes runs and writes them: everything below the surface. */
 export interface Engine {
   readonly store: Store
+  /** Throws `UnusableStoreError` once it was closed. */
+  requireOpen(): void
   readonly env: Env
   readonly settings: Settings
   /** The jobs this process can execute, by name. */
@@ -53,7 +58,8 @@ export interface EngineParts {
 }
 
 export function createEngine(parts: EngineParts): Engine {
-  const { store, env, settings, wakeups, audience } = parts
+  const { env, settings, wakeups, audience } = parts
+  const { store, requireOpen } = createGate(parts.store)
   const jobs = new Map<string, JobDefinition>()
   const report = reportTo(audience, env)
   const elsewhere = createElsewhere({
@@ -88,6 +94,7 @@ export function createEngine(parts: EngineParts): Engine {
   })
   return {
     store,
+    requireOpen,
     env,
     settings,
     jobs,
@@ -113,7 +120,7 @@ export function createEngine(parts: EngineParts): Engine {
       }
       return sent
     },
-    ...createLifecycle(parts, worker, elsewhere, report),
+    ...createLifecycle({ ...parts, store, requireOpen }, worker, elsewhere, report),
   }
 }
 
@@ -140,7 +147,7 @@ function reportTo({ event }: Audience, env: Env): Report {
 }
 
 function createLifecycle(
-  { store, env, settings: { retainMs } }: EngineParts,
+  { store, requireOpen, env, settings: { retainMs }, audience }: EngineParts & Gate,
   worker: Worker,
   elsewhere: Elsewhere,
   report: Report,
@@ -151,6 +158,7 @@ function createLifecycle(
   let letGo: (() => void) | null = null
 
   async function migrate(): Promise<void> {
+    requireOpen()
     migrated ??= store.migrate()
     try {
       await migrated
@@ -172,6 +180,7 @@ function createLifecycle(
     migrate,
     stop,
     start() {
+      requireOpen()
       letGo ??= elsewhere.hold()
       janitor?.start()
       worker.start()
@@ -180,6 +189,7 @@ function createLifecycle(
       await stop(null)
       await elsewhere.close()
       await store.close()
+      audience.close()
     },
   }
 }

@@ -13,6 +13,7 @@ import { createRunChanges } from '../events/run-changes.ts'
 import { createJournalReads, type JournalReads } from '../events/journal-reads.ts'
 import { createRunWaits } from '../events/run-waits.ts'
 import { createSubscription } from '../events/subscription.ts'
+import { UnusableStoreError } from '../store/store.ts'
 import { createActions, type Actions } from './actions.ts'
 import type { Engine } from './engine.ts'
 import { createHandle } from './handles.ts'
@@ -34,7 +35,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     env: engine.env,
     read: store.run,
     watch: (runId, watcher) => watch(engine, bus, runId, watcher),
-    onError: engine.report,
+    onError: (error, context) => askAgain(engine, error, context),
   })
   const registry = createRegistry(jobs, (job) =>
     createHandle(job, { runs, reads, codec, enqueue, waits }),
@@ -143,6 +144,12 @@ function watch({ elsewhere }: Engine, bus: Bus, runId: string, watcher: Watcher)
   }
 }
 
+/** What can be answered later is asked for again. */
+function askAgain({ report }: Engine, error: unknown, context: string): void {
+  if (error instanceof UnusableStoreError) throw error
+  report(error, context)
+}
+
 function subscribe(
   engine: Engine,
   bus: Bus,
@@ -150,7 +157,7 @@ function subscribe(
   runId: string,
   after: number,
 ): ReadableStream<DurablyEvent> {
-  const { settings, report } = engine
+  const { settings } = engine
   requireText(runId, 'run id')
   requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
   return createSubscription({
@@ -167,12 +174,12 @@ function subscribe(
           watcher.onChange(event, run)
         },
       }),
-    onError: (error) => report(error, `following run ${runId}`),
+    onError: (error) => askAgain(engine, error, `following run ${runId}`),
   })
 }
 
 function subscribeRuns(
-  { env, elsewhere }: Engine,
+  { env, elsewhere, requireOpen }: Engine,
   bus: Bus,
   filter: RunChangeFilter,
 ): ReadableStream<RunChange> {
@@ -181,6 +188,7 @@ function subscribeRuns(
     jobName,
     labels,
     env,
+    requireOpen,
     follow(follower) {
       const stops = [bus.follow(follower), elsewhere.hold()]
       return () => {

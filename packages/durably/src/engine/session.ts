@@ -1,6 +1,6 @@
 import { createDictionary, type Dictionary } from '../core/dictionary.ts'
 import type { JobDefinition } from '../core/job.ts'
-import type { Claim, Fact } from '../store/store.ts'
+import { UnusableStoreError, type Claim, type Fact } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
 import {
   execute,
@@ -26,6 +26,7 @@ export interface Session {
   stop(): void
   /** Hands all runs back for other workers. */
   abandon(): void
+  /** Rejects with what kept it from going on until nothing was due. */
   readonly over: Promise<void>
   /** Runs whose execution ended here. */
   executed(): number
@@ -116,7 +117,7 @@ export function createSession(options: SessionOptions): Session {
     stopping: false,
     checking: false,
   }
-  const over = work(session).then(() => drained(session))
+  const over = work(session).finally(() => drained(session))
   return {
     poke: (dueAt = null) => poke(session, dueAt),
     pokeFromElsewhere: () => pokeFromElsewhere(session),
@@ -158,6 +159,8 @@ async function work(session: State): Promise<void> {
       await round(session)
       backoff.reset()
     } catch (error) {
+      // Whoever waits for it to be idle would wait for ever.
+      if (session.untilIdle && error instanceof UnusableStoreError) throw error
       onError(error, 'looking for runs')
       session.lookAt = env.now() + backoff.next()
     }

@@ -79,9 +79,12 @@ async function processUntilIdle(
 ): Promise<number> {
   const session = open(worker, { maxRuns, untilIdle: true })
   const cancel = abandonAfter(worker, session, maxMs)
-  await session.over
-  cancel()
-  worker.sessions.delete(session)
+  try {
+    await session.over
+  } finally {
+    cancel()
+    worker.sessions.delete(session)
+  }
   return session.executed()
 }
 

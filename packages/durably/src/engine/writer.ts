@@ -2,6 +2,7 @@ import { pause, type Env } from '../core/env.ts'
 import type { RunRecord } from '../core/run.ts'
 import {
   RejectedWriteError,
+  UnusableStoreError,
   type Answer,
   type Claim,
   type ClaimRequest,
@@ -206,8 +207,10 @@ function addFacts(facts: Fact[], { lease, entries, transition }: Commit, record:
 async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise<void> {
   if (!(error instanceof RejectedWriteError)) {
     sending.claim?.reject(error)
-    q.onError(error)
-    await pause(q.env, q.backoff.next())
+    if (!isHeardByAll(error, sending)) {
+      q.onError(error)
+      await pause(q.env, q.backoff.next())
+    }
     return putBack(q, sending, error)
   }
   const alone = eachAlone(sending)
@@ -238,12 +241,19 @@ async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
   }
 }
 
+/** Whether whoever asked is told at once, and nobody is left who would send it again. */
+function isHeardByAll(error: unknown, { sources }: Sending): boolean {
+  return error instanceof UnusableStoreError && sources.length === 0
+}
+
 function putBack(q: Queue, sending: Sending, error: unknown): void {
   const now = q.env.now()
+  // Who asked need not wait for what cannot come.
+  const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
   const [lateSources, sources] = split(sending.sources, now)
-  const [lateEnqueues, enqueues] = split(sending.enqueues, now)
+  const [lateEnqueues, enqueues] = split(sending.enqueues, until)
   q.sources.unshift(...sources)
-  const [lateMail, mail] = split(sending.mail, now)
+  const [lateMail, mail] = split(sending.mail, until)
   q.enqueues.unshift(...enqueues.map(again))
   q.mail.unshift(...mail)
   for (const source of lateSources) source.answered('lost')

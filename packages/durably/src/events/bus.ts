@@ -26,6 +26,8 @@ export interface Follower {
   onEvent(event: DurablyEvent): void
   /** Another process may have changed this run; null: any run. */
   onChange(runId: string | null): void
+  /** Nothing comes any more. */
+  onClose(): void
 }
 
 /** What this process says it committed, and hints that others did. */
@@ -41,6 +43,8 @@ export interface Bus {
   tick(type: EventType, runId: string, make: () => DurablyEvent): void
   /** Another process may have changed this run; null: any run. */
   changedElsewhere(runId: string | null): void
+  /** The instance was closed: whoever watches finds that out when it reads. */
+  close(): void
   watch(runId: string, watcher: Watcher): () => void
   follow(follower: Follower): () => void
 }
@@ -52,6 +56,7 @@ export function createBus(codec: Codec): Bus {
   // Each list is made anew when it changes: whoever is being told of something goes on with the one that was.
   const watchers = createDictionary<readonly Watcher[]>()
   const followers = new Set<Follower>()
+  let isClosed = false
 
   function watching(runId: string): readonly Watcher[] {
     return watchers.get(runId) ?? nobody
@@ -94,6 +99,12 @@ export function createBus(codec: Codec): Bus {
       for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null, null)
       for (const follower of followers) follower.onChange(runId)
     },
+    close() {
+      isClosed = true
+      for (const id of watchers.keys())
+        for (const watcher of watching(id)) watcher.onChange(null, null)
+      for (const follower of followers) follower.onClose()
+    },
     watch(runId, watcher) {
       watchers.set(runId, [...watching(runId), watcher])
       return () => {
@@ -102,7 +113,10 @@ export function createBus(codec: Codec): Bus {
         else watchers.delete(runId)
       }
     },
-    follow: (follower) => addTo(followers, follower),
+    follow(follower) {
+      if (isClosed) follower.onClose()
+      return addTo(followers, follower)
+    },
   }
 }
 

@@ -8,6 +8,8 @@ import { createSoon } from './soon.ts'
 export interface RunChangesOptions extends RunChangeFilter {
   readonly follow: (follower: Follower) => () => void
   readonly env: Env
+  /** Throws what whoever reads is told once the instance is closed. */
+  readonly requireOpen: () => void
 }
 
 /** Hints that come thicker than this are told together: whoever hears one reads the whole list again. */
@@ -20,6 +22,14 @@ export function createRunChanges(options: RunChangesOptions): ReadableStream<Run
   const queue = createQueue()
   const hints = createHints(options.env, queue.push)
   let unfollow = (): void => {}
+
+  /** Nothing was there to take: it is over. */
+  function end(): void {
+    unfollow()
+    hints.cancel()
+    options.requireOpen()
+  }
+
   return new ReadableStream<RunChange>({
     start() {
       unfollow = options.follow({
@@ -27,10 +37,13 @@ export function createRunChanges(options: RunChangesOptions): ReadableStream<Run
           if (matches(event, options)) queue.push(event as RunChange)
         },
         onChange: hints.add,
+        onClose: queue.close,
       })
     },
     async pull(controller) {
-      for (const change of await queue.take()) controller.enqueue(change)
+      const changes = await queue.take()
+      if (changes.length === 0) end()
+      for (const change of changes) controller.enqueue(change)
     },
     cancel() {
       unfollow()
@@ -50,6 +63,7 @@ export function matches(event: DurablyEvent, { jobName, labels = {} }: RunChange
 /** What waits to be read. */
 function createQueue() {
   let queued: RunChange[] = []
+  let isClosed = false
   let wake: (() => void) | null = null
   return {
     push(change: RunChange): void {
@@ -59,7 +73,7 @@ function createQueue() {
     },
     /** All there is, once there is something; nothing once it was closed. */
     async take(): Promise<RunChange[]> {
-      if (queued.length === 0) {
+      if (queued.length === 0 && !isClosed) {
         await new Promise<void>((resolve) => {
           wake = resolve
         })
@@ -68,6 +82,7 @@ function createQueue() {
       return queued.splice(0)
     },
     close(): void {
+      isClosed = true
       wake?.()
     },
   }

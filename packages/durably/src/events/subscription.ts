@@ -16,6 +16,7 @@ export interface SubscriptionOptions {
   readonly env: Env
   /** How often to read when no sign of a change comes. */
   readonly pollMs: number
+  /** There was no answer; it is read again, unless this throws: then the stream ends with that. */
   readonly onError: (error: unknown) => void
 }
 
@@ -81,7 +82,7 @@ async function pull(
     try {
       page = await sub.read(sub.position, PAGE_SIZE)
     } catch (error) {
-      sub.onError(error)
+      endingOnThrow(sub, () => sub.onError(error))
       // Progress that is due asks for no other read at once.
       sub.progressAt = sub.env.now()
       continue
@@ -97,8 +98,12 @@ async function pull(
 
 /** An entry that cannot be read ends the stream with an error that names it: whoever goes on would miss it. */
 function readPage(sub: State, page: JournalPage): DurablyEvent[] {
+  return endingOnThrow(sub, () => eventsOf(sub, page))
+}
+
+function endingOnThrow<T>(sub: State, work: () => T): T {
   try {
-    return eventsOf(sub, page)
+    return work()
   } catch (error) {
     sub.unwatch()
     throw error

@@ -1,6 +1,6 @@
 import type { MessageKind } from '../core/awaits.ts'
 import type { Encoded } from '../core/codec.ts'
-import type { ErrorDetail } from '../core/error.ts'
+import { DurablyError, type ErrorDetail } from '../core/error.ts'
 import type { Entry, NewEntry } from '../core/journal.ts'
 import type { Labels, Progress, RunRecord, Wait } from '../core/run.ts'
 import type { RunStatus } from '../core/transitions.ts'
@@ -305,4 +305,11 @@ export interface JournalPage {
 /** The database understood the write and will never take it: sending it again cannot help. */
 export class RejectedWriteError extends Error {
   override readonly name = 'RejectedWriteError'
+}
+
+/** Asking again cannot help: the instance was closed, or the database has no tables. */
+export class UnusableStoreError extends DurablyError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('store', message, options)
+  }
 }

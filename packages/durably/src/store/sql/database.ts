@@ -7,7 +7,7 @@ import {
   type QueryId,
 } from 'kysely'
 import { pause, type Env } from '../../core/env.ts'
-import { RejectedWriteError } from '../store.ts'
+import { RejectedWriteError, UnusableStoreError } from '../store.ts'
 import type { SqlDialect } from './sql-dialect.ts'
 import { bind, type Params, type Statement } from './statement.ts'
 
@@ -109,7 +109,11 @@ function query(statement: Statement, params: Params): CompiledQuery {
   return { sql: statement.sql, parameters: bind(statement, params), query: node, queryId }
 }
 
+const NO_TABLES =
+  "Durably's tables are not in this database: await durably.init(), or durably.migrate(), before anything else"
+
 function translate(error: unknown, dialect: SqlDialect): unknown {
+  if (dialect.isTableMissing(error)) return new UnusableStoreError(NO_TABLES, { cause: error })
   if (!dialect.isRejected(error)) return error
   const message = error instanceof Error ? error.message : String(error)
   return new RejectedWriteError(`The database refused the write: ${message}`, { cause: error })

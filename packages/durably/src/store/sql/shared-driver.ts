@@ -1,4 +1,5 @@
 import type { Dialect, Driver } from 'kysely'
+import { UnusableStoreError } from '../store.ts'
 import { createTurns } from './dialects/turns.ts'
 
 /**
@@ -17,7 +18,7 @@ export function createSharedDriver(dialect: Dialect): Driver {
   const driver = () => (made ??= dialect.createDriver())
 
   async function start(): Promise<void> {
-    if (stopping !== null) throw new Error('This instance of Durably was closed')
+    if (stopping !== null) throw new UnusableStoreError('This instance of Durably was closed')
     starting ??= driver().init()
     try {
       await starting

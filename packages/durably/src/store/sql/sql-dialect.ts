@@ -57,6 +57,8 @@ export interface SqlDialect extends ParameterStyle {
 
   /** The database understood and refuses: sending it again cannot help. */
   isRejected(error: unknown): boolean
+  /** A table that the statement names does not exist. */
+  isTableMissing(error: unknown): boolean
   /** The database took the whole transaction back in favour of another: it may be tried again as it was. */
   isConflict(error: unknown): boolean
 }

@@ -243,6 +243,11 @@ onEveryBackend((open) => {
     test('active runs cannot be purged, and a bad filter is named', async () => {
       const world = await open()
       const { durably } = await world.join()
+      for (const act of [durably.cancelRuns, durably.retryRuns, durably.purgeRuns]) {
+        const unknown = { labels: { tenant: undefined } } as never
+        await expect(act(unknown)).rejects.toThrow('label "tenant" must be a string; got undefined')
+        await expect(act({ status: [] })).rejects.toThrow('status must name at least one')
+      }
       await expect(durably.purgeRuns({ status: 'running' })).rejects.toThrow(
         'only runs that ended can be purged; got status running',
       )

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { ValidationError } from '../../../src/core/error.ts'
+import { readAll } from './read-all.ts'
 import { job, onEveryBackend } from './world.ts'
 
 const nothing = job(() => {}, 'nothing')
@@ -101,6 +102,44 @@ onEveryBackend((open) => {
     await jobs.nothing.triggerAndWait(null)
     await world.until(durably.close())
     expect(env.timers()).toBe(0)
+    await world.until(durably.close())
+  })
+
+  test('close ends what is being followed and waited for, and refuses whatever comes after', async () => {
+    const world = await open()
+    const { durably, jobs } = await world.work({ job: job((step) => step.waitForSignal('go')) })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    const closed = { code: 'store', message: expect.stringContaining('closed') as string }
+    const ended = Promise.allSettled([
+      readAll(durably.subscribe(id)),
+      readAll(durably.subscribeRuns()),
+      durably.waitForRun(id),
+      jobs.job.triggerAndWait(null),
+    ])
+    await world.settle()
+    await world.until(durably.close())
+    const at = world.now()
+    for (const one of await world.until(ended)) {
+      expect(one).toMatchObject({ status: 'rejected', reason: closed })
+    }
+    const calls: (() => unknown)[] = [
+      () => jobs.job.trigger(null),
+      () => durably.getRun(id),
+      () => durably.waitForRun(id),
+      () => readAll(durably.subscribe(id)),
+      () => readAll(durably.subscribeRuns()),
+      () => durably.cancel(id),
+      () => durably.signal(id, 'go'),
+      () => durably.processUntilIdle(),
+      () => durably.init(),
+      () => durably.migrate(),
+      () => durably.start(),
+    ]
+    for (const call of calls) {
+      await expect(world.until((async () => call())())).rejects.toMatchObject(closed)
+    }
+    expect(world.now()).toBe(at)
     await world.until(durably.close())
   })
 

@@ -6,6 +6,11 @@ export function isRejection(error: unknown): boolean {
 // Data exception, integrity constraint violation, program limit exceeded.
 const rejectedClasses = new Set(['22', '23', '54'])
 
+/** Undefined table. */
+export function isTableMissing(error: unknown): boolean {
+  return stateOf(error) === '42P01'
+}
+
 /** The database took the whole transaction back: it may be tried again as it was. */
 export function isConflict(error: unknown): boolean {
   return conflicts.has(stateOf(error)) || isStalePlan(error) || isTakenPosition(error)

@@ -1,6 +1,6 @@
 import type { Dialect, Driver } from 'kysely'
 import type { SqlDialect } from '../sql-dialect.ts'
-import { isConflict, isRejection } from './postgres-errors.ts'
+import { isConflict, isRejection, isTableMissing } from './postgres-errors.ts'
 import { savepointsOf } from './savepoints.ts'
 
 const CLOCK = '(extract(epoch from clock_timestamp()) * 1000)::int8'
@@ -58,6 +58,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     unsearched: (column) => `(${column} || '')`,
     json: (column) => `${column}::json`,
     isRejected: isRejection,
+    isTableMissing,
     isConflict,
   }
 }

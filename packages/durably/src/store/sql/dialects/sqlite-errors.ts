@@ -25,6 +25,12 @@ export function isRejection(error: unknown): boolean {
   return code === undefined ? error instanceof RangeError : rejections.has(code)
 }
 
+/** It has no code of its own. */
+export function isTableMissing(error: unknown): boolean {
+  const { message } = (error ?? {}) as { message?: unknown }
+  return typeof message === 'string' && message.includes('no such table: ')
+}
+
 /** SQLite's result code without its extension, from wherever the driver keeps it. */
 function primaryCode(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null) return undefined

@@ -3,7 +3,7 @@ import type { SqlDialect } from '../sql-dialect.ts'
 import { clientOf } from './libsql-client.ts'
 import { createHeldDriver } from './libsql-driver.ts'
 import { createSqliteDriver, type SqliteDriverOptions } from './sqlite-driver.ts'
-import { isRejection } from './sqlite-errors.ts'
+import { isRejection, isTableMissing } from './sqlite-errors.ts'
 import { sqlocalClientOf } from './sqlocal-client.ts'
 import { createSqlocalDriver } from './sqlocal-driver.ts'
 
@@ -70,6 +70,7 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     unsearched: (column) => `+${column}`,
     json: (column) => column,
     isRejected: isRejection,
+    isTableMissing,
     // Whoever has the write lock is alone.
     isConflict: () => false,
   }
