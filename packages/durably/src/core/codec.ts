@@ -1,11 +1,13 @@
 import { parse, stringify, unflatten } from 'devalue'
-import { restoreError, describeError, SerializationError, type ErrorDetail } from './error.ts'
+import { describeError } from './describe-error.ts'
+import { restoreError, SerializationError, type ErrorDetail } from './error.ts'
 import { show } from './show.ts'
 import { formatOf, hasToJson, isCarried } from './storable.ts'
 
 /** How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere. */
 export interface Codec {
   encode(value: unknown): string | Promise<string>
+  /** Not a promise, unlike `encode`. */
   decode(text: string): unknown
 }
 
@@ -65,8 +67,16 @@ export function decode(encoded: Encoded, codec: Codec): unknown {
 export function decodeParsed(parsed: unknown, format: Format, codec: Codec): unknown {
   if (format === 'json') return parsed
   if (format === 'rich') return unflatten(parsed as number | unknown[], revivers)
-  if (format === 'codec' && typeof parsed === 'string') return codec.decode(parsed)
+  if (format === 'codec' && typeof parsed === 'string') return decodeWith(codec, parsed)
   throw new TypeError(`Nothing is stored as ${show(format)}`)
+}
+
+/** Values are read where nothing can be awaited: a promise would be taken for the value. */
+function decodeWith(codec: Codec, text: string): unknown {
+  const value = codec.decode(text)
+  const { then } = (value ?? {}) as { then?: unknown }
+  if (typeof then !== 'function') return value
+  throw new TypeError('codec.decode must return the value itself, not a promise')
 }
 
 function asSerializationError(error: unknown, what: string): SerializationError {

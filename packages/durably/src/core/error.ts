@@ -172,6 +172,15 @@ export interface ErrorDetail {
   /** `code` of the error, where it had one (`'ECONNRESET'`, `'conflict'`). */
   readonly code?: string | number
   readonly cause?: ErrorDetail
+  /** Of a `ValidationError`. */
+  readonly issues?: readonly Issue[]
+  /** Of a `RunFailedError`; what its run failed with is its `cause`, and left through this step of it. */
+  readonly runId?: string
+  readonly failedStep?: string
+  /** Of a `RetryAfterError`. */
+  readonly delay?: Duration
+  /** Of an `AggregateError`, the first of them, without their causes. */
+  readonly errors?: readonly ErrorDetail[]
   /** The step the error left through; absent when the job itself threw. */
   readonly step?: string
 }
@@ -182,65 +191,48 @@ export function isErrorDetail(value: unknown): value is ErrorDetail {
   return typeof name === 'string' && typeof message === 'string'
 }
 
-// A chain of causes can be a circle.
-const MAX_CAUSES = 8
+const languageErrors = [
+  Error,
+  TypeError,
+  RangeError,
+  SyntaxError,
+  ReferenceError,
+  EvalError,
+  URIError,
+  AggregateError,
+]
 
-/** What can be kept of anything that was thrown. */
-export function describeError(thrown: unknown, step?: string): ErrorDetail {
-  return { ...describe(thrown, MAX_CAUSES), ...(step === undefined ? {} : { step }) }
+// By code: errors of an app, or of a library, may have these names too.
+const durablyErrors: Readonly<Record<string | number, { name: string; prototype: object }>> = {
+  validation: ValidationError,
+  'not-found': NotFoundError,
+  conflict: ConflictError,
+  cancelled: CancelledError,
+  'lease-lost': LeaseLostError,
+  timeout: TimeoutError,
+  'run-failed': RunFailedError,
+  'duplicate-step': DuplicateStepError,
+  serialization: SerializationError,
+  'non-retryable': NonRetryableError,
+  'retry-after': RetryAfterError,
+} satisfies Partial<Record<ErrorCode, unknown>>
+
+/** The class that a stored error comes back as. */
+function classOf({ name, code }: ErrorDetail): { readonly prototype: object } | undefined {
+  const type = code === undefined ? undefined : durablyErrors[code]
+  return type?.name === name ? type : languageErrors.find((other) => other.name === name)
 }
 
-function describe(thrown: unknown, causesLeft: number): ErrorDetail {
-  try {
-    if (thrown instanceof Error) return describeParts(thrown, causesLeft)
-    return { name: 'Error', message: textOf(thrown) }
-  } catch {
-    return { name: 'Error', message: 'An error was thrown that cannot be read' }
-  }
+/** What errors of these classes have beside what every error has. */
+function restoreOwn(detail: ErrorDetail, type: unknown): object {
+  const { message, issues = [], runId, failedStep: step, delay, errors = [] } = detail
+  if (type === ValidationError) return { issues }
+  if (type === RetryAfterError) return { delay }
+  if (type === AggregateError) return { errors: errors.map(restoreError) }
+  if (type !== RunFailedError) return {}
+  const { cause = { name: 'Error', message } } = detail
+  return { runId, detail: step === undefined ? cause : { ...cause, step } }
 }
-
-function describeParts(thrown: Error, causesLeft: number): ErrorDetail {
-  const { code, cause } = thrown as { code?: unknown; cause?: unknown }
-  return {
-    name: String(thrown.name),
-    message: String(thrown.message),
-    ...(typeof thrown.stack === 'string' ? { stack: thrown.stack } : {}),
-    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(cause === undefined || causesLeft === 0 ? {} : { cause: describe(cause, causesLeft - 1) }),
-  }
-}
-
-function textOf(thrown: unknown): string {
-  if (typeof thrown === 'string' || typeof thrown === 'bigint') return String(thrown)
-  try {
-    return JSON.stringify(thrown) ?? String(thrown)
-  } catch {
-    return Object.prototype.toString.call(thrown)
-  }
-}
-
-const prototypes: Readonly<Record<string, object>> = Object.fromEntries(
-  [
-    Error,
-    TypeError,
-    RangeError,
-    SyntaxError,
-    ReferenceError,
-    EvalError,
-    URIError,
-    ValidationError,
-    NotFoundError,
-    ConflictError,
-    CancelledError,
-    LeaseLostError,
-    TimeoutError,
-    RunFailedError,
-    DuplicateStepError,
-    SerializationError,
-    NonRetryableError,
-    RetryAfterError,
-  ].map((type) => [type.name, type.prototype]),
-)
 
 /**
  * The stored error as an `Error` again: same name, message, stack and cause, and `instanceof` the language's
@@ -252,10 +244,10 @@ export function restoreError(detail: ErrorDetail): Error {
     detail.cause === undefined ? {} : { cause: restoreError(detail.cause) },
   )
   const own = { writable: true, configurable: true, enumerable: false }
-  const prototype = Object.hasOwn(prototypes, detail.name) ? prototypes[detail.name] : undefined
-  if (prototype !== undefined) Object.setPrototypeOf(error, prototype)
+  const type = classOf(detail)
+  if (type !== undefined) Object.setPrototypeOf(error, type.prototype)
   Object.defineProperty(error, 'name', { ...own, value: detail.name })
   Object.defineProperty(error, 'stack', { ...own, value: detail.stack ?? '' })
   if (detail.code !== undefined) Object.assign(error, { code: detail.code })
-  return error
+  return Object.assign(error, restoreOwn(detail, type))
 }

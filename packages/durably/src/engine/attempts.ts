@@ -1,6 +1,7 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import type { Env, Scope } from '../core/env.ts'
-import { describeError, isMadeBy, SerializationError, TimeoutError } from '../core/error.ts'
+import { describeError } from '../core/describe-error.ts'
+import { isMadeBy, SerializationError, TimeoutError } from '../core/error.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { NextDelay } from '../core/retry.ts'
 import type { RunRecord } from '../core/run.ts'

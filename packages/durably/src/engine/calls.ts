@@ -1,7 +1,7 @@
 import { decode, decodeParsed, type Codec, type Encoded } from '../core/codec.ts'
+import { describeError } from '../core/describe-error.ts'
 import {
   type CancelledError,
-  describeError,
   DuplicateStepError,
   restoreError,
   type ErrorDetail,

@@ -1,5 +1,5 @@
 import type { Env } from '../core/env.ts'
-import { describeError } from '../core/error.ts'
+import { describeError } from '../core/describe-error.ts'
 import type { DurablyEvent, EventRun } from '../core/event.ts'
 import type { JobDefinition } from '../core/job.ts'
 import type { Entry } from '../core/journal.ts'

@@ -1,5 +1,5 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
-import { describeError } from '../core/error.ts'
+import { describeError } from '../core/describe-error.ts'
 import type { StepLog } from '../core/step-context.ts'
 import { logData, type LogLevel } from '../core/journal.ts'
 import { show } from '../core/show.ts'

@@ -117,7 +117,7 @@ export function createSession(options: SessionOptions): Session {
     stopping: false,
     checking: false,
   }
-  const over = work(session).finally(() => drained(session))
+  const over = workAndDrain(session)
   return {
     poke: (dueAt = null) => poke(session, dueAt),
     pokeFromElsewhere: () => pokeFromElsewhere(session),
@@ -148,6 +148,14 @@ function executionOptions({
   onError,
 }: SessionOptions): Omit<ExecutionOptions, BySession> {
   return { store, writer, env, codec, scope, maxCrashes, onTick, onError }
+}
+
+async function workAndDrain(session: State): Promise<void> {
+  try {
+    await work(session)
+  } finally {
+    await drained(session)
+  }
 }
 
 /** The worker's loop: do what there is to do, then rest until there may be more. */

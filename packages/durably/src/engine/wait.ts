@@ -1,6 +1,7 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { pause, type Env } from '../core/env.ts'
-import { describeError, NotFoundError } from '../core/error.ts'
+import { describeError } from '../core/describe-error.ts'
+import { NotFoundError } from '../core/error.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { Message, NewToken, Store } from '../store/store.ts'

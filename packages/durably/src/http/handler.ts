@@ -1,6 +1,7 @@
 import type { Client } from '../client/client.ts'
 import type { Env } from '../core/env.ts'
-import { describeError, DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { describeError } from '../core/describe-error.ts'
+import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
 import { requireKnown, requireObject } from '../core/require-object.ts'
 import { requireFunctions } from '../core/options.ts'

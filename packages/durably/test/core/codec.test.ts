@@ -32,3 +32,9 @@ test('an object that is met twice, but in no cycle, is plain JSON', () => {
   const shared = { n: 1 }
   expect(stored([shared, shared])).toEqual({ format: 'json', text: '[{"n":1},{"n":1}]' })
 })
+
+test('a codec whose decode is asynchronous is refused, not taken for a value', async () => {
+  const codec = { encode: async (value: unknown) => String(value), decode: async () => 'late' }
+  const encoded = await encode('value', codec, 'the value')
+  expect(() => decode(encoded, codec)).toThrow('codec.decode must return the value itself')
+})
