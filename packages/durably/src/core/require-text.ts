@@ -4,7 +4,7 @@ import { show } from './show.ts'
 /** Throws `ValidationError` unless `value` is text the database can keep as a name or a key. */
 export function requireText(value: unknown, what: string): asserts value is string {
   if (typeof value !== 'string') {
-    throw new ValidationError(`${what} must be a string; got ${typeof value}`)
+    throw new ValidationError(`${what} must be a string; got ${show(value)}`)
   }
   if (value === '') throw new ValidationError(`${what} must not be empty`)
   if (value.length > MAX_NAME) {

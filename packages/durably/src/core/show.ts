@@ -8,6 +8,8 @@ export function show(value: unknown): string {
       return `'${shorten(JSON.stringify(value.slice(0, MAX_SHOWN + 1)).slice(1, -1))}'`
     case 'object':
       return value === null ? 'null' : showObject(value)
+    case 'bigint':
+      return `${shorten(String(value))}n`
     case 'function':
       return 'a function'
     default:

@@ -42,16 +42,26 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
     token: (name: string, tokenOptions?: TokenOptions<unknown>) =>
       checked(options, 'token', name, () => tokens.make(name, tokenOptions)),
     waitForToken: (name: string, token: string) =>
-      one('waitForToken', name, () => tokenPlan(state, token)),
+      checked(options, 'waitForToken', name, () => {
+        const plans = { only: tokenPlan(state, token) }
+        return wait(state, name, plans, valueOnly, (value) => tokens.took(token, name, value))
+      }),
     waitAny: (name: string, branches: Branches) =>
-      checked(options, 'waitAny', name, () =>
-        wait(state, name, plansOf(state, name, branches), (key, value) => ({ key, value })),
-      ),
+      checked(options, 'waitAny', name, () => {
+        const plans = plansOf(state, name, branches)
+        return wait(state, name, plans, keyAndValue, (outcome) => {
+          const { key, value } = outcome as ReturnType<typeof keyAndValue>
+          const of = branches[key]?.what
+          if (of?.kind === 'token') tokens.took(of.token, name, value)
+          return outcome
+        })
+      }),
   }
   return primitives as Pick<StepContext, Primitive>
 }
 
 const valueOnly = (_key: string, value: unknown): unknown => value
+const keyAndValue = (key: string, value: unknown) => ({ key, value })
 
 /** What is wrong with the arguments rejects the call, and so does a wait inside of a step's function. */
 function checked(

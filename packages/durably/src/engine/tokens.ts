@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { encode } from '../core/codec.ts'
 import { parseDuration } from '../core/duration.ts'
-import { ValidationError } from '../core/error.ts'
+import { ConflictError, ValidationError } from '../core/error.ts'
 import { requireKnown, requireObject } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'
 import type { TokenOptions } from '../core/step-context.ts'
@@ -22,12 +22,15 @@ interface KnownToken extends StoredToken {
 /** The tokens of a run. */
 export interface Tokens {
   make(name: string, options?: TokenOptions<unknown>): Promise<unknown>
-  /** Throws `ValidationError` unless this run made it. */
+  /** Throws `ValidationError` unless this run made it, `ConflictError` when a wait took what it was completed with. */
   known(text: unknown): KnownToken
+  /** The wait ended by it, with this value; null also when it ran out. Returns the value. */
+  took(text: string, wait: string, value: unknown): unknown
 }
 
 export function createTokens(options: WaitOptions): Tokens {
   const tokens = new Map<string, KnownToken>()
+  const takers = new Map<string, string>()
   return {
     make(name, tokenOptions = {}) {
       requireObject(tokenOptions, 'options')
@@ -51,10 +54,21 @@ export function createTokens(options: WaitOptions): Tokens {
     },
     known(text) {
       const token = typeof text === 'string' ? tokens.get(text) : undefined
+      const taker = typeof text === 'string' ? takers.get(text) : undefined
+      if (taker !== undefined) {
+        throw new ConflictError(
+          `What token "${token?.name}" was completed with went to the wait "${taker}": use what that returned`,
+        )
+      }
       if (token !== undefined) return token
       throw new ValidationError(
         'A run can wait for tokens of its own only: pass what step.token returned in this run',
       )
+    },
+    took(text, wait, value) {
+      const hasRunOut = value === null && tokens.get(text)?.expiresAt !== null
+      if (!hasRunOut) takers.set(text, wait)
+      return value
     },
   }
 }

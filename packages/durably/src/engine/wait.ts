@@ -40,8 +40,9 @@ export function wait(
   name: string,
   plans: Readonly<Record<string, Plan>>,
   shape: (key: string, value: unknown) => unknown,
+  read: Call['read'] = null,
 ): Promise<unknown> {
-  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), null)
+  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), read)
 }
 
 function begin(

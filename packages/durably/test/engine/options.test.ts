@@ -83,7 +83,7 @@ const definition = { name: 'a', input: z.null(), run: () => {} }
 const badJobs: [what: string, definition: object, message: RegExp][] = [
   ['name', { ...definition, name: '' }, /^job name must not be empty$/],
   ['name', { ...definition, name: 'a\0b' }, /^job name must not contain NUL/],
-  ['name', { ...definition, name: 5 }, /^job name must be a string; got number$/],
+  ['name', { ...definition, name: 5 }, /^job name must be a string; got 5$/],
   ['input', { ...definition, input: undefined }, /^input of job "a" must be a schema/],
   ['output', { ...definition, output: {} }, /^output of job "a" must be a schema/],
   ['run', { ...definition, run: 'x' }, /^run of job "a" must be a function; got string$/],

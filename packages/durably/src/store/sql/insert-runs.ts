@@ -1,3 +1,4 @@
+import { DurablyError } from '../../core/error.ts'
 import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
@@ -43,7 +44,9 @@ export function createInsertRuns(sql: Sql, find: FindRuns, insert: InsertNew): I
     // Two batches with the same keys wait for each other in one order.
     let open = [...runs].sort(byIdempotencyKey)
     for (let round = 0; open.length > 0; round++) {
-      if (round === MAX_ROUNDS) throw new Error('The runs of these idempotency keys come and go')
+      if (round === MAX_ROUNDS) {
+        throw new DurablyError('store', 'The runs of these idempotency keys come and go: try again')
+      }
       const inserted = await insert(session, open, starter, now)
       for (const run of open) {
         const isClaimed = inserted.get(run.id)

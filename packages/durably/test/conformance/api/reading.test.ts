@@ -97,9 +97,9 @@ onEveryBackend((open) => {
     ['a negative limit', { limit: -1 }, /^limit must be a whole number.*got -1$/],
     ['half a limit', { limit: 1.5 }, /^limit must be a whole number/],
     ['text as an offset', { offset: '1' }, /^offset must be a whole number/],
-    ['a number as a job name', { jobName: 5 }, /^jobName must be a string; got number/],
+    ['a number as a job name', { jobName: 5 }, /^jobName must be a string; got 5/],
     ['an empty cursor', { cursor: '' }, /^cursor must not be empty/],
-    ['a number as a label', { labels: { a: 1 } }, /^label "a" must be a string; got number/],
+    ['a number as a label', { labels: { a: 1 } }, /^label "a" must be a string; got 1/],
   ]
 
   test.each(bad)('%s is refused by name', async (_, filter, message) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { ConflictError, NotFoundError } from '../../../src/core/error.ts'
-import type { Token } from '../../../src/core/wait.ts'
+import { wait, type Token } from '../../../src/core/wait.ts'
 import { begin, MINUTE } from './waiting-run.ts'
 import { job, onEveryBackend } from './world.ts'
 
@@ -45,6 +45,33 @@ onEveryBackend((open) => {
       await expect(world.until(durably.completeToken(sent, 1))).rejects.toThrow('has expired')
       await world.advance(MINUTE + 100)
       expect(await durably.getRun(id)).toMatchObject({ status: 'completed', output: null })
+    })
+
+    test('is waited for until a wait takes its value; a wait after that would never end, and is refused', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        const token = await step.token('approval')
+        await step.run('mail', () => {
+          sent = token
+        })
+        const late = await step.waitAny('soon', { token: wait.token(token), late: wait.for('1m') })
+        const taken = await step.waitAny('again', { token: wait.token(token) })
+        const refused = await step.waitForToken('once more', token).catch((error: Error) => error)
+        const { name, message } = refused as Error
+        return [late.key, taken.value, name, message]
+      })
+      const { durably, id } = await begin(world, asker)
+      await world.advance(MINUTE + 100)
+      await world.until(durably.completeToken(sent, 7))
+      expect(await world.until(durably.waitForRun(id))).toMatchObject({
+        output: [
+          'late',
+          7,
+          'ConflictError',
+          'What token "approval" was completed with went to the wait "again": use what that returned',
+        ],
+      })
     })
 
     test('of another run is refused', async () => {

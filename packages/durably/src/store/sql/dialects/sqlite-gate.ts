@@ -1,4 +1,5 @@
 import { pause, type Env } from '../../../core/env.ts'
+import { DurablyError } from '../../../core/error.ts'
 import { isBusy } from './sqlite-errors.ts'
 
 /** Shares the write lock of a file fairly between processes: wait short, win short. */
@@ -74,10 +75,11 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
 }
 
 function lockedOut(cause: unknown): Error {
-  return new Error(
+  return new DurablyError(
+    'store',
     `The database has been locked by another connection for ${GIVE_UP_MS / 1000} s; nothing was written. ` +
-      'A libSQL client that met SQLITE_BUSY can hold the lock until it is garbage-collected: ' +
-      'let the app write through durably.db or step.transaction, or give its client a timeout.',
+      'Whoever holds it has a transaction open, or is a libSQL client that met SQLITE_BUSY and was not ' +
+      'garbage-collected yet: let the app write through durably.db, or give its client a timeout.',
     { cause },
   )
 }
