@@ -1,4 +1,6 @@
 import type { Dialect } from 'kysely'
+import { requireFunctions } from './core/options.ts'
+import { requireObject } from './core/require-object.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEnv } from './env.ts'
 import type { PgPool, PostgresSource } from './store/sql/dialects/postgres-client.ts'
@@ -25,13 +27,17 @@ export interface PostgresDialect extends Dialect {
 /**
  * A drop-in for Kysely's `PostgresDialect`: connections prepare each statement once, other processes are woken by
  * NOTIFY, and a connection that breaks does not end the process. Statements keep names, so the pool must reach the
- * database itself, or a pooler that knows prepared statements (PgBouncer since 1.21).
+ * database itself, or a pooler that knows prepared statements (PgBouncer since 1.21). Throws `ValidationError` for what
+ * is no pool.
  *
  * @example
  * const pool = new Pool({ connectionString: 'postgres://localhost/app' })
  * const durably = createDurably({ dialect: postgresDialect({ pool }) })
  */
-export function postgresDialect({ pool }: PostgresDialectOptions): PostgresDialect {
+export function postgresDialect(options: PostgresDialectOptions): PostgresDialect {
+  requireObject(options, 'options')
+  const { pool } = options
+  requireFunctions(pool, 'pool', ['connect', 'query', 'on'])
   const dialect = createPoolDialect(pool, createEnv())
   return {
     createAdapter: () => dialect.createAdapter(),

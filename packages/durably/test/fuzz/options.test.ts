@@ -5,6 +5,8 @@ import { z } from 'zod'
 import { DurablyError } from '../../src/core/error.ts'
 import { defineJob } from '../../src/core/job.ts'
 import { createDurably } from '../../src/durably.ts'
+import { postgresDialect } from '../../src/postgres.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
 import { attempt, hostile } from './hostile.ts'
 
 /** A database that may not be touched. */
@@ -71,4 +73,18 @@ test.each([
     }),
     { numRuns: 300 },
   )
+})
+
+test.each([
+  ['sqliteDialect', () => sqliteDialect({ database: 'app.db' as never }), /^database must have/],
+  ['sqliteDialect', () => sqliteDialect(undefined as never), /^options must be an object/],
+  [
+    'postgresDialect',
+    () => postgresDialect({ pool: 'postgres://localhost' as never }),
+    /^pool must/,
+  ],
+  ['postgresDialect', () => postgresDialect({} as never), /^pool must have the functions connect/],
+])('%s refuses what is no database at once', (_, make, message) => {
+  expect(make).toThrow(message)
+  expect(make).toThrow(DurablyError)
 })

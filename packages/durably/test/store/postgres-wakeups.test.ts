@@ -88,7 +88,10 @@ test('a pool of one has no connection to spare', async () => {
 })
 
 test('anything else is refused', () => {
-  expect(() => postgresWakeups({} as PgPool)).toThrow('takes a pg.Pool, a postgres.js client or')
+  for (const source of [{}, 'postgres://localhost', null, undefined]) {
+    const wrong = () => postgresWakeups(source as PgPool)
+    expect(wrong).toThrow('takes a pg.Pool, a postgres.js client or')
+  }
 })
 
 test('stopping gives the connection back', async () => {

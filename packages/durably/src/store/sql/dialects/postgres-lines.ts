@@ -19,9 +19,10 @@ export interface Ear {
 
 /** Throws `ValidationError` for a source of an unknown kind. */
 export function lineTo(source: PostgresSource): Line {
-  if ('connect' in source) return lineToPool(source)
-  if ('notify' in source) return lineToPostgresJs(source)
-  if ('listen' in source) return lineToPGlite(source)
+  const isAny = typeof source === 'function' || (typeof source === 'object' && source !== null)
+  if (isAny && 'connect' in source) return lineToPool(source)
+  if (isAny && 'notify' in source) return lineToPostgresJs(source)
+  if (isAny && 'listen' in source) return lineToPGlite(source)
   throw new ValidationError('postgresWakeups takes a pg.Pool, a postgres.js client or a PGlite')
 }
 

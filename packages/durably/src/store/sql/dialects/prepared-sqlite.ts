@@ -9,6 +9,8 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import { requireFunctions } from '../../../core/options.ts'
+import { requireObject } from '../../../core/require-object.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
@@ -31,12 +33,16 @@ export interface SqliteStatement {
 }
 
 /**
- * A Kysely dialect that prepares each statement once. The database stays open when Durably or Kysely is closed.
+ * A Kysely dialect that prepares each statement once. The database stays open when Durably or Kysely is closed. Throws
+ * `ValidationError` for what is no open database.
  *
  * @example
  * const durably = createDurably({ dialect: sqliteDialect({ database: new SQLite('app.db') }) })
  */
-export function sqliteDialect({ database }: { readonly database: SqliteDatabase }): Dialect {
+export function sqliteDialect(options: { readonly database: SqliteDatabase }): Dialect {
+  requireObject(options, 'options')
+  const { database } = options
+  requireFunctions(database, 'database', ['prepare'])
   return {
     createAdapter: () => new SqliteAdapter(),
     createDriver: () => createDriver(database),
