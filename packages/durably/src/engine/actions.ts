@@ -53,6 +53,8 @@ export function createActions(options: ActionsOptions): Actions {
     async cancel(runId) {
       await act('cancel', runId)
       worker.cancelled(runId)
+      // The next run of its key.
+      worker.poke()
     },
     async retry(runId) {
       await act('retry', runId)
@@ -157,7 +159,7 @@ async function actOnAll(
     if (page.length < PAGE_SIZE) break
     cursor = page.at(-1)?.id
   }
-  if (verb === 'retry' && count > 0) worker.poke()
+  if (count > 0) worker.poke()
   return count
 }
 

@@ -89,7 +89,7 @@ export function createCalls(options: CallsOptions): Calls {
       return promise
     },
     succeeded: (call, output) =>
-      deliveries.push(() => complete(calls, call, decode(output, codec))),
+      deliveries.push(() => completeWith(calls, call, () => decode(output, codec))),
     failed: (call, error) => deliveries.push(() => fail(calls, call, error)),
     stepOf: (error) =>
       typeof error === 'object' && error !== null ? calls.failedIn.get(error) : undefined,
@@ -159,8 +159,13 @@ function checked(name: string): string {
 function replay(calls: State, call: Call, { data, error }: Recorded): void {
   if (error !== null) return fail(calls, call, error)
   const { output, format = 'json' } = data ?? {}
+  completeWith(calls, call, () => decodeParsed(output, format, calls.codec))
+}
+
+/** A value that cannot be read fails its call. */
+function completeWith(calls: State, call: Call, read: () => unknown): void {
   try {
-    complete(calls, call, decodeParsed(output, format, calls.codec))
+    complete(calls, call, read())
   } catch (cause) {
     const what = `the output of step "${call.name}" of run ${calls.run.id}`
     fail(calls, call, describeError(unreadable(what, cause), call.name))

@@ -127,7 +127,10 @@ export function createEngine(parts: EngineParts): Engine {
 function pokeFor(runs: readonly NewRun[], worker: Worker): void {
   const dueTimes = new Set(runs.map(({ dueAt }) => dueAt))
   if (dueTimes.delete(null)) worker.poke()
-  if (dueTimes.size > 0) worker.poke(Math.min(...[...dueTimes].filter((time) => time !== null)))
+  // A batch may have more of them than a call has arguments.
+  let first = Number.POSITIVE_INFINITY
+  for (const time of dueTimes) first = Math.min(first, time ?? first)
+  if (dueTimes.size > 0) worker.poke(first)
 }
 
 function reportTo({ event }: Audience, env: Env): Report {

@@ -233,6 +233,8 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryRe
       fail(life, error)
     },
   })
+  // Handed back while its past was read: then none of its steps begins.
+  if (life.aborter.signal.aborted) life.steps.suspend()
   watchDeadline(life)
   return life.steps
 }

@@ -70,7 +70,7 @@ interface Sent {
   readonly commit: Commit
   readonly items: readonly Item[]
   readonly park: Park | null
-  readonly onNoted: (() => void) | null
+  readonly onNoted: () => void
 }
 
 interface State extends OutboxOptions {
@@ -80,7 +80,7 @@ interface State extends OutboxOptions {
   logLines: number
   droppedLines: number
   progress: Progress | null
-  noted: { readonly name: string; readonly resolve: () => void } | null
+  noted: { readonly name: string; readonly resolve: () => void }[]
   /** The commit under way: sent again as it is until it is answered. */
   sent: Sent | null
   inLine: boolean
@@ -109,7 +109,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     logLines: 0,
     droppedLines: 0,
     progress: null,
-    noted: null,
+    noted: [],
     sent: null,
     inLine: false,
     park: null,
@@ -148,7 +148,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     },
     note: (name) =>
       new Promise((resolve) => {
-        box.noted = { name, resolve }
+        box.noted.push({ name, resolve })
         send(box)
       }),
     close: () => close(box),
@@ -224,18 +224,21 @@ function compose(box: State): Sent {
   }
   box.droppedLines = 0
   box.progress = null
-  box.noted = null
-  return { commit, items, park, onNoted: noted?.resolve ?? null }
+  box.noted = []
+  const onNoted = (): void => noted.forEach(({ resolve }) => resolve())
+  return { commit, items, park, onNoted }
 }
 
 /** What is to be written besides the entries; of most commits that is nothing. */
 function besides({ progress, noted }: State, items: readonly Item[]): Partial<Commit> | null {
   const transition = items.at(-1)?.transition
   const mail = mailOf(items)
-  if (progress === null && noted === null && transition === undefined && mail === null) return null
+  const executing = noted.at(-1)?.name
+  if (progress === null && executing === undefined && transition === undefined && mail === null)
+    return null
   return {
     ...(progress === null ? {} : { progress }),
-    ...(noted === null ? {} : { executing: noted.name }),
+    ...(executing === undefined ? {} : { executing }),
     ...(transition === undefined ? {} : { transition }),
     ...mail,
   }
@@ -275,7 +278,7 @@ function answered(box: State, answer: Answer): void {
   if (sent === null) return
   box.lastSeq += sent.commit.entries.length
   if (sent.park !== null) parked(box, sent.park)
-  sent.onNoted?.()
+  sent.onNoted()
   for (const item of sent.items) item.onCommitted?.()
   sendRest(box)
 }
@@ -291,7 +294,8 @@ function moved(box: State, sent: Sent | null): void {
   box.park = null
   if (box.closed) return
   takeBack(box, sent?.items ?? [])
-  sent?.onNoted?.()
+  box.progress ??= sent?.commit.progress ?? null
+  sent?.onNoted()
   sent?.park?.onAnswer(false)
   sendRest(box)
 }
@@ -323,7 +327,7 @@ function rejected(box: State, error: Error): void {
 }
 
 function sendRest(box: State): void {
-  if (box.noted !== null || box.park !== null || !box.waiting.every(canRide)) return send(box)
+  if (box.noted.length > 0 || box.park !== null || !box.waiting.every(canRide)) return send(box)
   if (box.waiting.length > 0) sendWithin(box, RIDE_DELAY_MS)
   else if (box.progress !== null) sendWithin(box, PROGRESS_DELAY_MS)
   box.onQuiet()

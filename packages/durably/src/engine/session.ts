@@ -69,6 +69,8 @@ interface State extends SessionOptions {
   executed: number
   stopping: boolean
   checking: boolean
+  /** Another process may have changed something since the check that is under way began. */
+  unchecked: boolean
 }
 
 const PROMOTE_LIMIT = 1000
@@ -116,6 +118,7 @@ export function createSession(options: SessionOptions): Session {
     executed: 0,
     stopping: false,
     checking: false,
+    unchecked: false,
   }
   const over = workAndDrain(session)
   return {
@@ -327,14 +330,18 @@ function pokeFromElsewhere(session: State): void {
   void checkLeases(session)
 }
 
-/** At most one check at a time. */
+/** At most one check at a time; one that is asked for meanwhile comes after it, since it may have seen too little. */
 async function checkLeases(session: State): Promise<void> {
-  if (session.checking || session.executions.size === 0) return
+  session.unchecked = true
+  if (session.checking) return
   session.checking = true
-  try {
-    await session.keeper.check()
-  } catch (error) {
-    session.onError(error, 'checking the lease')
+  while (session.unchecked && session.executions.size > 0) {
+    session.unchecked = false
+    try {
+      await session.keeper.check()
+    } catch (error) {
+      session.onError(error, 'checking the lease')
+    }
   }
   session.checking = false
 }

@@ -106,6 +106,21 @@ onEveryBackend((open) => {
     expect(await durably.waitForRun(next.id)).toMatchObject({ output: 'ran' })
   })
 
+  test('the next run follows one that is cancelled at once, without a poll', async () => {
+    const world = await open()
+    const definition = job(async (step, payload) => {
+      if (payload === 'first') await step.waitForSignal('never')
+      return step.run('next', () => world.now())
+    })
+    const { jobs, durably } = await world.work({ job: definition }, { pollingInterval: '1h' })
+    const first = await jobs.job.trigger('first', key)
+    const next = await jobs.job.trigger('next', key)
+    await world.advance(100)
+    const at = world.now()
+    await durably.cancel(first.id)
+    expect(await world.until(durably.waitForRun(next.id))).toMatchObject({ output: at })
+  })
+
   test('a dead worker keeps the key of its run until the run went on elsewhere', async () => {
     const world = await open()
     const { definition, executing, started, finish } = createTurnstile()

@@ -277,6 +277,16 @@ onEveryBackend((open) => {
     expect(failed).toMatchObject({ runId: id, failedStepName: 'fatal' })
   })
 
+  test('on its last chance a run executes steps in parallel as ever', async () => {
+    const world = await open()
+    const definition = job((step) =>
+      Promise.all(['a', 'b', 'c'].map((name) => step.run(name, () => name))),
+    )
+    const { jobs, durably } = await world.work({ job: definition }, { maxCrashes: 1 })
+    const { id } = await jobs.job.trigger(null)
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: ['a', 'b', 'c'] })
+  })
+
   test('crashes between which a step ended are not in a row', async () => {
     const world = await open()
     const definition = job(async (step) => {

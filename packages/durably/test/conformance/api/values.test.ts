@@ -214,6 +214,28 @@ onEveryBackend((open) => {
     await expect(durably.waitForRun(id)).rejects.toThrow('cannot encrypt')
   })
 
+  test('a result that the codec cannot read fails its step, and nothing else', async () => {
+    const world = await open()
+    const codec: Codec = {
+      encode: (value) => JSON.stringify(value),
+      decode(text) {
+        if (text.includes('unreadable')) throw new Error('no such key')
+        return JSON.parse(text) as unknown
+      },
+    }
+    const definition = job(async (step, payload) => {
+      await step.run('a', () => (payload === 'bad' ? 'unreadable' : 'fine'))
+      return 'read'
+    })
+    const { durably, jobs } = await world.work({ job: definition }, { codec })
+    const bad = await jobs.job.trigger('bad')
+    const good = await jobs.job.trigger('good')
+    await expect(world.until(durably.waitForRun(bad.id))).rejects.toThrow(
+      /^Cannot read the output of step "a"/,
+    )
+    expect(await world.until(durably.waitForRun(good.id))).toMatchObject({ output: 'read' })
+  })
+
   test('a value of a codec that this process does not have fails what reads it, with a reason', async () => {
     const world = await open()
     const definition = job(async (step) => step.run('s', () => 1))
