@@ -1,7 +1,7 @@
-import type { Dialect, Driver } from 'kysely'
+import type { Dialect } from 'kysely'
 import type { SqlDialect } from '../sql-dialect.ts'
+import { createPostgresDriver } from './postgres-driver.ts'
 import { isConflict, isRejection, isTableMissing } from './postgres-errors.ts'
-import { savepointsOf } from './savepoints.ts'
 
 const CLOCK = '(extract(epoch from clock_timestamp()) * 1000)::int8'
 
@@ -13,7 +13,7 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
   return {
     kysely: {
       createAdapter: () => dialect.createAdapter(),
-      createDriver: () => withoutDestroy(dialect.createDriver()),
+      createDriver: () => createPostgresDriver(dialect.createDriver()),
       createIntrospector: (db) => dialect.createIntrospector(db),
       createQueryCompiler: () => dialect.createQueryCompiler(),
     },
@@ -70,18 +70,4 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
  */
 function few(rows: string, column: string, name: string): string {
   return `(select f.* from ${rows} where f.${column}::text || '' = f.${column}::text) as ${name}`
-}
-
-/** The pool or instance belongs to whoever made it. */
-function withoutDestroy(driver: Driver): Driver {
-  return {
-    init: (options) => driver.init(options),
-    acquireConnection: (options) => driver.acquireConnection(options),
-    beginTransaction: (connection, settings) => driver.beginTransaction(connection, settings),
-    commitTransaction: (connection) => driver.commitTransaction(connection),
-    rollbackTransaction: (connection) => driver.rollbackTransaction(connection),
-    releaseConnection: (connection) => driver.releaseConnection(connection),
-    ...savepointsOf(driver),
-    destroy: async () => {},
-  }
 }
