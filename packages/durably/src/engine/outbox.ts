@@ -130,6 +130,8 @@ export function createOutbox(options: OutboxOptions): Outbox {
     finish(item) {
       add(box, item)
       box.sealed = true
+      // One that has not left yet: a run that ends does not wait.
+      box.park = null
     },
     ride: (item) => ride(box, item),
     park(park) {

@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { CancelledError } from '../../../src/core/error.ts'
+import type { DurablyEvent } from '../../../src/core/event.ts'
+import { defineJob } from '../../../src/core/job.ts'
 import { begin, MINUTE } from './waiting-run.ts'
-import { job, onEveryBackend } from './world.ts'
+import { hold } from './wire.ts'
+import { job, onEveryBackend, type World } from './world.ts'
 
 onEveryBackend((open) => {
   describe('a run that waits', () => {
@@ -48,6 +52,58 @@ onEveryBackend((open) => {
       await world.until(durably.cancel(id))
       await world.advance(10)
       expect(seen).toEqual([expect.any(CancelledError)])
+    })
+
+    describe('and is about to be given up', () => {
+      /** A run that may take a minute at most; it has come to a sleep, behind another write that is under way. */
+      async function beginParking(world: World) {
+        const outside = Promise.withResolvers<void>()
+        const sleeper = defineJob({
+          name: 'job',
+          input: z.unknown(),
+          maxDuration: '1m',
+          run: async (step) => {
+            await outside.promise
+            await step.sleep('s', '1d')
+          },
+        })
+        const process = await begin(world, sleeper)
+        const client = await world.join()
+        const write = hold((operation) => operation === 'write')
+        process.wire.intercept(write.intercept)
+        const other = world.until(process.jobs.job.trigger(null, { delay: '2d' }))
+        await world.until(write.reached)
+        outside.resolve()
+        await world.settle()
+        return { ...process, client, other, letGo: write.open }
+      }
+
+      function statusesOf(events: readonly DurablyEvent[], id: string): string[] {
+        const types = events.filter(({ runId }) => runId === id).map(({ type }) => type)
+        return types.filter((type) => type.startsWith('run:'))
+      }
+
+      test('ends all the same when it has taken too long', async () => {
+        const world = await open()
+        const { client, id, events, other, letGo } = await beginParking(world)
+        await world.advance(MINUTE + 100)
+        letGo()
+        await world.until(other)
+        await world.advance(MINUTE)
+        expect(await client.durably.getRun(id)).toMatchObject({ status: 'failed' })
+        expect(statusesOf(events, id)).toEqual(['run:trigger', 'run:start', 'run:fail'])
+      })
+
+      test('is handed back all the same when its worker stops', async () => {
+        const world = await open()
+        const { client, durably, id, events, other, letGo } = await beginParking(world)
+        const stopped = durably.stop({ timeout: 0 })
+        await world.advance(100)
+        letGo()
+        await world.until(Promise.all([stopped, other]))
+        expect(await client.durably.getRun(id)).toMatchObject({ status: 'pending' })
+        expect(statusesOf(events, id)).toEqual(['run:trigger', 'run:start', 'run:release'])
+      })
     })
 
     test('closes its open waits when it ends', async () => {
