@@ -32,3 +32,16 @@ export function pause(env: Pick<Env, 'after'>, ms: number): Promise<void> {
     env.after(ms, resolve)
   })
 }
+
+/** Resolves when `work` is over, however it ends, or after `ms` milliseconds. */
+export async function within(
+  env: Pick<Env, 'after'>,
+  ms: number,
+  work: Promise<unknown>,
+): Promise<void> {
+  const enough = Promise.withResolvers<void>()
+  const cancel = env.after(ms, enough.resolve)
+  const ignore = (): void => {}
+  await Promise.race([work.then(ignore, ignore), enough.promise])
+  cancel()
+}

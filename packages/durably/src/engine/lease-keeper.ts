@@ -1,5 +1,5 @@
 import type { Dictionary } from '../core/dictionary.ts'
-import { pause, type Env } from '../core/env.ts'
+import { pause, within, type Env } from '../core/env.ts'
 import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
@@ -24,7 +24,8 @@ export interface LeaseKeeper {
   handedBack(lease: Lease): Promise<Fact[]> | undefined
   /** Asks now whether each run is still held: someone may have cancelled or taken one. */
   check(): Promise<void>
-  stop(): void
+  /** Nothing executes any more: gives the lease up, so that nothing of the worker is left. */
+  leave(): Promise<void>
 }
 
 export interface LeaseKeeperOptions {
@@ -39,9 +40,14 @@ export interface LeaseKeeperOptions {
 /** An idle worker only says that it is there, and never more often than a busy one. */
 const IDLE_HEARTBEAT_MS = 60_000
 
+// A database that is away keeps nobody from stopping.
+const LEAVE_WITHIN_MS = 1000
+
 type Strangers = ReadonlyMap<string, Lease>
 
 interface State extends LeaseKeeperOptions {
+  /** The worker may have a row. */
+  isKnown: boolean
   /** When a renewal was tried last, whatever came of it, or from when on a claim has left a whole lease. */
   renewedAt: number
   renewing: Promise<boolean> | null
@@ -58,6 +64,7 @@ interface State extends LeaseKeeperOptions {
 export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
+    isKnown: false,
     renewedAt: options.env.now(),
     renewing: null,
     confirming: null,
@@ -71,6 +78,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   return {
     claimed(sentAt) {
       const { leaseMs } = keeper.worker
+      keeper.isKnown = true
       const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper, true)
@@ -85,10 +93,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     async check() {
       await reconcile(keeper, (store) => store.leases(keeper.worker.workerId))
     },
-    stop() {
-      keeper.stopped = true
-      keeper.timer?.cancel()
-    },
+    leave: () => leave(keeper),
   }
 }
 
@@ -148,6 +153,7 @@ async function renew(keeper: State, dueAt: number): Promise<boolean> {
   const { env, worker, onError } = keeper
   const startedAt = env.now()
   keeper.renewedAt = startedAt
+  keeper.isKnown = true
   const lateMs = startedAt - dueAt
   if (lateMs > worker.leaseMs / 2 && keeper.executions.size > 0) onError(tooLate(lateMs), CONTEXT)
   let isRenewed = false
@@ -221,6 +227,17 @@ async function handBack(keeper: State, lease: Lease): Promise<void> {
 async function releaseOf({ store, env }: State, { runId, generation }: Lease): Promise<Fact[]> {
   const acted = await store.act({ transition: 'release', runId, generation }, env.now())
   return acted.done && acted.entry !== null ? [{ run: acted.run, entry: acted.entry }] : []
+}
+
+async function leave(keeper: State): Promise<void> {
+  const { store, env, worker, onError } = keeper
+  keeper.stopped = true
+  keeper.timer?.cancel()
+  if (!keeper.isKnown) return
+  const retired = Promise.resolve(keeper.renewing)
+    .then(() => store.retire(worker.workerId, []))
+    .catch((error: unknown) => onError(error, 'giving up the lease'))
+  await within(env, LEAVE_WITHIN_MS, retired)
 }
 
 function nameOf({ runId, generation }: Lease): string {

@@ -14,6 +14,7 @@ import { createRest, type Rest } from './rest.ts'
 
 /** A worker from its start to the end of its drain. */
 export interface Session {
+  readonly workerId: string
   /** Something can be claimed, now or at `dueAt`. It only makes the session look earlier. */
   poke(dueAt?: number | null): void
   /** Another process may have changed something: what can be claimed, or who holds which run. */
@@ -22,6 +23,8 @@ export interface Session {
   cancelled(runId: string): void
   /** This process sent the run something: its mailbox has come so far. */
   mailed(runId: string, inbox: number): void
+  /** These runs have ended: others may wait for that. */
+  ended(runIds: ReadonlySet<string>): void
   /** Claims nothing more; `over` resolves when nothing executes any more. */
   stop(): void
   /** Hands all runs back for other workers. */
@@ -42,6 +45,8 @@ export interface SessionOptions extends Omit<ExecutionOptions, BySession> {
   readonly heartbeatMs: number
   readonly leaseMs: number
   readonly workerName: string | null
+  /** The ids of workers that live in this process. */
+  readonly livingWorkers: () => readonly string[]
   readonly onFacts: (facts: readonly Fact[]) => void
   /** Runs to claim at most, then it stops. */
   readonly maxRuns: number
@@ -122,6 +127,7 @@ export function createSession(options: SessionOptions): Session {
   }
   const over = workAndDrain(session)
   return {
+    workerId,
     poke: (dueAt = null) => poke(session, dueAt),
     pokeFromElsewhere: () => pokeFromElsewhere(session),
     cancelled(runId) {
@@ -130,6 +136,7 @@ export function createSession(options: SessionOptions): Session {
       session.parked.delete(runId)
     },
     mailed: (runId, inbox) => executions.get(runId)?.mail(inbox),
+    ended: (runIds) => executions.values().forEach((execution) => execution.told(runIds)),
     stop: () => stop(session),
     abandon() {
       for (const execution of executions.values()) execution.release()
@@ -183,7 +190,7 @@ async function work(session: State): Promise<void> {
 async function round(session: State): Promise<void> {
   const { env, pollMs, predecessors } = session
   if (predecessors !== null) {
-    await session.store.retire(predecessors)
+    await session.store.retire(predecessors, session.livingWorkers())
     session.predecessors = null
   }
   if (session.hinted && room(session) > 0) {
@@ -355,9 +362,9 @@ async function drained(session: State): Promise<void> {
   while (session.executions.size > 0) {
     await Promise.all(session.executions.values().map(({ over }) => over))
   }
-  session.keeper.stop()
   for (const code of session.parked.values()) code.drop()
   session.parked.clear()
+  await session.keeper.leave()
 }
 
 function namesOf({ jobs }: State): string[] {

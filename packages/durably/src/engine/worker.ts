@@ -2,7 +2,7 @@ import { createSession, type Session, type SessionOptions } from './session.ts'
 
 /** Starts and stops the execution of runs in this process: one session after the other, never two. */
 export interface Worker
-  extends Pick<Session, 'poke' | 'pokeFromElsewhere' | 'cancelled' | 'mailed'> {
+  extends Pick<Session, 'poke' | 'pokeFromElsewhere' | 'cancelled' | 'mailed' | 'ended'> {
   /** No-op while it runs; during a drain it takes effect after it. */
   start(): void
   isRunning(): boolean
@@ -12,7 +12,7 @@ export interface Worker
   processUntilIdle(maxRuns: number, maxMs: number | null): Promise<number>
 }
 
-type WorkerOptions = Omit<SessionOptions, 'maxRuns' | 'untilIdle'>
+type WorkerOptions = Omit<SessionOptions, 'maxRuns' | 'untilIdle' | 'livingWorkers'>
 
 interface State {
   readonly options: WorkerOptions
@@ -39,11 +39,13 @@ export function createWorker(options: WorkerOptions): Worker {
     pokeFromElsewhere: () => worker.sessions.forEach((session) => session.pokeFromElsewhere()),
     cancelled: (runId) => worker.sessions.forEach((session) => session.cancelled(runId)),
     mailed: (runId, inbox) => worker.sessions.forEach((session) => session.mailed(runId, inbox)),
+    ended: (runIds) => worker.sessions.forEach((session) => session.ended(runIds)),
   }
 }
 
 function open(worker: State, how: Pick<SessionOptions, 'maxRuns' | 'untilIdle'>): Session {
-  const session = createSession({ ...worker.options, ...how })
+  const livingWorkers = (): string[] => [...worker.sessions].map(({ workerId }) => workerId)
+  const session = createSession({ ...worker.options, ...how, livingWorkers })
   worker.sessions.add(session)
   return session
 }

@@ -29,7 +29,7 @@ export function createMemoryStore(): Store {
     reclaim: async (request, now) => structuredClone(reclaim(tables, request, now)),
     renew: async (worker, now) => renew(tables, worker, now),
     leases: async (workerId) => leasesOf(tables, workerId),
-    retire: async (idPrefix) => retire(tables, idPrefix),
+    retire: async (idPrefix, except) => retire(tables, idPrefix, except),
     act: async (request, now) => structuredClone(act(tables, request, now)),
     watch: async (runId, target) => watch(tables, runId, target),
     setPaused: async (jobName, paused) => {

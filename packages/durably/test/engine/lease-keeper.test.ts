@@ -29,5 +29,5 @@ test('a run whose claim is not answered for two renewals is handed back, and is 
   expect(await existing(store, 'a')).toMatchObject({ status: 'pending' })
   expect(keeper.handedBack({ ...lease, generation: lease.generation + 1 })).toBeUndefined()
   expect(await keeper.handedBack(lease)).toMatchObject([{ entry: { kind: 'run:release' } }])
-  keeper.stop()
+  await keeper.leave()
 })

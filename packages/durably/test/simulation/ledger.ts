@@ -112,6 +112,13 @@ export function createLedger(inner: Store, told: Told): Ledger {
         ledger.expiries.set(worker.workerId, now + worker.leaseMs)
         return checkLeases(ledger, worker, await inner.renew(worker, now))
       },
+      async retire(idPrefix, except) {
+        for (const workerId of ledger.expiries.keys()) {
+          const isMeant = workerId.startsWith(idPrefix) && !except.includes(workerId)
+          if (isMeant) ledger.expiries.set(workerId, Number.NEGATIVE_INFINITY)
+        }
+        return inner.retire(idPrefix, except)
+      },
       async act(request, now) {
         return checkActed(ledger, request, await inner.act(request, now))
       },

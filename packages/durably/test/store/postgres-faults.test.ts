@@ -126,6 +126,17 @@ describe('what PostgreSQL will never take', () => {
     await expect(enqueue(store, [newRun('a', more)])).rejects.toThrow(RejectedWriteError)
   })
 
+  test('a batch that is longer than a string can be is rejected', async () => {
+    const { store } = await openOne()
+    // As JSON.stringify says it, from half a gigabyte on.
+    const toJSON = (): never => {
+      throw new RangeError('Invalid string length')
+    }
+    const text = { toJSON } as unknown as string
+    const runs = ['a', 'b'].map((id) => newRun(id, { payload: { format: 'json', text } }))
+    await expect(enqueue(store, runs)).rejects.toThrow(RejectedWriteError)
+  })
+
   /** It cannot be compressed. */
   function randomText(length: number): string {
     return Array.from({ length }, () => String.fromCharCode(33 + Math.random() * 90)).join('')

@@ -19,9 +19,9 @@ export interface Orphan {
 }
 
 export interface Orphans {
-  /** Whether there is an expired worker other than this one. */
+  /** Whether there is an expired worker, other than this one, that has runs. */
   exist(workerId: string, now: number): Promise<boolean>
-  /** Locks expired workers that nobody else is about to reclaim from. */
+  /** Locks expired workers that have runs, and that nobody else is about to reclaim from. */
   lockWorkers(session: Session, workerId: string, now: number): Promise<string[]>
   /** Runs that may be at the end of their chances, and their concurrency keys. */
   endangered(
@@ -38,7 +38,9 @@ const MAX_RUNS = 1000
 
 export function createOrphans(sql: Sql, database: Database): Orphans {
   const { workers, runs, jobs, journal } = sql.tables
-  const others = `r.expires_at <= ${sql.leaseNow} and r.id <> $workerId::text`
+  const others = `
+    r.expires_at <= ${sql.leaseNow} and r.id <> $workerId::text
+    and exists (select 1 from ${runs} h where h.worker = r.id)`
   const exist = sql.read(`select 1 from ${workers} r where ${others} limit 1`)
   const lockWorkers = sql.write(`
     select r.id from ${workers} r

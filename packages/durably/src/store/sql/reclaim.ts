@@ -11,6 +11,7 @@ import { createOrphans, type Orphan } from './orphans.ts'
 import type { LockRuns } from './lock-runs.ts'
 import type { Sql } from './sql.ts'
 import type { Waiters } from './waiters.ts'
+import type { GoneWorkers } from './gone-workers.ts'
 import type { Workers } from './workers.ts'
 
 export interface ReclaimSteps {
@@ -19,11 +20,12 @@ export interface ReclaimSteps {
   readonly lockRuns: LockRuns
   readonly waiters: Waiters
   readonly workers: Workers
+  readonly goneWorkers: GoneWorkers
 }
 
 /** Locks in the order of every transaction: workers, keys, runs. */
 export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps): Store['reclaim'] {
-  const { keys, lockRuns, waiters, workers } = steps
+  const { keys, lockRuns, waiters, workers, goneWorkers } = steps
   const orphans = createOrphans(sql, database)
   const update = createUpdates(sql)
   const announce = createAnnounce(steps.recordFacts)
@@ -56,7 +58,7 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
     }
     await keys.leave(session, locked)
     await keys.settle(session, locked.keys())
-    await workers.forget(session, dead)
+    await goneWorkers.forget(session, dead)
     if (fates.taken.length > 0) await workers.renew(session, request, now, request.jobs)
     return { claimed, others: [...others, ...told] }
   }

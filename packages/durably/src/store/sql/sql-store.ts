@@ -34,6 +34,7 @@ import { createVersion } from './version.ts'
 import { createWaiters } from './waiters.ts'
 import { createWatch } from './watch.ts'
 import { createWorkers } from './workers.ts'
+import { createGoneWorkers } from './gone-workers.ts'
 import { createWrite } from './write.ts'
 
 export interface SqlStoreOptions {
@@ -68,6 +69,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const append = createAppend(sql)
   const keys = createKeys(sql)
   const workers = createWorkers(sql, database)
+  const goneWorkers = createGoneWorkers(sql, database)
   const find = createFindRuns(sql)
   const claim = createClaim(sql, database, { append, workers })
   const recordFacts = createRecordFacts(sql, append)
@@ -97,9 +99,16 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     }),
     look: createLook(sql, database),
     promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
-    reclaim: createReclaim(sql, database, { recordFacts, keys, lockRuns, waiters, workers }),
-    renew: createRenew(database, workers),
-    retire: (idPrefix) => workers.retire(database, idPrefix),
+    reclaim: createReclaim(sql, database, {
+      recordFacts,
+      keys,
+      lockRuns,
+      waiters,
+      workers,
+      goneWorkers,
+    }),
+    renew: createRenew(database, workers, goneWorkers),
+    retire: goneWorkers.retire,
     leases: (workerId) => workers.leases(database, workerId),
     act: createAct(sql, database, { recordFacts, keys, lockRuns, waiters }),
     watch: createWatch(database, { lockRuns, readRuns, waiters }),

@@ -19,17 +19,7 @@ export interface Workers {
   lock(session: Session, workerId: string): Promise<void>
   /** The runs that name the worker. */
   leases(session: Session, workerId: string): Promise<Held[]>
-  /** Ends the leases of those whose ids begin so. */
-  retire(session: Session, idPrefix: string): Promise<void>
-  /** Forgets some of the workers that have not been seen for long and have no runs. */
-  forgetGone(session: Session, now: number): Promise<void>
-  /** Forgets those of the workers, whose rows the transaction has locked, that have no runs. */
-  forget(session: Session, workerIds: readonly string[]): Promise<void>
 }
-
-// A worker that wrote within this time is shown as live.
-const GONE_AFTER_MS = 120_000
-const MAX_FORGOTTEN = 10
 
 /** The text that renews the lease of `$workerId` if `condition` holds; `expiresAt` is its end where the worker has a row. */
 function renewWorker(
@@ -69,18 +59,6 @@ export function createWorkers(sql: Sql, database: Database): Workers {
     select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
   const leases = sql.read(`
     select r.id, r.generation, r.inbox from ${runs} r where r.worker = $workerId::text order by r.id`)
-  const retire = sql.write(`
-    update ${workers} set expires_at = 0
-    where substr(id, 1, length($idPrefix::text)) = $idPrefix::text`)
-  const hasNoRuns = `not exists (select 1 from ${runs} r where r.worker = w.id)`
-  const isGone = `
-    w.expires_at < ${sql.leaseNow} and w.seen_at < ${sql.leaseNow} - ${GONE_AFTER_MS} and ${hasNoRuns}`
-  const findGone = sql.read(`select w.id from ${workers} w where ${isGone} limit ${MAX_FORGOTTEN}`)
-  const forget = `
-    delete from ${workers} as w
-    where w.id in (select t.value from ${sql.texts('t', '$ids')})`
-  const forgetGone = sql.write(`${forget} and ${isGone}`)
-  const forgetIdle = sql.write(`${forget} and ${hasNoRuns}`)
 
   async function renewLease(
     session: Session,
@@ -115,18 +93,6 @@ export function createWorkers(sql: Sql, database: Database): Workers {
         generation: Number(row.generation),
         inbox: Number(row.inbox),
       }))
-    },
-    retire: async (session, idPrefix) => {
-      await session.change(retire, { idPrefix })
-    },
-    forgetGone: async (session, now) => {
-      const gone = await session.rows(findGone, database.leaseTime(now))
-      if (gone.length === 0) return
-      const ids = JSON.stringify(gone.map((row) => row.id))
-      await session.change(forgetGone, { ids, ...database.leaseTime(now) })
-    },
-    forget: async (session, workerIds) => {
-      await session.change(forgetIdle, { ids: JSON.stringify(workerIds) })
     },
   }
 }

@@ -1,13 +1,14 @@
 import { isLegal } from '../../core/transitions.ts'
-import type {
-  Answer,
-  Batch,
-  Claim,
-  ClaimRequest,
-  Commit,
-  NewRun,
-  Store,
-  Written,
+import {
+  RejectedWriteError,
+  type Answer,
+  type Batch,
+  type Claim,
+  type ClaimRequest,
+  type Commit,
+  type NewRun,
+  type Store,
+  type Written,
 } from '../store.ts'
 import type { ClaimSteps } from './claim.ts'
 import type { CommitSteps } from './commit.ts'
@@ -76,7 +77,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     return { commits: answerAll(answers), runs: enqueued, sends: sent, claimed, woken }
   }
 
-  return async (batch, now) => {
+  async function write(batch: Batch, now: number): Promise<Written> {
     const { commits, runs, sends } = batch
     if (batch.claim !== null && commits.length + runs.length + sends.length === 0) {
       return { ...nothing, claimed: await claim.alone(batch.claim, now) }
@@ -96,6 +97,14 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     }
     return database.transaction((session) => writeAll(session, batch, now))
   }
+
+  return (batch, now) => write(batch, now).catch(rejectTooLong)
+}
+
+/** Text that is longer than a string can be, or than a driver takes, never reaches the database. */
+function rejectTooLong(error: unknown): never {
+  if (!(error instanceof RangeError)) throw error
+  throw new RejectedWriteError(`The write is too long: ${error.message}`, { cause: error })
 }
 
 /**

@@ -72,6 +72,29 @@ onEveryBackend((open) => {
       ])
     })
 
+    test('hears at once of an end in the same process, also beside a step that executes', async () => {
+      const world = await open()
+      const child = job(() => 'done', 'child')
+      const stop = Promise.withResolvers<void>()
+      let heardAt = 0
+      const parent = job(async (step, childId) => {
+        const busy = step.run('busy', () => stop.promise)
+        await step.waitAny('child', { run: wait.run(childId as string) })
+        heardAt = world.now()
+        await busy
+      }, 'parent')
+      const { jobs, durably } = await world.work({ parent, child }, { maxConcurrentRuns: 2 })
+      const { id: childId } = await world.until(jobs.child.trigger(null, { delay: '1h' }))
+      const { id } = await world.until(jobs.parent.trigger(childId))
+      await world.advance(60)
+      const endedAt = world.now()
+      await world.until(durably.cancel(childId))
+      await world.advance(20_000)
+      stop.resolve()
+      await world.until(durably.waitForRun(id))
+      expect(heardAt - endedAt).toBeLessThan(50)
+    })
+
     test('for a run that does not exist rejects', async () => {
       const world = await open()
       const { durably, id } = await begin(

@@ -60,6 +60,29 @@ onEveryBackend((open) => {
     expect(executions).toEqual(['one', 'two', 'three'])
   })
 
+  test('who starts beside a call of processUntilIdle in the same process leaves it its runs', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    const attempts: number[] = []
+    const definition = job(async (step) => {
+      attempts.push(step.attempt)
+      await goOn.promise
+      await step.run('one', () => 1)
+    })
+    const { durably } = await world.join({ workerName: 'server' })
+    const handle = durably.register({ job: definition }).job
+    await durably.migrate()
+    const { id } = await world.until(handle.trigger(null))
+    const processed = durably.processUntilIdle()
+    await world.advance(100)
+    durably.start()
+    await world.advance(10_000)
+    goOn.resolve()
+    await world.until(processed)
+    expect(await durably.getRun(id)).toMatchObject({ status: 'completed', attempt: 1 })
+    expect(attempts).toEqual([1])
+  })
+
   test('serverless calls, of which many may be under way, leave each other alone', async () => {
     const world = await open()
     const { recites, id } = await leaveBehind(world, { workerName: 'function' })

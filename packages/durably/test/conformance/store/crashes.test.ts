@@ -53,6 +53,31 @@ onEveryBackend((open) => {
     expect(await reclaim(store, { workerId: 'third' }, DEAD)).toEqual({ claimed: [], others: [] })
   })
 
+  test('dead workers that had nothing to do are not in the way', async () => {
+    const [store] = await open()
+    for (let i = 10; i < 40; i++)
+      await store.renew({ workerId: `idle ${i}`, leaseMs: LEASE_MS }, START)
+    await startRun(store, 'a')
+    expect(idsOf((await reclaim(store, {}, DEAD)).claimed)).toEqual(['a'])
+  })
+
+  test('of workers that are said to be dead all are, but for those that live', async () => {
+    const [store] = await open()
+    for (const [id, workerId] of [
+      ['a', 'name 1'],
+      ['b', 'name 2'],
+      ['c', 'another'],
+    ] as const) {
+      await enqueue(store, [newRun(id)])
+      await claim(store, { workerId, limit: 1 })
+    }
+    await store.renew({ workerId: 'name 3', leaseMs: LEASE_MS }, START)
+    await store.retire('name', ['name 2', 'name 4'])
+    const { claimed } = await reclaim(store, { limit: 10 }, START)
+    expect(idsOf(claimed)).toEqual(['a'])
+    expect(await store.leases('name 2')).toHaveLength(1)
+  })
+
   test('a worker that comes late does not take its own runs from itself', async () => {
     const [store] = await open()
     await startRun(store, 'a')
