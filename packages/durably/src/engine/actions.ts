@@ -34,7 +34,7 @@ export interface ActionsOptions {
   /** The run and its journal, which ended at this position, are gone. */
   readonly onDeleted: (run: Deleted, lastSeq: number) => void
   /** Tells other processes to look. */
-  readonly onResumed: (jobName: string) => void
+  readonly onResumed: () => void
 }
 
 /** What is left to say of a run that was deleted. */
@@ -75,7 +75,7 @@ export function createActions(options: ActionsOptions): Actions {
       requireText(jobName, 'jobName')
       await store.setPaused(jobName, false, env.now())
       worker.poke()
-      onResumed(jobName)
+      onResumed()
     },
   }
 }

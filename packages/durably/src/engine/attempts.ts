@@ -1,5 +1,5 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
-import type { Env, Scope } from '../core/env.ts'
+import { within, type Env, type Scope } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
 import { isMadeBy, SerializationError, TimeoutError } from '../core/error.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
@@ -249,18 +249,12 @@ async function again(attempts: State, step: Step, until: number): Promise<void> 
   const { suspension } = attempts
   const { lingering, how } = step
   suspension.enter()
-  if (lingering !== null && how.timeoutMs !== null)
-    await settled(attempts, lingering, how.timeoutMs)
+  if (lingering !== null && how.timeoutMs !== null) {
+    const timers = { after: (ms: number, fn: () => void) => after(attempts, ms, fn) }
+    await within(timers, how.timeoutMs, lingering)
+  }
   backOff(attempts, step, until)
   suspension.leave()
-}
-
-/** Resolves when `work` is over, or after so long. */
-async function settled(attempts: State, work: Promise<unknown>, ms: number): Promise<void> {
-  const enough = Promise.withResolvers<void>()
-  const cancel = after(attempts, ms, enough.resolve)
-  await Promise.race([work.catch(() => {}), enough.promise])
-  cancel()
 }
 
 function backOff(attempts: State, step: Step, until: number): void {

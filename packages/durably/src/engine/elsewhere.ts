@@ -7,8 +7,8 @@ import { createWatcher } from './watcher.ts'
 export interface Elsewhere {
   /** Listens until the returned function was called. */
   hold(): () => void
-  /** A run changed here. `urgent` when someone may be waiting to act on it, not only to show it. */
-  changed(runId: string, urgent: boolean): void
+  /** A run changed here; null: any may have. `urgent` when someone may be waiting to act on it, not only to show it. */
+  changed(runId: string | null, urgent: boolean): void
   close(): Promise<void>
 }
 

@@ -5,6 +5,7 @@ import type { JobDefinition } from '../core/job.ts'
 import type { Entry } from '../core/journal.ts'
 import type { Settings } from '../core/options.ts'
 import { toIso, type RunRecord } from '../core/run.ts'
+import { isEnding } from '../core/transitions.ts'
 import type { Wakeups } from '../core/wakeups.ts'
 import type { Enqueued, Fact, NewRun, Send, Sent, Store } from '../store/store.ts'
 import { createGate, type Gate } from './gate.ts'
@@ -78,6 +79,8 @@ export function createEngine(parts: EngineParts): Engine {
       elsewhere.changed(run.id, entry.kind.startsWith('run:'))
     }
     if (facts.some(({ entry }) => entry.kind === 'run:wake')) worker.poke()
+    const ended = facts.filter(({ entry }) => isEnding(entry.kind)).map(({ run }) => run.id)
+    if (ended.length > 0) worker.ended(new Set(ended))
   }
   const onError = (error: unknown): void => report(error, 'writing to the database')
   const writer = createWriter({ ...settings, store, env, onWritten: announce, onError })

@@ -35,6 +35,8 @@ export interface Execution {
   release(): void
   /** The run was sent something: its mailbox has come so far. */
   mail(inbox: number): void
+  /** These runs have ended: it was told so, if it waits for one. */
+  told(runIds: ReadonlySet<string>): void
   /** Its code, if the execution is over because the run was parked. */
   parked(): Parked | null
 }
@@ -143,6 +145,7 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
     lose: ifCurrent(lose),
     release: ifCurrent(release),
     mail: (inbox) => ifCurrent(({ steps }) => steps?.mail(inbox))(),
+    told: (runIds) => ifCurrent(({ steps }) => steps?.told(runIds))(),
     parked: () => parked,
     end(how) {
       parked = how

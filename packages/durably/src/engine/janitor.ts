@@ -33,7 +33,9 @@ export function createJanitor({ store, env, retainMs, onError }: JanitorOptions)
     if (working) plan(purged < BATCH ? REST_MS : BREATH_MS)
   }
 
+  /** Instead of what was planned before: a sweep that began before a stop may end after the next start. */
   function plan(ms: number): void {
+    cancelTimer?.()
     cancelTimer = env.after(ms, () => void sweep())
   }
 

@@ -96,7 +96,7 @@ function createRunActions(engine: Engine, bus: Bus): Actions {
       bus.event({ type: 'run:delete', timestamp, sequence, runId: id, jobName, labels })
       elsewhere.changed(id, true)
     },
-    onResumed: (jobName) => elsewhere.changed(jobName, true),
+    onResumed: () => elsewhere.changed(null, true),
   })
 }
 

@@ -1,12 +1,13 @@
-import type { Env } from '../core/env.ts'
+import { within, type Env } from '../core/env.ts'
 import type { Wakeups } from '../core/wakeups.ts'
 
 /** Tells other processes that runs changed: many changes in one message, few messages. */
 export interface Notifier {
-  /** A run changed. `urgent` when someone may be waiting to act on it, not only to show it. */
-  changed(runId: string, urgent: boolean): void
+  /** A run changed; null: any may have. `urgent` when someone may be waiting to act on it, not only to show it. */
+  changed(runId: string | null, urgent: boolean): void
   /** Resolves when it hears the others, or when it is known that it does not yet: it goes on trying. */
   listen(): Promise<void>
+  /** Tells first what it has not told yet. */
   close(): Promise<void>
 }
 
@@ -29,11 +30,13 @@ const LAZY_MS = 25
 const GAP_MS = 5
 const MAX_NAMED = 100
 const LISTEN_AGAIN_MS = 30_000
+// A line that is dead keeps nobody from closing.
+const CLOSE_WITHIN_MS = 1000
 
 interface State extends NotifierOptions {
   readonly id: string
-  changed: Set<string>
-  sending: boolean
+  changed: Set<string | null>
+  sending: Promise<void> | null
   sentAt: number
   urgent: boolean
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
@@ -47,7 +50,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
     ...options,
     id: options.env.id(),
     changed: new Set(),
-    sending: false,
+    sending: null,
     sentAt: Number.NEGATIVE_INFINITY,
     urgent: false,
     timer: null,
@@ -65,6 +68,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
     async close() {
       notifier.closed = true
       notifier.timer?.cancel()
+      await within(notifier.env, CLOSE_WITHIN_MS, sendRest(notifier))
       notifier.cancelListening?.()
       await notifier.stop?.()
     },
@@ -100,8 +104,8 @@ function read(text: string): Message | null {
 
 /** What is urgent leaves with all that came up in the same turn; the rest can wait for company. */
 function schedule(notifier: State): void {
-  const { env, timer, sentAt, urgent, sending } = notifier
-  if (sending) return
+  const { env, timer, sentAt, urgent, sending, closed } = notifier
+  if (sending !== null || closed) return
   const dueAt = Math.max(env.now() + (urgent ? 0 : LAZY_MS), sentAt + GAP_MS)
   if (timer !== null && timer.dueAt <= dueAt) return
   timer?.cancel()
@@ -121,16 +125,29 @@ function atTime(env: Env, time: number, fn: () => void): () => void {
   }
 }
 
-async function send(notifier: State): Promise<void> {
-  const { id, env, changed, wakeups, onError } = notifier
-  const runs = changed.size > MAX_NAMED ? null : [...changed]
+function send(notifier: State): Promise<void> {
+  const { id, env, changed } = notifier
+  const isAny = changed.has(null) || changed.size > MAX_NAMED
+  const runs = isAny ? null : [...changed].filter((runId) => runId !== null)
+  const text = JSON.stringify({ from: id, runs } satisfies Message)
   const sentAt = env.now()
-  Object.assign(notifier, { changed: new Set(), timer: null, sending: true, urgent: false, sentAt })
+  const sending = tell(notifier, text).finally(() => {
+    notifier.sending = null
+    if (notifier.changed.size > 0) schedule(notifier)
+  })
+  Object.assign(notifier, { changed: new Set(), timer: null, sending, urgent: false, sentAt })
+  return sending
+}
+
+async function tell({ wakeups, onError }: State, text: string): Promise<void> {
   try {
-    await wakeups.notify(JSON.stringify({ from: id, runs } satisfies Message))
+    await wakeups.notify(text)
   } catch (error) {
     onError(error, 'waking other processes')
   }
-  notifier.sending = false
-  if (notifier.changed.size > 0) schedule(notifier)
+}
+
+async function sendRest(notifier: State): Promise<void> {
+  await notifier.sending
+  if (notifier.changed.size > 0) await send(notifier)
 }

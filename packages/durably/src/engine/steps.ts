@@ -72,6 +72,8 @@ export interface Steps {
   quiet(): void
   /** The run was sent messages; its mailbox has come so far. */
   mail(inbox: number): void
+  /** These runs have ended: there is a message for those that wait for one. */
+  told(runIds: ReadonlySet<string>): void
   /** The run was parked, and is held again. */
   resume(run: RunRecord): void
 }
@@ -139,6 +141,7 @@ export function createSteps(options: StepsOptions): Steps {
     isBusy: () => attempts.executing.size > 0,
     quiet: suspension.consider,
     mail: waits.mail,
+    told: waits.told,
     resume: ({ inbox }) => suspension.resume(inbox),
   }
 }

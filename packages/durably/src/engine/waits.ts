@@ -25,6 +25,8 @@ export interface Waits {
   open(wait: OpenWait): void
   /** The mailbox has come so far. */
   mail(inbox: number): void
+  /** These runs have ended: there is a message for those that wait for one. */
+  told(runIds: ReadonlySet<string>): void
   /** There may be more in the mailbox than is known. */
   check(): void
   /** No wait ends until `thaw`: what comes meanwhile stays in the mailbox. */
@@ -62,7 +64,8 @@ interface State extends WaitsOptions {
   reading: boolean
   frozen: boolean
   closed: boolean
-  cancelTimer: (() => void) | null
+  /** One for all, at the first of their times. */
+  timer: { readonly at: number; readonly cancel: () => void } | null
 }
 
 export function createWaits(options: WaitsOptions): Waits {
@@ -76,22 +79,25 @@ export function createWaits(options: WaitsOptions): Waits {
     reading: false,
     frozen: false,
     closed: false,
-    cancelTimer: null,
+    timer: null,
   }
   const { opened } = waits
   return {
     open(wait) {
       if (waits.closed) return
       opened.add(wait)
-      proceed(waits)
+      proceed(waits, [wait])
     },
     mail(inbox) {
       if (inbox > waits.seen) check(waits)
     },
+    told(runIds) {
+      if ([...opened].some((wait) => isFor(wait, runIds))) check(waits)
+    },
     check: () => check(waits),
     freeze() {
       waits.frozen = true
-      waits.cancelTimer?.()
+      cancelTimer(waits)
     },
     thaw() {
       waits.frozen = false
@@ -99,13 +105,13 @@ export function createWaits(options: WaitsOptions): Waits {
     },
     isWaiting: () => opened.size > 0 && !waits.stale && !waits.reading,
     list: () => [...opened].flatMap(({ sources }) => sources.map(toWait)),
-    nextTime: () => nextTime(waits),
+    nextTime: () => earliest(opened),
     inbox: () => waits.seen,
     close() {
       const left = [...opened]
       opened.clear()
       waits.closed = true
-      waits.cancelTimer?.()
+      cancelTimer(waits)
       return left
     },
   }
@@ -116,24 +122,31 @@ export function toWait({ kind, name, until }: Source): Wait {
   return { kind, name, until: until === null ? null : toIso(until) }
 }
 
+function isFor({ sources }: OpenWait, runIds: ReadonlySet<string>): boolean {
+  return sources.some(({ kind, name }) => kind === 'run' && runIds.has(name))
+}
+
 function check(waits: State): void {
   waits.stale = true
   proceed(waits)
 }
 
-/** Ends what can be ended; what was sent before a time came is seen before it. */
-function proceed(waits: State): void {
+/** Ends those of `some` that can be ended; what was sent before a time came is seen before it. */
+function proceed(waits: State, some: Iterable<OpenWait> = waits.opened): void {
   const { opened, closed, frozen, stale, reading } = waits
   if (opened.size === 0 || closed || frozen || reading) return
   if (stale) return void read(waits)
-  for (const wait of opened) {
+  if (some === opened) cancelTimer(waits)
+  for (const wait of some) {
     const end = endOf(waits, wait)
-    if (end === null) continue
+    if (end === null) {
+      schedule(waits, wait)
+      continue
+    }
     opened.delete(wait)
     if (end.message !== null) take(waits, end.message)
     wait.end(end.source, end.message)
   }
-  schedule(waits)
   waits.onSettled()
 }
 
@@ -174,16 +187,29 @@ function take(waits: State, { seq }: Message): void {
   waits.messages = waits.messages.filter((message) => message.seq !== seq)
 }
 
-/** One timer for all. */
-function schedule(waits: State): void {
-  const { env, cancelTimer } = waits
-  cancelTimer?.()
-  const time = nextTime(waits)
-  waits.cancelTimer =
-    time === null ? null : env.after(Math.max(0, time - env.now()), () => proceed(waits))
+function schedule(waits: State, wait: OpenWait): void {
+  const { env, timer } = waits
+  const at = earliest([wait])
+  if (at === null || (timer !== null && timer.at <= at)) return
+  timer?.cancel()
+  const cancel = env.after(Math.max(0, at - env.now()), () => {
+    waits.timer = null
+    proceed(waits)
+  })
+  waits.timer = { at, cancel }
 }
 
-function nextTime({ opened }: State): number | null {
-  const times = [...opened].flatMap(({ sources }) => sources.flatMap(({ until }) => until ?? []))
-  return times.length === 0 ? null : Math.min(...times)
+function cancelTimer(waits: State): void {
+  waits.timer?.cancel()
+  waits.timer = null
+}
+
+function earliest(some: Iterable<OpenWait>): number | null {
+  let first: number | null = null
+  for (const { sources } of some) {
+    for (const { until } of sources) {
+      if (until !== null && (first === null || until < first)) first = until
+    }
+  }
+  return first
 }

@@ -82,6 +82,7 @@ interface Sending {
 
 // A transaction that is too large holds everyone up, and a statement's parameter has a limit.
 const MAX_SOURCES = 1000
+const MAX_CHARS = 16_000_000
 const MAX_RUNS = 10_000
 const MAX_MESSAGES = 1000
 const PATIENCE_MS = 5000
@@ -147,22 +148,45 @@ async function leave(q: Queue): Promise<void> {
 }
 
 function board(q: Queue): Sending {
-  const sources = q.sources.splice(0, MAX_SOURCES)
-  const enqueues = q.enqueues.splice(0, thatFit(q.enqueues, MAX_RUNS))
-  const mail = q.mail.splice(0, thatFit(q.mail, MAX_MESSAGES))
+  const sources = q.sources.splice(0, thatFit(q.sources, MAX_SOURCES, one, sizeOfCommit))
+  const enqueues = q.enqueues.splice(0, thatFit(q.enqueues, MAX_RUNS, many, sizeOfRuns))
+  const mail = q.mail.splice(0, thatFit(q.mail, MAX_MESSAGES, many, sizeOfMail))
   return { sources, enqueues, mail, claim: q.claims.shift() ?? null }
 }
 
-function thatFit(
-  line: readonly Waiting<{ readonly items: readonly unknown[] }>[],
+/** How many of the line one transaction takes: at least the first, and no more than a bounded number and size. */
+function thatFit<T>(
+  line: readonly Waiting<T>[],
   most: number,
+  count: (what: T) => number,
+  size: (what: T) => number,
 ): number {
   let items = 0
+  let chars = 0
   const tooMany = line.findIndex(({ what }, i) => {
-    items += what.items.length
-    return i > 0 && items > most
+    items += count(what)
+    chars += size(what)
+    return i > 0 && (items > most || chars > MAX_CHARS)
   })
   return tooMany === -1 ? line.length : tooMany
+}
+
+const one = (): number => 1
+
+const many = ({ items }: { readonly items: readonly unknown[] }): number => items.length
+
+function sizeOfCommit(source: CommitSource): number {
+  const { entries, transition } = source.take()
+  const output = transition?.name === 'complete' ? transition.output.text.length : 0
+  return entries.reduce((chars, { data }) => chars + data.length, output)
+}
+
+function sizeOfRuns({ items }: Enqueue): number {
+  return items.reduce((chars, { payload }) => chars + payload.text.length, 0)
+}
+
+function sizeOfMail({ items }: Mail): number {
+  return items.reduce((chars, { data }) => chars + data.text.length, 0)
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {

@@ -1,5 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import type { RunChange } from '../../src/core/event.ts'
+import type { Instance } from '../../src/core/instance.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { Wakeups } from '../../src/core/wakeups.ts'
 import { assemble } from '../../src/durably.ts'
@@ -11,6 +13,7 @@ function createWire() {
   const listeners = new Set<(message: string) => void>()
   const sent: string[] = []
   let isBroken = false
+  let isStalled = false
   const wakeups: Wakeups = {
     listen: async (onWake) => {
       if (isBroken) throw new Error('no line')
@@ -20,6 +23,7 @@ function createWire() {
     notify: async (message) => {
       if (isBroken) throw new Error('line is dead')
       sent.push(message)
+      if (isStalled) await new Promise(() => {})
       for (const listener of listeners) listener(message)
     },
   }
@@ -28,6 +32,7 @@ function createWire() {
     sent,
     listeners,
     break: () => (isBroken = true),
+    stall: () => (isStalled = true),
     say: (message: string) => listeners.forEach((listener) => listener(message)),
   }
 }
@@ -65,6 +70,17 @@ async function setUp() {
   await worker.durably.init()
   await time.advance(10)
   return { time, wire, errors, aborted: aborted.promise, worker, client: create() }
+}
+
+/** What the instance says of runs that change, until it is closed. */
+function follow(durably: Pick<Instance, 'subscribeRuns'>): RunChange[] {
+  const changes: RunChange[] = []
+  const read = async (): Promise<void> => {
+    for await (const change of durably.subscribeRuns()) changes.push(change)
+  }
+  // Closing the instance ends it with an error.
+  read().catch(() => {})
+  return changes
 }
 
 test('a trigger of another process is heard at once, and so is its result', async () => {
@@ -111,11 +127,38 @@ test('many changes make few messages, none of them long', async () => {
 
 test('a process does not wake itself', async () => {
   const { time, wire, worker } = await setUp()
+  const changes = follow(worker.durably)
   await worker.job.triggerAndWait('x')
-  await time.advance(POLL_MS - 1000)
+  await time.advance(1000)
+  expect(wire.sent).not.toEqual([])
+  const types = changes.map(({ type }) => type)
+  expect(types).toContain('run:complete')
+  expect(types).not.toContain('run:changed')
+})
+
+test('what changed last is told before an instance closes', async () => {
+  const { time, wire, client } = await setUp()
   const before = wire.sent.length
-  await time.advance(500)
-  expect(wire.sent.length).toBe(before)
+  const { id } = await client.job.trigger('quick')
+  await time.until(client.durably.close())
+  expect(JSON.parse(wire.sent[before] ?? '')).toMatchObject({ runs: [id] })
+})
+
+test('a line on which nothing moves keeps nobody from closing', async () => {
+  const { time, wire, client } = await setUp()
+  wire.stall()
+  await client.job.trigger('quick')
+  const before = time.now()
+  await time.until(client.durably.close())
+  expect(time.now() - before).toBeLessThanOrEqual(2000)
+})
+
+test('a job that another process resumes is no run that changed', async () => {
+  const { time, worker, client } = await setUp()
+  const changes = follow(worker.durably)
+  await client.durably.resumeJob('job')
+  await time.advance(100)
+  expect(changes).toEqual([{ type: 'run:changed', runId: null }])
 })
 
 test.each(['', 'not JSON', '{}', '[]', '{"from":5,"runs":"all"}', '{"from":"x","runs":[null]}'])(

@@ -112,8 +112,8 @@ export const mutants: readonly Mutant[] = [
     { file: 'engine/session.ts', find: ': pollMs\n', replace: ': 1e9\n' },
     {
       file: 'engine/notifier.ts',
-      find: 'await wakeups.notify(JSON.stringify({ from: id, runs } satisfies Message))',
-      replace: 'await Promise.resolve(runs)',
+      find: 'await wakeups.notify(text)',
+      replace: 'await Promise.resolve(text)',
     },
   ),
   mutant('a caught failure is executed again on replay', {
