@@ -6,6 +6,7 @@ export function createEnv(): Env {
   const ids = new V7Generator()
   return {
     ...createClock(),
+    elapsed: createElapsed(),
     turn: createTurn(),
     scope: createScope,
     id: () => ids.generateOrResetWithTs(Date.now()).toString(),
@@ -20,6 +21,16 @@ export function createEnv(): Env {
 /** The part that a client needs, which executes nothing. */
 export function createClock(): Pick<Env, 'now' | 'after' | 'random'> {
   return { now: () => Date.now(), after, random: () => Math.random() }
+}
+
+/** The monotonic clock, which may stop while the machine sleeps: what the other one has gained on it counts too. */
+function createElapsed(): () => number {
+  let ahead = Number.NEGATIVE_INFINITY
+  return () => {
+    const steady = performance.now()
+    ahead = Math.max(ahead, Date.now() - steady)
+    return Math.round(steady + ahead)
+  }
 }
 
 interface Page {

@@ -5,6 +5,11 @@
 export interface Env {
   /** Milliseconds since the epoch. */
   now(): number
+  /**
+   * Milliseconds since some moment, to tell how long something took. It never goes back, whatever the clock is set to,
+   * and goes on while the machine sleeps.
+   */
+  elapsed(): number
   /** Calls `fn` once after `ms` milliseconds; the returned function takes the call back. */
   after(ms: number, fn: () => void): () => void
   /** Calls `fn` once everything that is ready to run now has run: one turn of the event loop. */

@@ -35,6 +35,7 @@ export interface ActionsOptions {
   readonly onDeleted: (run: Deleted, lastSeq: number) => void
   /** Tells other processes to look. */
   readonly onResumed: () => void
+  readonly onPurged: () => void
 }
 
 /** What is left to say of a run that was deleted. */
@@ -163,7 +164,10 @@ async function actOnAll(
   return count
 }
 
-async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Promise<number> {
+async function purgeRuns(
+  { store, env, onPurged }: ActionsOptions,
+  filter: BulkFilter,
+): Promise<number> {
   const query = readBulk(filter, terminalStatuses)
   const active = query.statuses?.find((status) => !isLegal('delete', status))
   if (active !== undefined) {
@@ -174,6 +178,7 @@ async function purgeRuns({ store, env }: ActionsOptions, filter: BulkFilter): Pr
   while (true) {
     const purged = await store.purge(query, before, PAGE_SIZE, env.now())
     count += purged.length
+    if (purged.length > 0) onPurged()
     if (purged.length < PAGE_SIZE) return count
   }
 }

@@ -120,7 +120,7 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
   if (confirmed !== null) await confirmed
   if (calls.isOver()) return
   attempts.tick('step:start', name, index)
-  const begun = { at: env.now(), consumes: woken }
+  const begun = { at: env.elapsed(), consumes: woken }
   try {
     const encoded = encode(await perform(attempts, step), codec, `output of step "${name}"`)
     // Where there is nothing to await, it is not: this is the way of every step.
@@ -135,7 +135,7 @@ async function attempt(attempts: State, step: Step, woken?: number): Promise<voi
   suspension.leave()
 }
 
-/** When an attempt began, and the message that it consumes. */
+/** How much time had elapsed when an attempt began, and the message that it consumes. */
 interface Begun {
   readonly at: number
   readonly consumes: number | undefined
@@ -175,12 +175,11 @@ function call(attempts: State, { past, fn }: Step, signal: AbortSignal): unknown
 function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): void {
   const { env, outbox, calls } = attempts
   const { name, index } = step.past
-  const now = env.now()
   outbox.add({
     kind: 'step:complete',
     name,
-    at: now,
-    data: stepCompleteData(index, now - begun.at, output),
+    at: env.now(),
+    data: stepCompleteData(index, env.elapsed() - begun.at, output),
     consumes: begun.consumes,
     onCommitted: () => calls.succeeded(step.call, output),
     onRejected: (error) => fail(attempts, step, begun, error, false),
@@ -212,7 +211,7 @@ function fail(attempts: State, step: Step, begun: Begun, thrown: unknown, mayRet
   if (calls.isOver()) return
   const { call, past } = step
   const { name, index } = past
-  const duration = env.now() - begun.at
+  const duration = env.elapsed() - begun.at
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
   noteFailure(past, delay !== null)
   const error = describeError(thrown, name)

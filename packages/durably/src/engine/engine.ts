@@ -13,7 +13,7 @@ import { createElsewhere, type Elsewhere } from './elsewhere.ts'
 import { createJanitor, type Janitor } from './janitor.ts'
 import type { OnTick } from './steps.ts'
 import { createWorker, type Worker } from './worker.ts'
-import { createWriter } from './writer.ts'
+import { createWriter, type Writer } from './writer.ts'
 
 /** Who is told what happened. The engine itself listens to nobody. */
 interface Audience {
@@ -40,6 +40,8 @@ export interface Engine {
   send(message: Send): Promise<Sent>
   /** Tells what was committed, here and to other processes. */
   announce(facts: readonly Fact[]): void
+  /** Tells, here and to other processes, that runs are gone: too many to name each. */
+  purged(): void
   report: Report
   migrate(): Promise<void>
   start(): void
@@ -78,9 +80,11 @@ export function createEngine(parts: EngineParts): Engine {
       audience.fact(entry, run)
       elsewhere.changed(run.id, entry.kind.startsWith('run:'))
     }
-    if (facts.some(({ entry }) => entry.kind === 'run:wake')) worker.poke()
-    const ended = facts.filter(({ entry }) => isEnding(entry.kind)).map(({ run }) => run.id)
-    if (ended.length > 0) worker.ended(new Set(ended))
+    actOn(facts, worker)
+  }
+  const purged = (): void => {
+    audience.changedElsewhere(null)
+    elsewhere.changed(null, false)
   }
   const onError = (error: unknown): void => report(error, 'writing to the database')
   const writer = createWriter({ ...settings, store, env, onWritten: announce, onError })
@@ -104,12 +108,29 @@ export function createEngine(parts: EngineParts): Engine {
     worker,
     elsewhere,
     announce,
+    purged,
     report,
-    enqueue(runs) {
+    ...createRequests(writer, worker, elsewhere),
+    ...createLifecycle({ ...parts, store, requireOpen, purged }, worker, elsewhere, report),
+  }
+}
+
+/** What anyone wants of runs: that they are made, or get a message. */
+function createRequests(
+  writer: Writer,
+  worker: Worker,
+  elsewhere: Elsewhere,
+): Pick<Engine, 'enqueue' | 'send'> {
+  return {
+    async enqueue(runs) {
       // First in line, then the worker: what it claims shares the transaction.
       const enqueued = writer.enqueue(runs)
-      pokeFor(runs, worker)
-      return enqueued
+      if (runs.some(({ dueAt }) => dueAt === null)) worker.poke()
+      const answers = await enqueued
+      // A look before it was written would not have seen it.
+      const dueAt = firstDueAt(runs)
+      if (dueAt !== null) worker.poke(dueAt)
+      return answers
     },
     async send(message) {
       const answers = writer.send([message])
@@ -123,17 +144,23 @@ export function createEngine(parts: EngineParts): Engine {
       }
       return sent
     },
-    ...createLifecycle({ ...parts, store, requireOpen }, worker, elsewhere, report),
   }
 }
 
-function pokeFor(runs: readonly NewRun[], worker: Worker): void {
-  const dueTimes = new Set(runs.map(({ dueAt }) => dueAt))
-  if (dueTimes.delete(null)) worker.poke()
-  // A batch may have more of them than a call has arguments.
-  let first = Number.POSITIVE_INFINITY
-  for (const time of dueTimes) first = Math.min(first, time ?? first)
-  if (dueTimes.size > 0) worker.poke(first)
+/** What is claimable from now on, and who waited for what has ended. */
+function actOn(facts: readonly Fact[], worker: Worker): void {
+  if (facts.some(({ entry }) => entry.kind === 'run:wake')) worker.poke()
+  const ended = facts.filter(({ entry }) => isEnding(entry.kind)).map(({ run }) => run.id)
+  if (ended.length > 0) worker.ended(new Set(ended))
+}
+
+/** A batch may have more of them than a call has arguments. */
+function firstDueAt(runs: readonly NewRun[]): number | null {
+  let first: number | null = null
+  for (const { dueAt } of runs) {
+    if (dueAt !== null && (first === null || dueAt < first)) first = dueAt
+  }
+  return first
 }
 
 function reportTo({ event }: Audience, env: Env): Report {
@@ -153,13 +180,20 @@ function reportTo({ event }: Audience, env: Env): Report {
 }
 
 function createLifecycle(
-  { store, requireOpen, env, settings: { retainMs }, audience }: EngineParts & Gate,
+  {
+    store,
+    requireOpen,
+    env,
+    settings: { retainMs },
+    audience,
+    purged: onPurged,
+  }: EngineParts & Gate & Pick<Engine, 'purged'>,
   worker: Worker,
   elsewhere: Elsewhere,
   report: Report,
 ): Pick<Engine, 'migrate' | 'start' | 'stop' | 'close'> {
   const janitor: Janitor | null =
-    retainMs === null ? null : createJanitor({ store, env, retainMs, onError: report })
+    retainMs === null ? null : createJanitor({ store, env, retainMs, onPurged, onError: report })
   let migrated: Promise<void> | null = null
   let letGo: (() => void) | null = null
 

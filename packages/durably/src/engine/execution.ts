@@ -8,13 +8,15 @@ import { parseWith } from '../core/schema.ts'
 import { entryData, type EntryDataByKind } from '../core/journal.ts'
 import { decodePayload, type RunRecord } from '../core/run.ts'
 import { transitions } from '../core/transitions.ts'
-import type { Claim, Fact, JournalPage, Lease, Store, Transition } from '../store/store.ts'
+import type { Claim, Fact, Lease, Store, Transition } from '../store/store.ts'
 import type { StepScope } from './attempts.ts'
 import { createBackoff } from './backoff.ts'
 import { createDeliveries } from './deliveries.ts'
-import { createHistoryReader, type HistoryReader } from './history.ts'
+import { readHistory, type History } from './history.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
+import { createRunClock, type RunClock } from './run-clock.ts'
 import { createSteps, type OnTick, type Steps } from './steps.ts'
+import type { ParkedUntil } from './suspension.ts'
 import type { Writer } from './writer.ts'
 
 /** One execution of a run, from its claim until it ended or the run is another's. */
@@ -23,7 +25,7 @@ export interface Execution {
   readonly lease: Lease
   /** Whether it has a slot of its worker still. */
   usesSlot: boolean
-  /** No other worker has the run before this time. */
+  /** No other worker has the run before so much time has elapsed. */
   leasedUntil: number
   /** Resolves when nothing of it can be written any more. */
   readonly over: Promise<void>
@@ -75,6 +77,7 @@ interface Ending extends Execution {
 
 /** Of a run's code, from its beginning to its end: one execution, or several with parks between them. */
 interface Life extends ExecutionOptions {
+  readonly env: RunClock
   run: RunRecord
   execution: Ending
   readonly outbox: Outbox
@@ -85,9 +88,9 @@ interface Life extends ExecutionOptions {
   steps: Steps | null
   /** Nothing can be written now. */
   ended: boolean
+  /** How the run was parked last. */
+  rest: ParkedUntil | null
 }
-
-const PAGE_SIZE = 1000
 
 /** Executes a claimed run. */
 export function execute(claim: Claim, job: JobDefinition, options: ExecutionOptions): Execution {
@@ -105,16 +108,18 @@ export function handBack(claim: Claim, options: ExecutionOptions): Execution {
 
 function begin(claim: Claim, options: ExecutionOptions): Life {
   const { run, entry } = claim
+  const env = createRunClock(options.env)
   const outbox = createOutbox({
     run,
     lastSeq: entry.seq,
     writer: options.writer,
-    env: options.env,
+    env,
     onLost: (answer) => (answer === 'cancelled' ? cancel(life) : lose(life)),
     onQuiet: () => life.steps?.quiet(),
   })
   const life: Life = {
     ...options,
+    env,
     run,
     execution: createExecution(run, () => life),
     outbox,
@@ -123,6 +128,7 @@ function begin(claim: Claim, options: ExecutionOptions): Life {
     cancelDeadline: null,
     steps: null,
     ended: false,
+    rest: null,
   }
   return life
 }
@@ -159,9 +165,12 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
 async function live(life: Life, claim: Claim, job: JobDefinition): Promise<void> {
   let end: End
   try {
-    const reader = await readHistory(life)
+    const { store, env, run, onError } = life
+    const history = await readHistory({ store, env, run, onError, isOver: () => life.ended })
+    // Without its past, its steps would execute again.
+    if (history === null) return lose(life)
     const payload = decodePayload(life.run, life.codec)
-    const { context } = prepare(life, claim, job, reader)
+    const { context } = prepare(life, claim, job, history)
     const returned = life.ended ? undefined : await job.run(context, payload)
     end = { output: await encodeOutput(job, returned, life.codec) }
   } catch (error) {
@@ -175,39 +184,10 @@ async function live(life: Life, claim: Claim, job: JobDefinition): Promise<void>
 
 type End = { readonly output: Encoded } | { readonly error: unknown }
 
-/** What the run's journal says. A database that does not answer is not the run's fault: asked until it does. */
-async function readHistory(life: Life): Promise<HistoryReader> {
-  const { store, env, run } = life
-  const history = createHistoryReader()
-  const backoff = createBackoff(env)
-  let position = 0
-  // Where nobody held the run before, there is nothing to replay.
-  let more = run.generation > 1
-  while (more && !life.ended) {
-    let page: JournalPage | null
-    try {
-      page = await store.journal(run.id, position, PAGE_SIZE)
-    } catch (error) {
-      life.onError(error, 'reading the journal', run)
-      await pause(env, backoff.next())
-      continue
-    }
-    // Deleted, or someone else's, since it was claimed: without its past, its steps would execute again.
-    if (page?.run.generation !== run.generation) {
-      lose(life)
-      break
-    }
-    const { entries } = page
-    history.add(entries)
-    position = entries.at(-1)?.seq ?? position
-    more = entries.length === PAGE_SIZE
-  }
-  return history
-}
-
-function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryReader): Steps {
+function prepare(life: Life, claim: Claim, job: JobDefinition, history: History): Steps {
   const { run, store, outbox, env, codec, scope, maxCrashes, onTick, onError } = life
-  const { pasts, outcomes, startedAt } = reader.finish()
+  const { pasts, outcomes, startedAt, dueAt } = history
+  if (dueAt !== null) env.reached(dueAt)
   const { maxDuration } = job
   if (maxDuration !== undefined) {
     const from = startedAt ?? claim.entry.at
@@ -229,7 +209,7 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, reader: HistoryRe
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
     confirmLease: () => life.confirmLease(life.execution),
-    onParked: (wakeAt) => park(life, wakeAt),
+    onParked: (rest) => park(life, rest),
     onAsked: () => void ask(life),
     onUnparkable(error) {
       onError(error, 'parking a run', run)
@@ -314,19 +294,23 @@ function closeWaits({ steps, outbox, env }: Life): void {
 }
 
 /** The run is given up; its code stays, and goes on if this process is the next to have the run. */
-function park(life: Life, wakeAt: number | null): void {
+function park(life: Life, rest: ParkedUntil): void {
   const { generation } = life.run
   life.ended = true
+  life.rest = rest
   life.cancelDeadline?.()
   life.execution.end({
     isNext: ({ run }) => run.generation === generation + 1,
     resume: (claim) => resume(life, claim),
     drop: () => abort(life, new LeaseLostError(`Run ${life.run.id} may be executed elsewhere`)),
   })
-  life.onParked(wakeAt)
+  life.onParked(rest.wakeAt)
 }
 
 function resume(life: Life, { run, entry }: Claim): Execution {
+  // Nobody sent it anything, and it did not ask: so its time has come.
+  const { rest } = life
+  if (rest?.inbox === run.inbox && rest.wakeAt !== null) life.env.reached(rest.wakeAt)
   life.run = run
   life.ended = false
   life.execution = createExecution(run, () => life)
@@ -338,6 +322,7 @@ function resume(life: Life, { run, entry }: Claim): Execution {
 
 /** Has the parked run woken. Whoever was faster has done so, or has ended it. */
 async function ask(life: Life): Promise<void> {
+  life.rest = null
   const { store, env, onWoken, onError } = life
   const { id: runId, generation } = life.run
   const backoff = createBackoff(env)

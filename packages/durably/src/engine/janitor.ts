@@ -11,6 +11,7 @@ export interface JanitorOptions {
   readonly store: Store
   readonly env: Env
   readonly retainMs: number
+  readonly onPurged: () => void
   readonly onError: (error: unknown, context: string) => void
 }
 
@@ -19,7 +20,13 @@ const REST_MS = 60_000
 // Between two batches others get the database.
 const BREATH_MS = 50
 
-export function createJanitor({ store, env, retainMs, onError }: JanitorOptions): Janitor {
+export function createJanitor({
+  store,
+  env,
+  retainMs,
+  onPurged,
+  onError,
+}: JanitorOptions): Janitor {
   let cancelTimer: (() => void) | null = null
   let working = false
 
@@ -27,6 +34,7 @@ export function createJanitor({ store, env, retainMs, onError }: JanitorOptions)
     let purged = 0
     try {
       purged = (await store.purge({}, env.now() - retainMs, BATCH, env.now())).length
+      if (purged > 0) onPurged()
     } catch (error) {
       onError(error, 'purging old runs')
     }

@@ -8,10 +8,10 @@ import type { Execution } from './execution.ts'
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
   /**
-   * Runs come with a claim that was sent at `sentAt`, and the lease was renewed with them where much of it was gone.
+   * Runs come with a claim that was sent when so much time had `elapsed`, and the lease was renewed with them where much of it was gone.
    * Returns until when they are held at least.
    */
-  claimed(sentAt: number): number
+  claimed(elapsed: number): number
   /**
    * Null while the run is held, by this process's clock. Else, as after a sleep of the machine, it resolves when it is
    * held again, or the execution has heard that it is another's by now.
@@ -65,7 +65,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   const keeper: State = {
     ...options,
     isKnown: false,
-    renewedAt: options.env.now(),
+    renewedAt: options.env.elapsed(),
     renewing: null,
     confirming: null,
     backoff: createBackoff(options.env),
@@ -76,10 +76,10 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
   schedule(keeper)
   return {
-    claimed(sentAt) {
+    claimed(elapsed) {
       const { leaseMs } = keeper.worker
       keeper.isKnown = true
-      const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
+      const youngest = Math.floor(elapsed - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper, true)
       return youngest + leaseMs
@@ -105,10 +105,10 @@ function schedule(keeper: State, isBusy = keeper.executions.size > 0): void {
   timer?.cancel()
   const fire = (): void => {
     keeper.timer = null
-    if (nextRenewal(keeper) > env.now()) schedule(keeper)
+    if (nextRenewal(keeper) > env.elapsed()) schedule(keeper)
     else void renewOnce(keeper, dueAt)
   }
-  keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.now()), fire) }
+  keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.elapsed()), fire) }
 }
 
 function nextRenewal(
@@ -120,7 +120,7 @@ function nextRenewal(
 
 /** Whether it is not known that the run is held, or that it is not. */
 function isOpen({ env, executions, stopped }: State, execution: Execution): boolean {
-  const isLeased = env.now() < execution.leasedUntil
+  const isLeased = env.elapsed() < execution.leasedUntil
   return !isLeased && !stopped && executions.get(execution.run.id) === execution
 }
 
@@ -136,7 +136,7 @@ async function confirm(keeper: State, execution: Execution): Promise<void> {
 
 async function renewPatiently(keeper: State): Promise<void> {
   const { env, timer, backoff } = keeper
-  const isRenewed = await renewOnce(keeper, Math.min(env.now(), timer?.dueAt ?? Infinity))
+  const isRenewed = await renewOnce(keeper, Math.min(env.elapsed(), timer?.dueAt ?? Infinity))
   if (isRenewed) backoff.reset()
   else await pause(env, backoff.next())
 }
@@ -151,7 +151,7 @@ function renewOnce(keeper: State, dueAt: number): Promise<boolean> {
 
 async function renew(keeper: State, dueAt: number): Promise<boolean> {
   const { env, worker, onError } = keeper
-  const startedAt = env.now()
+  const startedAt = env.elapsed()
   keeper.renewedAt = startedAt
   keeper.isKnown = true
   const lateMs = startedAt - dueAt
@@ -159,7 +159,7 @@ async function renew(keeper: State, dueAt: number): Promise<boolean> {
   let isRenewed = false
   try {
     const leasedUntil = startedAt + worker.leaseMs
-    const ask = (store: Store) => store.renew(worker, startedAt)
+    const ask = (store: Store) => store.renew(worker, env.now())
     const strangers = await reconcile(keeper, ask, (execution) => {
       execution.leasedUntil = Math.max(execution.leasedUntil, leasedUntil)
     })

@@ -97,6 +97,7 @@ function createRunActions(engine: Engine, bus: Bus): Actions {
       elsewhere.changed(id, true)
     },
     onResumed: () => elsewhere.changed(null, true),
+    onPurged: engine.purged,
   })
 }
 

@@ -106,15 +106,15 @@ function read(text: string): Message | null {
 function schedule(notifier: State): void {
   const { env, timer, sentAt, urgent, sending, closed } = notifier
   if (sending !== null || closed) return
-  const dueAt = Math.max(env.now() + (urgent ? 0 : LAZY_MS), sentAt + GAP_MS)
+  const dueAt = Math.max(env.elapsed() + (urgent ? 0 : LAZY_MS), sentAt + GAP_MS)
   if (timer !== null && timer.dueAt <= dueAt) return
   timer?.cancel()
   notifier.timer = { dueAt, cancel: atTime(env, dueAt, () => void send(notifier)) }
 }
 
 /** No timer fires in less than a millisecond; what is due already leaves with the next turn. */
-function atTime(env: Env, time: number, fn: () => void): () => void {
-  const ms = time - env.now()
+function atTime(env: Env, dueAt: number, fn: () => void): () => void {
+  const ms = dueAt - env.elapsed()
   if (ms > 0) return env.after(ms, fn)
   let isCancelled = false
   env.turn(() => {
@@ -130,7 +130,7 @@ function send(notifier: State): Promise<void> {
   const isAny = changed.has(null) || changed.size > MAX_NAMED
   const runs = isAny ? null : [...changed].filter((runId) => runId !== null)
   const text = JSON.stringify({ from: id, runs } satisfies Message)
-  const sentAt = env.now()
+  const sentAt = env.elapsed()
   const sending = tell(notifier, text).finally(() => {
     notifier.sending = null
     if (notifier.changed.size > 0) schedule(notifier)

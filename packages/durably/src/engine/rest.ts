@@ -2,8 +2,8 @@ import type { Env } from '../core/env.ts'
 
 /** What a loop does when there is nothing to do. Calls that come while it is up are kept for the next rest. */
 export interface Rest {
-  /** Resolves when called, or at `until` (milliseconds since the epoch). */
-  until(time: number): Promise<void>
+  /** Resolves when called, or once so much time has elapsed. */
+  until(elapsed: number): Promise<void>
   call(): void
 }
 
@@ -15,10 +15,10 @@ export function createRest(env: Env): Rest {
   let wake: (() => void) | null = null
 
   return {
-    async until(time) {
+    async until(elapsed) {
       if (!called) {
         await new Promise<void>((resolve) => {
-          const ms = Math.min(Math.max(0, time - env.now()), LONGEST_MS)
+          const ms = Math.min(Math.max(0, elapsed - env.elapsed()), LONGEST_MS)
           const cancel = env.after(ms, resolve)
           wake = () => {
             cancel()

@@ -69,6 +69,7 @@ interface State extends SessionOptions {
   predecessors: string | null
   /** There may be something to claim: claim without looking first. */
   hinted: boolean
+  /** How much time is to have elapsed when it looks next. */
   lookAt: number
   claimed: number
   executed: number
@@ -118,7 +119,7 @@ export function createSession(options: SessionOptions): Session {
     occupied: 0,
     predecessors: prefix === '' || untilIdle ? null : prefix,
     hinted: true,
-    lookAt: 0,
+    lookAt: Number.NEGATIVE_INFINITY,
     claimed: 0,
     executed: 0,
     stopping: false,
@@ -180,7 +181,7 @@ async function work(session: State): Promise<void> {
       // Whoever waits for it to be idle would wait for ever.
       if (session.untilIdle && error instanceof UnusableStoreError) throw error
       onError(error, 'looking for runs')
-      session.lookAt = env.now() + backoff.next()
+      session.lookAt = env.elapsed() + backoff.next()
     }
     if (!session.stopping) await rest.until(session.lookAt)
   }
@@ -197,17 +198,17 @@ async function round(session: State): Promise<void> {
     session.hinted = false
     await claim(session)
   }
-  if (session.stopping || env.now() < session.lookAt) return
+  if (session.stopping || env.elapsed() < session.lookAt) return
+  // What comes up meanwhile makes it earlier again.
+  session.lookAt = Number.POSITIVE_INFINITY
   const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
   const due = nextDueAt !== null && nextDueAt <= env.now()
   if (due) await promote(session)
   if (orphans) await reclaim(session)
   const contended = ready && room(session) > 0 && (await claim(session)) === 0
   const inMs = due ? BREATH_MS : contended ? CONTENTION_MS * (1 + env.random()) : pollMs
-  session.lookAt = Math.min(
-    env.now() + inMs,
-    Math.max(nextDueAt ?? Infinity, env.now() + BREATH_MS),
-  )
+  const untilDueMs = Math.max((nextDueAt ?? Infinity) - env.now(), BREATH_MS)
+  lookWithin(session, Math.min(inMs, untilDueMs))
   if (!due && isIdle(session, ready)) stop(session)
 }
 
@@ -235,9 +236,9 @@ async function claim(session: State): Promise<number> {
   const { env, writer, workerId, leaseMs } = session
   const jobs = namesOf(session)
   if (jobs.length === 0) return 0
-  const sentAt = env.now()
+  const elapsed = env.elapsed()
   const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
-  take(session, claims, sentAt)
+  take(session, claims, elapsed)
   return claims.length
 }
 
@@ -245,15 +246,15 @@ async function reclaim(session: State): Promise<void> {
   const { store, env, workerId, leaseMs, maxCrashes } = session
   const limit = Math.max(0, room(session))
   const request = { workerId, leaseMs, jobs: namesOf(session), limit, maxCrashes }
-  const sentAt = env.now()
-  const { claimed, others } = await store.reclaim(request, sentAt)
+  const elapsed = env.elapsed()
+  const { claimed, others } = await store.reclaim(request, env.now())
   session.onFacts([...others, ...claimed])
-  take(session, claimed, sentAt)
+  take(session, claimed, elapsed)
 }
 
-function take(session: State, claims: readonly Claim[], sentAt: number): void {
+function take(session: State, claims: readonly Claim[], elapsed: number): void {
   // Without a claim the lease may not have been renewed.
-  const leasedUntil = claims.length > 0 ? session.keeper.claimed(sentAt) : 0
+  const leasedUntil = claims.length > 0 ? session.keeper.claimed(elapsed) : 0
   for (const claim of claims) {
     const { run } = claim
     const release = session.keeper.handedBack({ runId: run.id, generation: run.generation })
@@ -305,7 +306,7 @@ function ended(session: State, execution: Execution): void {
     keep(session, execution)
   }
   vacate(session, execution)
-  if (session.untilIdle && executions.size === 0) session.lookAt = 0
+  if (session.untilIdle && executions.size === 0) session.lookAt = Number.NEGATIVE_INFINITY
   session.rest.call()
 }
 
@@ -320,19 +321,21 @@ function keep({ parked }: State, { run, ...execution }: Execution): void {
   oldest[1].drop()
 }
 
+function lookWithin(session: State, ms: number): void {
+  session.lookAt = Math.min(session.lookAt, session.env.elapsed() + ms)
+}
+
 function poke(session: State, dueAt: number | null): void {
-  if (dueAt !== null && dueAt > session.env.now()) {
-    session.lookAt = Math.min(session.lookAt, dueAt)
-  } else {
-    session.hinted = true
-  }
+  const inMs = dueAt === null ? 0 : dueAt - session.env.now()
+  if (inMs > 0) lookWithin(session, inMs)
+  else session.hinted = true
   session.rest.call()
 }
 
 /** What others made claimable is claimed at once; what else they may have done can wait for a moment. */
 function pokeFromElsewhere(session: State): void {
   session.hinted = true
-  session.lookAt = Math.min(session.lookAt, session.env.now() + SOON_MS)
+  lookWithin(session, SOON_MS)
   session.rest.call()
   void checkLeases(session)
 }

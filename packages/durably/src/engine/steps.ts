@@ -23,7 +23,7 @@ import type { Outbox } from './outbox.ts'
 import type { Pasts } from './past.ts'
 import { createPrimitives } from './primitives.ts'
 import { createRunLog } from './run-log.ts'
-import { createSuspension } from './suspension.ts'
+import { createSuspension, type ParkedUntil } from './suspension.ts'
 import { createWaits, type OpenWait } from './waits.ts'
 
 /** Says what stands in no journal; `make` is called if someone listens. */
@@ -47,7 +47,7 @@ export interface StepsOptions {
   /** When the run has taken too long; null: never. */
   readonly deadline: number | null
   readonly onTick: OnTick
-  readonly onParked: (wakeAt: number | null) => void
+  readonly onParked: (rest: ParkedUntil) => void
   readonly onAsked: () => void
   /** The database will never take that the run is parked. */
   readonly onUnparkable: (error: Error) => void

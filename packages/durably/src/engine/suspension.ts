@@ -20,6 +20,14 @@ export interface Suspension {
   finish(): Promise<void>
 }
 
+/** What wakes a parked run. */
+export interface ParkedUntil {
+  /** Messages beyond this position. */
+  readonly inbox: number
+  /** This time; null: none. */
+  readonly wakeAt: number | null
+}
+
 export interface SuspensionOptions {
   readonly env: Env
   readonly calls: Calls
@@ -28,8 +36,8 @@ export interface SuspensionOptions {
   readonly outbox: Outbox
   /** When the run is to be woken though nothing ends; null: never. */
   readonly deadline: number | null
-  /** The run is given up; at this time it is woken by itself. */
-  readonly onParked: (wakeAt: number | null) => void
+  /** The run is given up. */
+  readonly onParked: (rest: ParkedUntil) => void
   /** The code of the parked run goes on by itself and needs the run to be held. */
   readonly onAsked: () => void
   readonly onRejected: (error: Error) => void
@@ -101,17 +109,17 @@ function park(suspension: State): void {
   calls.hold()
   waits.freeze()
   const list = waits.list()
-  const wakeAt = earliest(waits.nextTime(), deadline)
+  const rest = { inbox: waits.inbox(), wakeAt: earliest(waits.nextTime(), deadline) }
   outbox.park({
     item: {
       kind: 'run:wait',
       name: null,
       at: env.now(),
       data: entryData('run:wait', { waits: list }),
-      transition: { name: 'park', inbox: waits.inbox(), wakeAt, waits: list },
+      transition: { name: 'park', ...rest, waits: list },
     },
     onAnswer(isParked) {
-      if (isParked) parked(suspension, wakeAt)
+      if (isParked) parked(suspension, rest)
       else refused(suspension)
     },
     onRejected,
@@ -122,9 +130,9 @@ function earliest(a: number | null, b: number | null): number | null {
   return a === null || b === null ? (a ?? b) : Math.min(a, b)
 }
 
-function parked(suspension: State, wakeAt: number | null): void {
+function parked(suspension: State, rest: ParkedUntil): void {
   suspension.status = 'parked'
-  suspension.onParked(wakeAt)
+  suspension.onParked(rest)
   if (suspension.calls.hasHeld() || suspension.onHeld.length > 0) ask(suspension)
 }
 

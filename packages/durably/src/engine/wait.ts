@@ -109,7 +109,7 @@ export async function record(
   message: Message | null,
 ): Promise<void> {
   const { name } = call
-  const duration = env.now() - at
+  const duration = Math.max(0, env.now() - at)
   const consumes = message === null ? null : { consumes: message.seq }
   const failed = (thrown: unknown): void => {
     const error = describeError(thrown, name)

@@ -43,7 +43,7 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
       // It counts as watching still, so that it does not begin again.
       if (current === null) return
       if (current !== undefined && seen !== null && current !== seen) {
-        touchedAt = env.now()
+        touchedAt = env.elapsed()
         onChange()
       }
       seen = current ?? seen
@@ -70,7 +70,7 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
   }
 
   function isBusy(): boolean {
-    return env.now() - touchedAt < BUSY_FOR_MS
+    return env.elapsed() - touchedAt < BUSY_FOR_MS
   }
 
   return {
@@ -90,7 +90,7 @@ export function createWatcher({ version, env, onChange }: WatcherOptions): Watch
     touch() {
       const wasIdle = !isBusy()
       changes++
-      touchedAt = env.now()
+      touchedAt = env.elapsed()
       if (wasIdle) nap?.end()
     },
   }

@@ -104,7 +104,7 @@ export function createWriter(options: WriterOptions): Writer {
   const q: Queue = { ...options, ...lines, underWay: false, backoff }
   return {
     commit(source) {
-      q.sources.push({ what: source, deadline: env.now() + leaseMs })
+      q.sources.push({ what: source, deadline: env.elapsed() + leaseMs })
       leaveSoon(q)
     },
     enqueue: (items) => ask(q, q.enqueues, items),
@@ -123,7 +123,7 @@ function ask<T, A>(
   items: readonly T[],
 ): Promise<readonly A[]> {
   return new Promise((resolve, reject) => {
-    line.push({ what: { items, resolve, reject }, deadline: q.env.now() + PATIENCE_MS })
+    line.push({ what: { items, resolve, reject }, deadline: q.env.elapsed() + PATIENCE_MS })
     leaveSoon(q)
   })
 }
@@ -271,7 +271,7 @@ function isHeardByAll(error: unknown, { sources }: Sending): boolean {
 }
 
 function putBack(q: Queue, sending: Sending, error: unknown): void {
-  const now = q.env.now()
+  const now = q.env.elapsed()
   // Who asked need not wait for what cannot come.
   const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
   const [lateSources, sources] = split(sending.sources, now)

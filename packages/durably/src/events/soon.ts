@@ -20,7 +20,8 @@ export function createSoon(env: Pick<Env, 'after' | 'now'>, gapMs: number, work:
   return {
     ask() {
       if (cancelTimer !== null) return
-      const wait = doneAt + gapMs - env.now()
+      // A clock that is set back makes it no longer.
+      const wait = Math.min(gapMs, doneAt + gapMs - env.now())
       if (wait <= 0) perform()
       else cancelTimer = env.after(wait, perform)
     },

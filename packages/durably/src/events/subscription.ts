@@ -131,7 +131,8 @@ function nap(sub: State, ms: number): Promise<'over' | 'woken'> {
 }
 
 function progressDueIn({ progressAt, env }: State): number {
-  return progressAt + PROGRESS_GAP_MS - env.now()
+  // A clock that is set back makes it no longer.
+  return Math.min(PROGRESS_GAP_MS, progressAt + PROGRESS_GAP_MS - env.now())
 }
 
 /** The facts of a page, and between them the ticks that came after the fact before. */

@@ -303,8 +303,12 @@ export interface JournalPage {
 }
 
 /** The database understood the write and will never take it: sending it again cannot help. */
-export class RejectedWriteError extends Error {
+export class RejectedWriteError extends DurablyError {
   override readonly name = 'RejectedWriteError'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('store', message, options)
+  }
 }
 
 /** Asking again cannot help: the instance was closed, or the database has no tables. */

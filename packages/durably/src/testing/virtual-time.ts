@@ -151,6 +151,7 @@ function createVirtualEnv(world: World): VirtualEnv {
   let isAlive = true
   return {
     now: () => world.now,
+    elapsed: () => world.now,
     random,
     scope: real.scope,
     id: () => ids.generateOrResetWithTs(world.now).toString(),

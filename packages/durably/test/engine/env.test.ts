@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createEnv } from '../../src/env.ts'
 
 test('a timer that is late already fires at once, and nobody is warned', async () => {
@@ -12,4 +12,21 @@ test('a timer that is late already fires at once, and nobody is warned', async (
   })
   await new Promise<void>((resolve) => env.turn(resolve))
   expect(warnings).toEqual([])
+})
+
+test('a clock that is set ahead, as by a sleep of the machine, counts; one that is set back does not', () => {
+  const real = Date.now
+  let ahead = 0
+  const spy = vi.spyOn(Date, 'now').mockImplementation(() => real() + ahead)
+  onTestFinished(() => spy.mockRestore())
+  const { elapsed } = createEnv()
+  const before = elapsed()
+  ahead = 60_000
+  const asleep = elapsed() - before
+  expect(asleep).toBeGreaterThanOrEqual(59_990)
+  expect(asleep).toBeLessThan(65_000)
+  ahead = -3_600_000
+  const setBack = elapsed() - before
+  expect(setBack).toBeGreaterThanOrEqual(asleep)
+  expect(setBack).toBeLessThan(65_000)
 })

@@ -21,6 +21,7 @@ test('who stops and starts while old runs are purged has one janitor, not two', 
     },
     env,
     retainMs: MINUTE,
+    onPurged: () => {},
     onError: (error) => expect.unreachable(String(error)),
   })
   janitor.start()

@@ -22,7 +22,7 @@ export const shortages: readonly Mutant[] = [
     replace: 'MAX_PARKED = 1',
   }),
   mutant('journals are read three entries at a time', {
-    file: 'engine/execution.ts',
+    file: 'engine/history.ts',
     find: 'PAGE_SIZE = 1000',
     replace: 'PAGE_SIZE = 3',
   }),
@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
     replace: '${setEnded(transitions.cancel.to)}',
   }),
   mutant('the journal is read before the claim', {
-    file: 'engine/execution.ts',
+    file: 'engine/history.ts',
     find: 'let more = run.generation > 1',
     replace: 'let more = run.generation > 2',
   }),

@@ -112,8 +112,13 @@ let lastId = 0
 
 function createEnv(world: World, owner: Owner, random: Random, skew: () => number): Env {
   const { timeline } = world
+  let ahead = 0
   return {
     now: () => timeline.now() + skew(),
+    elapsed() {
+      ahead = Math.max(ahead, skew())
+      return timeline.now() + ahead
+    },
     after: (ms, fn) => timeline.after(owner, ms, fn),
     turn: (fn) => void timeline.after(owner, 0, fn),
     random: random.next,

@@ -59,7 +59,9 @@ test('a run is claimed by the two statements that make it', async () => {
   said.length = 0
   const batch = { ...nothing, runs: [newRun('a')], claim: claimRequest() }
   expect(idsOf((await store.write(batch, START)).claimed)).toEqual(['a'])
-  expect(said.map((sql) => /(begin|commit|insert into "\w+")/.exec(sql)?.[0])).toEqual([
+  // On a slow machine the lock's turn may be over, and it looks first whether others want it.
+  const toldOf = /begin|commit|insert into "\w+"|^update "\w+"/
+  expect(said.flatMap((sql) => toldOf.exec(sql)?.[0] ?? [])).toEqual([
     'begin',
     'insert into "durably_runs"',
     'insert into "durably_journal"',

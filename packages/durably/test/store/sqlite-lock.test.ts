@@ -112,6 +112,7 @@ describe('the gate', () => {
       time: START,
       pauses: [] as number[],
       now: () => clock.time,
+      elapsed: () => clock.time,
       after: (ms: number, fn: () => void) => {
         clock.pauses.push(ms)
         clock.time += ms

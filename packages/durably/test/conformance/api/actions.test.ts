@@ -258,6 +258,21 @@ onEveryBackend((open) => {
     })
   })
 
+  test('who follows lists is told that runs were purged, by a call or for their age', async () => {
+    const world = await open()
+    const { jobs, durably } = await world.work({ job: job(() => 1) }, { retainRuns: '5m' })
+    const changes = durably.subscribeRuns().getReader()
+    await world.until(jobs.job.triggerAndWait(null))
+    for (let i = 0; i < 3; i++) await changes.read()
+    await world.until(durably.purgeRuns({}))
+    expect((await changes.read()).value).toEqual({ type: 'run:changed', runId: null })
+    await world.until(jobs.job.triggerAndWait(null))
+    for (let i = 0; i < 3; i++) await changes.read()
+    await world.advance(370_000)
+    expect((await changes.read()).value).toEqual({ type: 'run:changed', runId: null })
+    await changes.cancel()
+  })
+
   testAtScale('runs older than retainRuns are deleted while a worker works', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({ job: job(() => 1) }, { retainRuns: '5m' })

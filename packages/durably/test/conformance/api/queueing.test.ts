@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import type { Batch } from '../../../src/store/store.ts'
+import { hold } from './wire.ts'
 import { job, onEveryBackend, testAtScale } from './world.ts'
 
 /** A job that notes the payloads it was given, in their order. */
@@ -41,6 +43,35 @@ onEveryBackend((open) => {
   })
 
   describe('due times', () => {
+    test('a delayed run starts when it is due, though its worker had just looked when it came', async () => {
+      const world = await open()
+      const { order, definition } = createNoting()
+      const worker = await world.work({ noting: definition }, { pollingInterval: '1m' })
+      const look = hold((operation) => operation === 'look', 'after')
+      worker.wire.intercept(look.intercept)
+      await world.until(look.reached)
+      await world.until(worker.jobs.noting.trigger('x', { delay: '2s' }))
+      look.open()
+      await world.advance(2100)
+      expect(order).toEqual(['x'])
+    })
+
+    test('the same, though it looked before the trigger was written', async () => {
+      const world = await open()
+      const { order, definition } = createNoting()
+      const worker = await world.work({ noting: definition }, { pollingInterval: '15s' })
+      await world.advance(100)
+      const hasRuns = (request: unknown): boolean => (request as Batch).runs.length > 0
+      const write = hold((operation, request) => operation === 'write' && hasRuns(request))
+      worker.wire.intercept(write.intercept)
+      const triggered = world.until(worker.jobs.noting.trigger('x', { delay: '20s' }))
+      await world.advance(16_000)
+      write.open()
+      await triggered
+      await world.advance(4100)
+      expect(order).toEqual(['x'])
+    })
+
     test('a delayed run starts when it is due, not before, and without a poll between', async () => {
       const world = await open()
       const { order, definition } = createNoting()

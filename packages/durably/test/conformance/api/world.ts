@@ -44,6 +44,8 @@ export interface Process {
   readonly events: DurablyEvent[]
   /** What it said went wrong since it was last asked; a test that leaves something here fails. */
   takeErrors(): DurablyEvent<'worker:error'>[]
+  /** Sets its clock so much ahead of the others', or back. */
+  setAhead(ms: number): void
   /** Ends it between two instructions: nothing of it reaches the database, or happens, any more. */
   crash(): void
 }
@@ -113,7 +115,8 @@ interface Member extends Process {
 
 function createMember(time: VirtualTime, wire: Wire, options: EngineOptions): Member {
   const env = time.createEnv()
-  const durably = assemble(wire.store, env, options)
+  const clock = createClock(env)
+  const durably = assemble(wire.store, { ...env, ...clock }, options)
   const events: DurablyEvent[] = []
   const errors: DurablyEvent<'worker:error'>[] = []
   for (const type of eventTypes) durably.on(type, (event) => void events.push(event))
@@ -125,6 +128,7 @@ function createMember(time: VirtualTime, wire: Wire, options: EngineOptions): Me
     env,
     events,
     takeErrors: () => errors.splice(0),
+    setAhead: clock.setAhead,
     crash() {
       isAlive = false
       wire.cut()
@@ -138,6 +142,20 @@ function createMember(time: VirtualTime, wire: Wire, options: EngineOptions): Me
       const [error] = errors
       if (error !== undefined) throw new Error(`worker:error, ${error.context}: ${error.error}`)
       if (env.timers() > 0) throw new Error(`${env.timers()} timers are left of a closed instance`)
+    },
+  }
+}
+
+/** The clock of a machine, which can be set. */
+function createClock(env: VirtualEnv) {
+  let ahead = 0
+  let most = 0
+  return {
+    now: () => env.now() + ahead,
+    elapsed: () => env.elapsed() + most,
+    setAhead(ms: number) {
+      ahead = ms
+      most = Math.max(most, ms)
     },
   }
 }

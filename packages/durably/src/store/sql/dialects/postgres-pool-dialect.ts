@@ -15,7 +15,7 @@ export function createPoolDialect(pool: PgPool, env: Env): Dialect {
   function meet(client: PgClient): PreparingClient {
     // It may be older than this dialect.
     client.on('error', () => {})
-    const preparing = { ...createPreparingClient(client, names), plannedAt: env.now() }
+    const preparing = { ...createPreparingClient(client, names), plannedAt: env.elapsed() }
     clients.set(client, preparing)
     return preparing
   }
@@ -23,7 +23,8 @@ export function createPoolDialect(pool: PgPool, env: Env): Dialect {
   async function connect(): Promise<PostgresPoolClient> {
     const client = await pool.connect()
     const known = clients.get(client) ?? meet(client)
-    if (env.now() - known.plannedAt > MAX_PLAN_AGE_MS) await planAnew(client, known, env.now())
+    if (env.elapsed() - known.plannedAt > MAX_PLAN_AGE_MS)
+      await planAnew(client, known, env.elapsed())
     return known
   }
 

@@ -31,10 +31,10 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
   /** Others may be waiting for a lock that is taken again at once each time: leaves it alone for a moment. */
   async function endSlice(): Promise<void> {
     const present = await readVersion()
-    if (version !== undefined && version !== present) contendedUntil = env.now() + CONTENDED_MS
+    if (version !== undefined && version !== present) contendedUntil = env.elapsed() + CONTENDED_MS
     version = present
-    if (env.now() < contendedUntil) await pause(env, YIELD_MS + env.random() * YIELD_JITTER_MS)
-    sliceStart = env.now()
+    if (env.elapsed() < contendedUntil) await pause(env, YIELD_MS + env.random() * YIELD_JITTER_MS)
+    sliceStart = env.elapsed()
   }
 
   async function retry<T>(attempt: () => Promise<T>): Promise<T> {
@@ -44,10 +44,10 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
         return await attempt()
       } catch (error) {
         if (!isBusy(error)) throw error
-        waitingSince ??= env.now()
-        const waited = env.now() - waitingSince
+        waitingSince ??= env.elapsed()
+        const waited = env.elapsed() - waitingSince
         if (waited > GIVE_UP_MS) throw lockedOut(error)
-        contendedUntil = env.now() + CONTENDED_MS
+        contendedUntil = env.elapsed() + CONTENDED_MS
         await pause(
           env,
           waited < LATER_AFTER_MS
@@ -59,13 +59,13 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
   }
 
   function begin<T>(take: () => Promise<T>): Promise<T> {
-    lastEntry = env.now()
+    lastEntry = env.elapsed()
     return retry(take)
   }
 
   return {
     enter: (take) => {
-      const now = env.now()
+      const now = env.elapsed()
       if (now - lastEntry >= SLICE_MS) sliceStart = now
       else if (now - sliceStart >= SLICE_MS) return endSlice().then(() => begin(take))
       return begin(take)
