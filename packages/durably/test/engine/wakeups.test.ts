@@ -5,6 +5,7 @@ import type { Instance } from '../../src/core/instance.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { Wakeups } from '../../src/core/wakeups.ts'
 import { assemble } from '../../src/durably.ts'
+import { createWire as createDatabaseWire, hold } from '../conformance/api/wire.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
@@ -42,7 +43,7 @@ const POLL_MS = 60_000
 /** A worker and a client on one store, with one wire, who would else look once a minute. */
 async function setUp() {
   const time = createVirtualTime(1_800_000_000_000)
-  const store = createMemoryStore()
+  const { intercept, store } = createDatabaseWire(createMemoryStore(), time.track)
   const wire = createWire()
   const errors: string[] = []
   const aborted = Promise.withResolvers<unknown>()
@@ -69,7 +70,7 @@ async function setUp() {
   const worker = create()
   await worker.durably.init()
   await time.advance(10)
-  return { time, wire, errors, aborted: aborted.promise, worker, client: create() }
+  return { time, wire, intercept, errors, aborted: aborted.promise, worker, client: create() }
 }
 
 /** What the instance says of runs that change, until it is closed. */
@@ -97,6 +98,22 @@ test('a cancel of another process is heard within 50 ms', async () => {
   await time.advance(50)
   const before = time.now()
   await client.durably.cancel(id)
+  expect(await time.until(aborted)).toMatchObject({ name: 'CancelledError' })
+  expect(time.now() - before).toBeLessThanOrEqual(50)
+})
+
+test('a cancel is heard though the worker was just asking who holds which run', async () => {
+  const { time, wire, intercept, client, aborted } = await setUp()
+  const { id } = await client.job.trigger('hang')
+  await time.advance(50)
+  const asking = hold((operation) => operation === 'leases', 'after')
+  intercept(asking.intercept)
+  wire.say('anything')
+  await time.until(asking.reached)
+  await client.durably.cancel(id)
+  await time.advance(50)
+  const before = time.now()
+  asking.open()
   expect(await time.until(aborted)).toMatchObject({ name: 'CancelledError' })
   expect(time.now() - before).toBeLessThanOrEqual(50)
 })

@@ -225,6 +225,34 @@ onEveryBackend((open) => {
     expect(executions).toBe(1)
   })
 
+  test('a run that is handed back while its past is read begins no step', async () => {
+    const world = await open()
+    const executed: string[] = []
+    const definition = job(async (step) => {
+      await step.run('first', () => executed.push('first'))
+      await step.run('second', async () => {
+        executed.push('second')
+        if (executed.length === 2) await new Promise(() => {})
+      })
+    })
+    const first = await world.work({ job: definition })
+    const { id } = await world.until(first.jobs.job.trigger(null))
+    await world.advance(100)
+    first.crash()
+    const second = await world.join()
+    second.durably.register({ job: definition })
+    const reading = hold((operation) => operation === 'journal')
+    second.wire.intercept(reading.intercept)
+    await second.durably.init()
+    await world.until(reading.reached)
+    const stopped = second.durably.stop({ timeout: 0 })
+    await world.advance(100)
+    reading.open()
+    await world.until(stopped)
+    expect(executed).toEqual(['first', 'second'])
+    expect(await second.durably.getRun(id)).toMatchObject({ status: 'pending' })
+  })
+
   test('a bad timeout is refused, and the worker goes on', async () => {
     const world = await open()
     const { durably, jobs } = await world.work({ job: job(() => 1) })

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { CancelledError } from '../../../src/core/error.ts'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import { defineJob } from '../../../src/core/job.ts'
+import type { Batch } from '../../../src/store/store.ts'
 import { begin, MINUTE } from './waiting-run.ts'
 import { hold } from './wire.ts'
 import { job, onEveryBackend, type World } from './world.ts'
@@ -103,6 +104,32 @@ onEveryBackend((open) => {
         await world.until(Promise.all([stopped, other]))
         expect(await client.durably.getRun(id)).toMatchObject({ status: 'pending' })
         expect(statusesOf(events, id)).toEqual(['run:trigger', 'run:start', 'run:release'])
+      })
+    })
+
+    test('keeps its last progress, though it is sent something as it is given up', async () => {
+      const world = await open()
+      const outside = Promise.withResolvers<void>()
+      const waiting = job(async (step) => {
+        await outside.promise
+        step.progress(1, 2)
+        await step.waitForSignal('go')
+        await new Promise(() => {})
+      })
+      const { durably, id, wire } = await begin(world, waiting)
+      const isPark = (request: unknown): boolean =>
+        (request as Batch).commits.some(({ transition }) => transition?.name === 'park')
+      const parking = hold((operation, request) => operation === 'write' && isPark(request))
+      wire.intercept(parking.intercept)
+      outside.resolve()
+      await world.until(parking.reached)
+      const client = await world.join()
+      await world.until(client.durably.signal(id, 'go'))
+      parking.open()
+      await world.advance(1000)
+      expect(await durably.getRun(id)).toMatchObject({
+        status: 'running',
+        progress: { current: 1, total: 2 },
       })
     })
 
