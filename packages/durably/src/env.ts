@@ -23,13 +23,19 @@ export function createClock(): Pick<Env, 'now' | 'after' | 'random'> {
   return { now: () => Date.now(), after, random: () => Math.random() }
 }
 
-/** The monotonic clock, which may stop while the machine sleeps: what the other one has gained on it counts too. */
+// The clocks differ a little by themselves, and are brought together slowly.
+const SLEEP_MS = 100
+
+/** The monotonic clock, which may stop while the machine sleeps: what the other one gains on it at once counts too. */
 function createElapsed(): () => number {
-  let ahead = Number.NEGATIVE_INFINITY
+  let ahead = Date.now() - performance.now()
+  let asleep = 0
   return () => {
     const steady = performance.now()
-    ahead = Math.max(ahead, Date.now() - steady)
-    return Math.round(steady + ahead)
+    const now = Date.now() - steady
+    if (now - ahead > SLEEP_MS) asleep += now - ahead
+    ahead = now
+    return Math.round(steady + asleep)
   }
 }
 

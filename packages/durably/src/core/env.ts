@@ -39,7 +39,7 @@ export function pause(env: Pick<Env, 'after'>, ms: number): Promise<void> {
 }
 
 /** Resolves when `work` is over, however it ends, or after `ms` milliseconds. */
-export async function within(
+export async function atMost(
   env: Pick<Env, 'after'>,
   ms: number,
   work: Promise<unknown>,

@@ -178,9 +178,10 @@ async function purgeRuns(
   while (true) {
     const purged = await store.purge(query, before, PAGE_SIZE, env.now())
     count += purged.length
-    if (purged.length > 0) onPurged()
-    if (purged.length < PAGE_SIZE) return count
+    if (purged.length < PAGE_SIZE) break
   }
+  if (count > 0) onPurged()
+  return count
 }
 
 function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {

@@ -1,5 +1,5 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
-import { within, type Env, type Scope } from '../core/env.ts'
+import { atMost, type Env, type Scope } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
 import { isMadeBy, SerializationError, TimeoutError } from '../core/error.ts'
 import { entryData, stepCompleteData } from '../core/journal.ts'
@@ -250,7 +250,7 @@ async function again(attempts: State, step: Step, until: number): Promise<void> 
   suspension.enter()
   if (lingering !== null && how.timeoutMs !== null) {
     const timers = { after: (ms: number, fn: () => void) => after(attempts, ms, fn) }
-    await within(timers, how.timeoutMs, lingering)
+    await atMost(timers, how.timeoutMs, lingering)
   }
   backOff(attempts, step, until)
   suspension.leave()

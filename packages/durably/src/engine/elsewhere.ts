@@ -26,11 +26,10 @@ export function createElsewhere(options: ElsewhereOptions): Elsewhere {
   const watcher =
     version === null ? null : createWatcher({ version, env, onChange: () => onChange(null) })
   const notifier = wakeups === null ? null : createNotifier({ ...options, wakeups })
-  let listening: Promise<void> | undefined
 
   return {
     hold() {
-      listening ??= notifier?.listen()
+      notifier?.listen()
       return watcher?.hold() ?? (() => {})
     },
     changed(runId, urgent) {
@@ -38,7 +37,6 @@ export function createElsewhere(options: ElsewhereOptions): Elsewhere {
       notifier?.changed(runId, urgent)
     },
     async close() {
-      await listening
       await notifier?.close()
     },
   }

@@ -186,14 +186,16 @@ function createLifecycle(
     env,
     settings: { retainMs },
     audience,
-    purged: onPurged,
+    purged,
   }: EngineParts & Gate & Pick<Engine, 'purged'>,
   worker: Worker,
   elsewhere: Elsewhere,
   report: Report,
 ): Pick<Engine, 'migrate' | 'start' | 'stop' | 'close'> {
   const janitor: Janitor | null =
-    retainMs === null ? null : createJanitor({ store, env, retainMs, onPurged, onError: report })
+    retainMs === null
+      ? null
+      : createJanitor({ store, env, retainMs, onPurged: purged, onError: report })
   let migrated: Promise<void> | null = null
   let letGo: (() => void) | null = null
 

@@ -88,8 +88,10 @@ interface Life extends ExecutionOptions {
   steps: Steps | null
   /** Nothing can be written now. */
   ended: boolean
+  /** How far its mailbox had come when there were no steps yet to hear of it. */
+  inbox: number
   /** How the run was parked last. */
-  rest: ParkedUntil | null
+  parkedUntil: ParkedUntil | null
 }
 
 /** Executes a claimed run. */
@@ -128,7 +130,8 @@ function begin(claim: Claim, options: ExecutionOptions): Life {
     cancelDeadline: null,
     steps: null,
     ended: false,
-    rest: null,
+    inbox: 0,
+    parkedUntil: null,
   }
   return life
 }
@@ -150,7 +153,11 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
     cancel: ifCurrent(cancel),
     lose: ifCurrent(lose),
     release: ifCurrent(release),
-    mail: (inbox) => ifCurrent(({ steps }) => steps?.mail(inbox))(),
+    mail: (inbox) =>
+      ifCurrent((life) => {
+        if (life.steps === null) life.inbox = Math.max(life.inbox, inbox)
+        else life.steps.mail(inbox)
+      })(),
     told: (runIds) => ifCurrent(({ steps }) => steps?.told(runIds))(),
     parked: () => parked,
     end(how) {
@@ -209,7 +216,7 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, history: History)
     signal: life.aborter.signal,
     noteSteps: run.crashes + 1 >= maxCrashes,
     confirmLease: () => life.confirmLease(life.execution),
-    onParked: (rest) => park(life, rest),
+    onParked: (until) => park(life, until),
     onAsked: () => void ask(life),
     onUnparkable(error) {
       onError(error, 'parking a run', run)
@@ -218,6 +225,7 @@ function prepare(life: Life, claim: Claim, job: JobDefinition, history: History)
   })
   // Handed back while its past was read: then none of its steps begins.
   if (life.aborter.signal.aborted) life.steps.suspend()
+  life.steps.mail(life.inbox)
   watchDeadline(life)
   return life.steps
 }
@@ -294,23 +302,25 @@ function closeWaits({ steps, outbox, env }: Life): void {
 }
 
 /** The run is given up; its code stays, and goes on if this process is the next to have the run. */
-function park(life: Life, rest: ParkedUntil): void {
+function park(life: Life, until: ParkedUntil): void {
   const { generation } = life.run
   life.ended = true
-  life.rest = rest
+  life.parkedUntil = until
   life.cancelDeadline?.()
   life.execution.end({
     isNext: ({ run }) => run.generation === generation + 1,
     resume: (claim) => resume(life, claim),
     drop: () => abort(life, new LeaseLostError(`Run ${life.run.id} may be executed elsewhere`)),
   })
-  life.onParked(rest.wakeAt)
+  life.onParked(until.wakeAt)
 }
 
 function resume(life: Life, { run, entry }: Claim): Execution {
   // Nobody sent it anything, and it did not ask: so its time has come.
-  const { rest } = life
-  if (rest?.inbox === run.inbox && rest.wakeAt !== null) life.env.reached(rest.wakeAt)
+  const { parkedUntil } = life
+  if (parkedUntil?.inbox === run.inbox && parkedUntil.wakeAt !== null) {
+    life.env.reached(parkedUntil.wakeAt)
+  }
   life.run = run
   life.ended = false
   life.execution = createExecution(run, () => life)
@@ -322,7 +332,7 @@ function resume(life: Life, { run, entry }: Claim): Execution {
 
 /** Has the parked run woken. Whoever was faster has done so, or has ended it. */
 async function ask(life: Life): Promise<void> {
-  life.rest = null
+  life.parkedUntil = null
   const { store, env, onWoken, onError } = life
   const { id: runId, generation } = life.run
   const backoff = createBackoff(env)

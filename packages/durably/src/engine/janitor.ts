@@ -11,6 +11,7 @@ export interface JanitorOptions {
   readonly store: Store
   readonly env: Env
   readonly retainMs: number
+  /** Once for all that a sweep purged. */
   readonly onPurged: () => void
   readonly onError: (error: unknown, context: string) => void
 }
@@ -29,16 +30,22 @@ export function createJanitor({
 }: JanitorOptions): Janitor {
   let cancelTimer: (() => void) | null = null
   let working = false
+  let untold = 0
 
   async function sweep(): Promise<void> {
     let purged = 0
     try {
       purged = (await store.purge({}, env.now() - retainMs, BATCH, env.now())).length
-      if (purged > 0) onPurged()
     } catch (error) {
       onError(error, 'purging old runs')
     }
-    if (working) plan(purged < BATCH ? REST_MS : BREATH_MS)
+    untold += purged
+    const isDone = purged < BATCH
+    if (isDone && untold > 0) {
+      untold = 0
+      onPurged()
+    }
+    if (working) plan(isDone ? REST_MS : BREATH_MS)
   }
 
   /** Instead of what was planned before: a sweep that began before a stop may end after the next start. */

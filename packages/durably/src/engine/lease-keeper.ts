@@ -1,5 +1,5 @@
 import type { Dictionary } from '../core/dictionary.ts'
-import { pause, within, type Env } from '../core/env.ts'
+import { atMost, pause, type Env } from '../core/env.ts'
 import { LEASE_PARTS } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
@@ -8,10 +8,12 @@ import type { Execution } from './execution.ts'
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
   /**
-   * Runs come with a claim that was sent when so much time had `elapsed`, and the lease was renewed with them where much of it was gone.
+   * Runs come with a claim that was sent when `sentAt` had elapsed, and the lease was renewed with them where much of it was gone.
    * Returns until when they are held at least.
    */
-  claimed(elapsed: number): number
+  claimed(sentAt: number): number
+  /** Runs may have come with a claim whose answer was lost. */
+  claimedUnheard(): void
   /**
    * Null while the run is held, by this process's clock. Else, as after a sleep of the machine, it resolves when it is
    * held again, or the execution has heard that it is another's by now.
@@ -76,13 +78,16 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
   schedule(keeper)
   return {
-    claimed(elapsed) {
+    claimed(sentAt) {
       const { leaseMs } = keeper.worker
       keeper.isKnown = true
-      const youngest = Math.floor(elapsed - leaseMs / LEASE_PARTS)
+      const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper, true)
       return youngest + leaseMs
+    },
+    claimedUnheard() {
+      keeper.isKnown = true
     },
     confirm: (execution) => (isOpen(keeper, execution) ? confirm(keeper, execution) : null),
     handedBack(lease) {
@@ -237,7 +242,7 @@ async function leave(keeper: State): Promise<void> {
   const retired = Promise.resolve(keeper.renewing)
     .then(() => store.retire(worker.workerId, []))
     .catch((error: unknown) => onError(error, 'giving up the lease'))
-  await within(env, LEAVE_WITHIN_MS, retired)
+  await atMost(env, LEAVE_WITHIN_MS, retired)
 }
 
 function nameOf({ runId, generation }: Lease): string {

@@ -1,12 +1,12 @@
-import { within, type Env } from '../core/env.ts'
+import { atMost, type Env } from '../core/env.ts'
 import type { Wakeups } from '../core/wakeups.ts'
 
 /** Tells other processes that runs changed: many changes in one message, few messages. */
 export interface Notifier {
   /** A run changed; null: any may have. `urgent` when someone may be waiting to act on it, not only to show it. */
   changed(runId: string | null, urgent: boolean): void
-  /** Resolves when it hears the others, or when it is known that it does not yet: it goes on trying. */
-  listen(): Promise<void>
+  /** Hears the others from now on, or tries to, until it is closed. */
+  listen(): void
   /** Tells first what it has not told yet. */
   close(): Promise<void>
 }
@@ -30,47 +30,56 @@ const LAZY_MS = 25
 const GAP_MS = 5
 const MAX_NAMED = 100
 const LISTEN_AGAIN_MS = 30_000
-// A line that is dead keeps nobody from closing.
-const CLOSE_WITHIN_MS = 1000
+// A line on which nothing moves keeps nobody from closing.
+const PATIENCE_MS = 1000
 
 interface State extends NotifierOptions {
   readonly id: string
-  changed: Set<string | null>
+  changed: Set<string>
+  /** So may any other run have. */
+  isAny: boolean
   sending: Promise<void> | null
   sentAt: number
   urgent: boolean
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
+  listening: Promise<void> | null
   stop: (() => Promise<void>) | null
   cancelListening: (() => void) | null
   closed: boolean
 }
 
 export function createNotifier(options: NotifierOptions): Notifier {
+  const { env } = options
   const notifier: State = {
     ...options,
-    id: options.env.id(),
+    id: env.id(),
     changed: new Set(),
+    isAny: false,
     sending: null,
     sentAt: Number.NEGATIVE_INFINITY,
     urgent: false,
     timer: null,
+    listening: null,
     stop: null,
     cancelListening: null,
     closed: false,
   }
   return {
     changed(runId, urgent) {
-      notifier.changed.add(runId)
+      if (runId === null) notifier.isAny = true
+      else notifier.changed.add(runId)
       notifier.urgent ||= urgent
       schedule(notifier)
     },
-    listen: () => listen(notifier),
+    listen() {
+      notifier.listening ??= listen(notifier)
+    },
     async close() {
       notifier.closed = true
       notifier.timer?.cancel()
-      await within(notifier.env, CLOSE_WITHIN_MS, sendRest(notifier))
       notifier.cancelListening?.()
-      await notifier.stop?.()
+      await atMost(env, PATIENCE_MS, sendRest(notifier))
+      await atMost(env, PATIENCE_MS, hangUp(notifier))
     },
   }
 }
@@ -78,12 +87,12 @@ export function createNotifier(options: NotifierOptions): Notifier {
 async function listen(notifier: State): Promise<void> {
   try {
     notifier.stop = await notifier.wakeups.listen((message) => hear(notifier, message))
-    if (notifier.closed) await notifier.stop()
   } catch (error) {
     notifier.onError(error, 'listening for wake-ups; until that works there is only polling')
     if (notifier.closed) return
-    const again = (): void => void listen(notifier)
-    notifier.cancelListening = notifier.env.after(LISTEN_AGAIN_MS, again)
+    notifier.cancelListening = notifier.env.after(LISTEN_AGAIN_MS, () => {
+      notifier.listening = listen(notifier)
+    })
   }
 }
 
@@ -126,17 +135,16 @@ function atTime(env: Env, dueAt: number, fn: () => void): () => void {
 }
 
 function send(notifier: State): Promise<void> {
-  const { id, env, changed } = notifier
-  const isAny = changed.has(null) || changed.size > MAX_NAMED
-  const runs = isAny ? null : [...changed].filter((runId) => runId !== null)
+  const { id, env, changed, isAny } = notifier
+  const runs = isAny || changed.size > MAX_NAMED ? null : [...changed]
   const text = JSON.stringify({ from: id, runs } satisfies Message)
-  const sentAt = env.elapsed()
-  const sending = tell(notifier, text).finally(() => {
+  const before = { changed: new Set<string>(), isAny: false, urgent: false, timer: null }
+  Object.assign(notifier, before, { sentAt: env.elapsed() })
+  notifier.sending = tell(notifier, text).finally(() => {
     notifier.sending = null
-    if (notifier.changed.size > 0) schedule(notifier)
+    if (notifier.isAny || notifier.changed.size > 0) schedule(notifier)
   })
-  Object.assign(notifier, { changed: new Set(), timer: null, sending, urgent: false, sentAt })
-  return sending
+  return notifier.sending
 }
 
 async function tell({ wakeups, onError }: State, text: string): Promise<void> {
@@ -147,7 +155,17 @@ async function tell({ wakeups, onError }: State, text: string): Promise<void> {
   }
 }
 
+async function hangUp(notifier: State): Promise<void> {
+  const { listening, onError } = notifier
+  try {
+    await listening
+    await notifier.stop?.()
+  } catch (error) {
+    onError(error, 'ending to listen for wake-ups')
+  }
+}
+
 async function sendRest(notifier: State): Promise<void> {
   await notifier.sending
-  if (notifier.changed.size > 0) await send(notifier)
+  while (notifier.isAny || notifier.changed.size > 0) await send(notifier)
 }

@@ -1,6 +1,6 @@
 import type { Env } from '../core/env.ts'
 
-/** The environment of a run, whose time does not go back when it goes on in a process with another clock. */
+/** The environment of a run. When it goes on in a process with another clock, its time does not go back for that. */
 export interface RunClock extends Env {
   /** It is so late at least: someone has woken the run for it, by a clock that may be ahead of this one. */
   reached(time: number): void

@@ -45,7 +45,7 @@ export interface SessionOptions extends Omit<ExecutionOptions, BySession> {
   readonly heartbeatMs: number
   readonly leaseMs: number
   readonly workerName: string | null
-  /** The ids of workers that live in this process. */
+  /** The ids of this instance's other workers. */
   readonly livingWorkers: () => readonly string[]
   readonly onFacts: (facts: readonly Fact[]) => void
   /** Runs to claim at most, then it stops. */
@@ -77,6 +77,8 @@ interface State extends SessionOptions {
   checking: boolean
   /** Another process may have changed something since the check that is under way began. */
   unchecked: boolean
+  /** How often another process may have changed something. */
+  hints: number
 }
 
 const PROMOTE_LIMIT = 1000
@@ -125,6 +127,7 @@ export function createSession(options: SessionOptions): Session {
     stopping: false,
     checking: false,
     unchecked: false,
+    hints: 0,
   }
   const over = workAndDrain(session)
   return {
@@ -181,6 +184,7 @@ async function work(session: State): Promise<void> {
       // Whoever waits for it to be idle would wait for ever.
       if (session.untilIdle && error instanceof UnusableStoreError) throw error
       onError(error, 'looking for runs')
+      session.keeper.claimedUnheard()
       session.lookAt = env.elapsed() + backoff.next()
     }
     if (!session.stopping) await rest.until(session.lookAt)
@@ -209,7 +213,9 @@ async function round(session: State): Promise<void> {
   const inMs = due ? BREATH_MS : contended ? CONTENTION_MS * (1 + env.random()) : pollMs
   const untilDueMs = Math.max((nextDueAt ?? Infinity) - env.now(), BREATH_MS)
   lookWithin(session, Math.min(inMs, untilDueMs))
-  if (!due && isIdle(session, ready)) stop(session)
+  // A run that ended meanwhile may have made another one.
+  const isSeenWhole = env.elapsed() < session.lookAt
+  if (!due && isSeenWhole && isIdle(session, ready)) stop(session)
 }
 
 /** Makes claimable what is due, also where there is no room for it here: others may have some. */
@@ -233,12 +239,12 @@ function isIdle(session: State, ready: boolean): boolean {
 }
 
 async function claim(session: State): Promise<number> {
-  const { env, writer, workerId, leaseMs } = session
+  const { writer, workerId, leaseMs } = session
   const jobs = namesOf(session)
   if (jobs.length === 0) return 0
-  const elapsed = env.elapsed()
+  const sent = sentNow(session)
   const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
-  take(session, claims, elapsed)
+  take(session, claims, sent)
   return claims.length
 }
 
@@ -246,15 +252,24 @@ async function reclaim(session: State): Promise<void> {
   const { store, env, workerId, leaseMs, maxCrashes } = session
   const limit = Math.max(0, room(session))
   const request = { workerId, leaseMs, jobs: namesOf(session), limit, maxCrashes }
-  const elapsed = env.elapsed()
+  const sent = sentNow(session)
   const { claimed, others } = await store.reclaim(request, env.now())
   session.onFacts([...others, ...claimed])
-  take(session, claimed, elapsed)
+  take(session, claimed, sent)
 }
 
-function take(session: State, claims: readonly Claim[], elapsed: number): void {
-  // Without a claim the lease may not have been renewed.
-  const leasedUntil = claims.length > 0 ? session.keeper.claimed(elapsed) : 0
+/** How things stood when a claim was sent. */
+interface SentAt extends Pick<State, 'hints'> {
+  readonly elapsed: number
+}
+
+function sentNow({ env, hints }: State): SentAt {
+  return { elapsed: env.elapsed(), hints }
+}
+
+function take(session: State, claims: readonly Claim[], sent: SentAt): void {
+  if (claims.length === 0) return
+  const leasedUntil = session.keeper.claimed(sent.elapsed)
   for (const claim of claims) {
     const { run } = claim
     const release = session.keeper.handedBack({ runId: run.id, generation: run.generation })
@@ -270,6 +285,8 @@ function take(session: State, claims: readonly Claim[], elapsed: number): void {
     session.executions.set(run.id, execution)
     void execution.over.then(() => ended(session, execution))
   }
+  // What others did to these runs since, nobody looked for.
+  if (session.hints !== sent.hints) void checkLeases(session)
 }
 
 /** Goes on where the run's code was left in memory, if nobody had the run since. */
@@ -326,15 +343,15 @@ function lookWithin(session: State, ms: number): void {
 }
 
 function poke(session: State, dueAt: number | null): void {
-  const inMs = dueAt === null ? 0 : dueAt - session.env.now()
-  if (inMs > 0) lookWithin(session, inMs)
-  else session.hinted = true
+  if (dueAt === null) session.hinted = true
+  else lookWithin(session, Math.max(0, dueAt - session.env.now()))
   session.rest.call()
 }
 
 /** What others made claimable is claimed at once; what else they may have done can wait for a moment. */
 function pokeFromElsewhere(session: State): void {
   session.hinted = true
+  session.hints++
   lookWithin(session, SOON_MS)
   session.rest.call()
   void checkLeases(session)

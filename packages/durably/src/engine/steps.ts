@@ -47,7 +47,7 @@ export interface StepsOptions {
   /** When the run has taken too long; null: never. */
   readonly deadline: number | null
   readonly onTick: OnTick
-  readonly onParked: (rest: ParkedUntil) => void
+  readonly onParked: (until: ParkedUntil) => void
   readonly onAsked: () => void
   /** The database will never take that the run is parked. */
   readonly onUnparkable: (error: Error) => void

@@ -37,7 +37,7 @@ export interface SuspensionOptions {
   /** When the run is to be woken though nothing ends; null: never. */
   readonly deadline: number | null
   /** The run is given up. */
-  readonly onParked: (rest: ParkedUntil) => void
+  readonly onParked: (until: ParkedUntil) => void
   /** The code of the parked run goes on by itself and needs the run to be held. */
   readonly onAsked: () => void
   readonly onRejected: (error: Error) => void
@@ -109,17 +109,17 @@ function park(suspension: State): void {
   calls.hold()
   waits.freeze()
   const list = waits.list()
-  const rest = { inbox: waits.inbox(), wakeAt: earliest(waits.nextTime(), deadline) }
+  const until = { inbox: waits.inbox(), wakeAt: earliest(waits.nextTime(), deadline) }
   outbox.park({
     item: {
       kind: 'run:wait',
       name: null,
       at: env.now(),
       data: entryData('run:wait', { waits: list }),
-      transition: { name: 'park', ...rest, waits: list },
+      transition: { name: 'park', ...until, waits: list },
     },
     onAnswer(isParked) {
-      if (isParked) parked(suspension, rest)
+      if (isParked) parked(suspension, until)
       else refused(suspension)
     },
     onRejected,
@@ -130,9 +130,9 @@ function earliest(a: number | null, b: number | null): number | null {
   return a === null || b === null ? (a ?? b) : Math.min(a, b)
 }
 
-function parked(suspension: State, rest: ParkedUntil): void {
+function parked(suspension: State, until: ParkedUntil): void {
   suspension.status = 'parked'
-  suspension.onParked(rest)
+  suspension.onParked(until)
   if (suspension.calls.hasHeld() || suspension.onHeld.length > 0) ask(suspension)
 }
 

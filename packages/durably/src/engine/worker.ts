@@ -44,6 +44,7 @@ export function createWorker(options: WorkerOptions): Worker {
 }
 
 function open(worker: State, how: Pick<SessionOptions, 'maxRuns' | 'untilIdle'>): Session {
+  // Its own id comes later, and is nobody's predecessor's.
   const livingWorkers = (): string[] => [...worker.sessions].map(({ workerId }) => workerId)
   const session = createSession({ ...worker.options, ...how, livingWorkers })
   worker.sessions.add(session)

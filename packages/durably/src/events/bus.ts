@@ -77,6 +77,10 @@ export function createBus(codec: Codec): Bus {
     }
   }
 
+  function mayHaveChanged(runIds: Iterable<string>): void {
+    for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null, null)
+  }
+
   return {
     on,
     onError,
@@ -95,14 +99,12 @@ export function createBus(codec: Codec): Bus {
       if (watching(runId).some(isToldOfTicks) || hears(type)) event(make())
     },
     changedElsewhere(runId) {
-      const runIds = runId === null ? watchers.keys() : [runId]
-      for (const id of runIds) for (const watcher of watching(id)) watcher.onChange(null, null)
+      mayHaveChanged(runId === null ? watchers.keys() : [runId])
       for (const follower of followers) follower.onChange(runId)
     },
     close() {
       isClosed = true
-      for (const id of watchers.keys())
-        for (const watcher of watching(id)) watcher.onChange(null, null)
+      mayHaveChanged(watchers.keys())
       for (const follower of followers) follower.onClose()
     },
     watch(runId, watcher) {

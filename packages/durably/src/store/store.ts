@@ -26,7 +26,10 @@ export interface Store {
   renew(worker: WorkerLease, now: number): Promise<Held[]>
   /** The same answer without renewing: one read. */
   leases(workerId: string): Promise<Held[]>
-  /** Ends the leases of workers whose ids begin so, but for `except`: whoever says it knows that they are dead. */
+  /**
+   * Ends the leases of workers whose ids begin so, but for `except`, and forgets those that have no runs: whoever says
+   * it knows that they are dead.
+   */
   retire(idPrefix: string, except: readonly string[]): Promise<void>
   /** Changes a run from outside, if the transition table allows it. */
   act(request: ActRequest, now: number): Promise<Acted>

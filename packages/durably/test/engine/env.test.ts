@@ -29,4 +29,8 @@ test('a clock that is set ahead, as by a sleep of the machine, counts; one that 
   const setBack = elapsed() - before
   expect(setBack).toBeGreaterThanOrEqual(asleep)
   expect(setBack).toBeLessThan(65_000)
+  ahead += 30_000
+  const asleepAgain = elapsed() - before
+  expect(asleepAgain - setBack).toBeGreaterThanOrEqual(29_990)
+  expect(asleepAgain - setBack).toBeLessThan(35_000)
 })

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { createJanitor } from '../../src/engine/janitor.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { createVirtualTime } from '../../src/testing/virtual-time.ts'
+import { act, enqueue, newRun } from '../conformance/store/scenario.ts'
 
 const MINUTE = 60_000
 
@@ -21,7 +22,7 @@ test('who stops and starts while old runs are purged has one janitor, not two', 
     },
     env,
     retainMs: MINUTE,
-    onPurged: () => {},
+    onPurged: () => expect.unreachable('nothing was old enough'),
     onError: (error) => expect.unreachable(String(error)),
   })
   janitor.start()
@@ -36,4 +37,30 @@ test('who stops and starts while old runs are purged has one janitor, not two', 
   expect(sweeps).toBe(12)
   janitor.stop()
   expect(env.timers()).toBe(0)
+})
+
+test('what one sweep purges is told once, however many batches it takes', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const ids = Array.from({ length: 250 }, (_, i) => `run ${i}`)
+  await enqueue(
+    store,
+    ids.map((id) => newRun(id)),
+    0,
+  )
+  for (const id of ids) await act(store, 'cancel', id, 0)
+  let told = 0
+  const janitor = createJanitor({
+    store,
+    env: time.createEnv(),
+    retainMs: MINUTE,
+    onPurged: () => told++,
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  await time.advance(2 * MINUTE)
+  janitor.start()
+  await time.advance(10 * MINUTE)
+  janitor.stop()
+  expect(await store.runs({})).toEqual([])
+  expect(told).toBe(1)
 })

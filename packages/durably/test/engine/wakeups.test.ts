@@ -6,6 +6,7 @@ import { defineJob } from '../../src/core/job.ts'
 import type { Wakeups } from '../../src/core/wakeups.ts'
 import { assemble } from '../../src/durably.ts'
 import { createWire as createDatabaseWire, hold } from '../conformance/api/wire.ts'
+import type { Batch } from '../../src/store/store.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 
@@ -14,17 +15,23 @@ function createWire() {
   const listeners = new Set<(message: string) => void>()
   const sent: string[] = []
   let isBroken = false
-  let isStalled = false
+  let stalled: Promise<void> | null = null
+  let cannotHangUp = false
   const wakeups: Wakeups = {
     listen: async (onWake) => {
       if (isBroken) throw new Error('no line')
+      await stalled
       listeners.add(onWake)
-      return async () => void listeners.delete(onWake)
+      return async () => {
+        await stalled
+        if (cannotHangUp) throw new Error('the connection is gone')
+        listeners.delete(onWake)
+      }
     },
     notify: async (message) => {
       if (isBroken) throw new Error('line is dead')
       sent.push(message)
-      if (isStalled) await new Promise(() => {})
+      await stalled
       for (const listener of listeners) listener(message)
     },
   }
@@ -33,7 +40,16 @@ function createWire() {
     sent,
     listeners,
     break: () => (isBroken = true),
-    stall: () => (isStalled = true),
+    /** Until the function is called that it returns. */
+    stall() {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      stalled = promise
+      return () => {
+        stalled = null
+        resolve()
+      }
+    },
+    refuseToHangUp: () => (cannotHangUp = true),
     say: (message: string) => listeners.forEach((listener) => listener(message)),
   }
 }
@@ -47,6 +63,7 @@ async function setUp() {
   const wire = createWire()
   const errors: string[] = []
   const aborted = Promise.withResolvers<unknown>()
+  const signalled = Promise.withResolvers<void>()
   const create = () => {
     const env = time.createEnv()
     const durably = assemble(store, env, {
@@ -63,14 +80,18 @@ async function setUp() {
     name: 'job',
     input: z.string(),
     run: (step, what) => {
+      if (what !== 'hang') return what
       step.abortSignal.addEventListener('abort', () => aborted.resolve(step.abortSignal.reason))
-      return what === 'hang' ? new Promise<string>(() => {}) : what
+      const signal = step.waitForSignal('go').then(() => signalled.resolve())
+      const forever = new Promise<void>(() => {})
+      return Promise.all([signal, step.run('long', () => forever)]).then(() => what)
     },
   })
   const worker = create()
   await worker.durably.init()
   await time.advance(10)
-  return { time, wire, intercept, errors, aborted: aborted.promise, worker, client: create() }
+  const told = { aborted: aborted.promise, signalled: signalled.promise }
+  return { time, wire, intercept, errors, ...told, worker, client: create() }
 }
 
 /** What the instance says of runs that change, until it is closed. */
@@ -118,6 +139,23 @@ test('a cancel is heard though the worker was just asking who holds which run', 
   expect(time.now() - before).toBeLessThanOrEqual(50)
 })
 
+test('a signal is heard that comes while the claim of its run is answered', async () => {
+  const { time, intercept, client, signalled } = await setUp()
+  const isClaim = (request: unknown): boolean => (request as Batch).claim !== null
+  const claiming = hold((operation, request) => operation === 'write' && isClaim(request), 'after')
+  await time.advance(100)
+  intercept(claiming.intercept)
+  const { id } = await client.job.trigger('hang')
+  await time.until(claiming.reached)
+  await time.advance(100)
+  await client.durably.signal(id, 'go')
+  await time.advance(100)
+  const before = time.now()
+  claiming.open()
+  await time.until(signalled)
+  expect(time.now() - before).toBeLessThanOrEqual(50)
+})
+
 test('the steps of a run are followed without polling', async () => {
   const { time, client } = await setUp()
   const before = time.now()
@@ -161,13 +199,48 @@ test('what changed last is told before an instance closes', async () => {
   expect(JSON.parse(wire.sent[before] ?? '')).toMatchObject({ runs: [id] })
 })
 
-test('a line on which nothing moves keeps nobody from closing', async () => {
+test('and so is what changes while it closes', async () => {
   const { time, wire, client } = await setUp()
-  wire.stall()
-  await client.job.trigger('quick')
-  const before = time.now()
-  await time.until(client.durably.close())
-  expect(time.now() - before).toBeLessThanOrEqual(2000)
+  const before = wire.sent.length
+  const first = await client.job.trigger('one')
+  const letGo = wire.stall()
+  const closed = time.until(client.durably.close())
+  const second = await client.job.trigger('two')
+  letGo()
+  await closed
+  const messages = wire.sent.slice(before).map((text) => JSON.parse(text) as Message)
+  const ofClient = messages.filter(({ from }) => from === messages[0]?.from)
+  expect(ofClient.map(({ runs }) => runs)).toEqual([[first.id], [second.id]])
+})
+
+interface Message {
+  readonly from: string
+  readonly runs: string[]
+}
+
+test.each(['worker', 'client'] as const)(
+  'a line on which nothing moves keeps no %s from closing',
+  async (who) => {
+    const { time, wire, ...processes } = await setUp()
+    const { durably, job } = processes[who]
+    wire.stall()
+    // The client listens from here on.
+    const changes = follow(durably)
+    await job.trigger('quick')
+    const before = time.now()
+    await time.until(durably.close())
+    expect(time.now() - before).toBeLessThanOrEqual(3000)
+    expect(changes).not.toEqual([])
+    await expect(durably.getRuns()).rejects.toThrow('was closed')
+  },
+)
+
+test('nor does one that cannot be hung up', async () => {
+  const { time, wire, worker, errors } = await setUp()
+  wire.refuseToHangUp()
+  await time.until(worker.durably.close())
+  expect(errors).toContain('ending to listen for wake-ups')
+  await expect(worker.durably.getRuns()).rejects.toThrow('was closed')
 })
 
 test('a job that another process resumes is no run that changed', async () => {

@@ -21,7 +21,7 @@ import {
   stepDone,
 } from '../conformance/store/scenario.ts'
 import type { Batch, Claim, ClaimRequest, NewRun, Store } from '../../src/store/store.ts'
-import { intercept, openSchema, openTwo } from './postgres-schema.ts'
+import { createHeldPool, intercept, openSchema, openTwo } from './postgres-schema.ts'
 
 const KEY = { concurrencyKey: 'key' }
 
@@ -483,4 +483,37 @@ test('leases go by the clock of the database, whatever the time is here', async 
   const taken = await reclaim(second, { workerId: 'ahead' }, START - hour)
   expect(idsOf(taken.claimed)).toEqual(['a'])
   expect(await commit(first, commitOf(claimed, [stepDone(2)]))).toBe('lost')
+})
+
+describe('retire', () => {
+  test('leaves the row of a worker whose claim is under way, so that its runs are found', async () => {
+    const schema = await openSchema()
+    const held = createHeldPool(schema.pool())
+    const first = await schema.store(held.pool)
+    const [deleting, mayDelete] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const second = await schema.store(
+      intercept(schema.pool(), async (text, send) => {
+        if (text.trim().startsWith('delete')) {
+          deleting.resolve()
+          await mayDelete.promise
+        }
+        return send()
+      }),
+    )
+    const worker = { workerId: 'name 1' }
+    await first.renew({ ...worker, leaseMs: 60_000 }, START)
+    await enqueue(first, [newRun('a')])
+    const retired = second.retire('name', [])
+    await deleting.promise
+    const transaction = held.hold()
+    const claiming = claimInTransaction(first, worker)
+    await transaction.reached
+    mayDelete.resolve()
+    await schema.untilBlocked()
+    transaction.commit()
+    expect(idsOf(await claiming)).toEqual(['a'])
+    await retired
+    await second.retire('name', [])
+    expect(idsOf((await reclaim(second, {}, START)).claimed)).toEqual(['a'])
+  })
 })

@@ -13,10 +13,11 @@ export function leasesOf(tables: Tables, workerId: string): Held[] {
     .map(({ record: { id, generation, inbox } }) => ({ runId: id, generation, inbox }))
 }
 
-export function retire({ workers }: Tables, idPrefix: string, except: readonly string[]): void {
-  for (const [workerId, worker] of workers) {
-    const isMeant = workerId.startsWith(idPrefix) && !except.includes(workerId)
-    if (isMeant) workers.set(workerId, { ...worker, expiresAt: 0 })
+export function retire(tables: Tables, idPrefix: string, except: readonly string[]): void {
+  for (const [workerId, worker] of tables.workers) {
+    if (!workerId.startsWith(idPrefix) || except.includes(workerId)) continue
+    if (leasesOf(tables, workerId).length === 0) tables.workers.delete(workerId)
+    else tables.workers.set(workerId, { ...worker, expiresAt: 0 })
   }
 }
 

@@ -3,7 +3,7 @@ import type { Sql } from './sql.ts'
 
 /** The rows of workers that are dead, or have left. */
 export interface GoneWorkers {
-  /** Forgets those whose ids begin so, but for `except`; of those that have runs it ends the leases. */
+  /** Ends the leases of those whose ids begin so, but for `except`, and forgets those of them that have no runs. */
   retire(idPrefix: string, except: readonly string[]): Promise<void>
   /** Forgets some of the workers that have not been seen for long and have no runs. */
   forgetSome(now: number): Promise<void>
@@ -21,7 +21,10 @@ export function createGoneWorkers(sql: Sql, database: Database): GoneWorkers {
     substr(w.id, 1, length($idPrefix::text)) = $idPrefix::text
     and w.id not in (select t.value from ${sql.texts('t', '$except')})`
   const hasNoRuns = `not exists (select 1 from ${runs} r where r.worker = w.id)`
-  const forgetMeant = sql.write(`delete from ${workers} as w where ${isMeant} and ${hasNoRuns}`)
+  // Whoever claims meanwhile has a lease by then: of runs that its statement does not lock, a guard sees what was.
+  const forgetMeant = sql.write(
+    `delete from ${workers} as w where ${isMeant} and w.expires_at = 0 and ${hasNoRuns}`,
+  )
   const endLeases = sql.write(`update ${workers} as w set expires_at = 0 where ${isMeant}`)
   const isGone = `
     w.expires_at < ${sql.leaseNow} and w.seen_at < ${sql.leaseNow} - ${GONE_AFTER_MS} and ${hasNoRuns}`
@@ -35,8 +38,8 @@ export function createGoneWorkers(sql: Sql, database: Database): GoneWorkers {
   return {
     retire: async (idPrefix, except) => {
       const params = { idPrefix, except: JSON.stringify(except) }
-      await database.change(forgetMeant, params)
       await database.change(endLeases, params)
+      await database.change(forgetMeant, params)
     },
     forgetSome: async (now) => {
       const gone = await database.rows(findGone, database.leaseTime(now))

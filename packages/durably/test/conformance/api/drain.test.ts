@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { LeaseLostError } from '../../../src/core/error.ts'
 import type { Batch } from '../../../src/store/store.ts'
-import { hold } from './wire.ts'
+import { answersLost, hold } from './wire.ts'
 import { job, onEveryBackend, type World } from './world.ts'
 
 /** A worker that executes a run, until `finish` is called. */
@@ -251,6 +251,26 @@ onEveryBackend((open) => {
     await world.until(stopped)
     expect(executed).toEqual(['first', 'second'])
     expect(await second.durably.getRun(id)).toMatchObject({ status: 'pending' })
+  })
+
+  test('who stops after a claim whose answer was lost leaves no lease that others wait for', async () => {
+    const world = await open()
+    const definition = job(() => 'done')
+    const client = await world.join()
+    const { job: handle } = client.durably.register({ job: definition })
+    const { id } = await world.until(handle.trigger(null))
+    const first = await world.join()
+    first.durably.register({ job: definition })
+    first.wire.intercept(answersLost('write'))
+    await first.durably.init()
+    await world.settle()
+    expect(first.takeErrors()).not.toEqual([])
+    first.wire.intercept(null)
+    await world.until(first.durably.stop())
+    const second = await world.work({ job: definition })
+    await world.advance(3000)
+    expect(await second.durably.getRun(id)).toMatchObject({ status: 'completed' })
+    first.takeErrors()
   })
 
   test('a bad timeout is refused, and the worker goes on', async () => {

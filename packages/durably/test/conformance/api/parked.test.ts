@@ -3,9 +3,8 @@ import { z } from 'zod'
 import { CancelledError } from '../../../src/core/error.ts'
 import type { DurablyEvent } from '../../../src/core/event.ts'
 import { defineJob } from '../../../src/core/job.ts'
-import type { Batch } from '../../../src/store/store.ts'
 import { begin, MINUTE } from './waiting-run.ts'
-import { hold } from './wire.ts'
+import { hold, isEnding } from './wire.ts'
 import { job, onEveryBackend, type World } from './world.ts'
 
 onEveryBackend((open) => {
@@ -117,9 +116,7 @@ onEveryBackend((open) => {
         await new Promise(() => {})
       })
       const { durably, id, wire } = await begin(world, waiting)
-      const isPark = (request: unknown): boolean =>
-        (request as Batch).commits.some(({ transition }) => transition?.name === 'park')
-      const parking = hold((operation, request) => operation === 'write' && isPark(request))
+      const parking = hold((_, request) => isEnding(request, 'park'))
       wire.intercept(parking.intercept)
       outside.resolve()
       await world.until(parking.reached)

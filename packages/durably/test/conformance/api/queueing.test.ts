@@ -56,6 +56,21 @@ onEveryBackend((open) => {
       expect(order).toEqual(['x'])
     })
 
+    test('the same, though it was due before its trigger was answered', async () => {
+      const world = await open()
+      const { order, definition } = createNoting()
+      const worker = await world.work({ noting: definition }, { pollingInterval: '1m' })
+      await world.advance(100)
+      const write = hold((operation) => operation === 'write', 'after')
+      worker.wire.intercept(write.intercept)
+      const triggered = world.until(worker.jobs.noting.trigger('x', { delay: 20 }))
+      await world.advance(50)
+      write.open()
+      await triggered
+      await world.advance(50)
+      expect(order).toEqual(['x'])
+    })
+
     test('the same, though it looked before the trigger was written', async () => {
       const world = await open()
       const { order, definition } = createNoting()

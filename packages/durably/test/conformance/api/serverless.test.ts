@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { hold } from './wire.ts'
 import { job, onEveryBackend } from './world.ts'
 
 const echo = job((_, payload) => payload, 'echo')
@@ -28,6 +29,28 @@ onEveryBackend((open) => {
     const next = (left: number): Promise<unknown> => countdown.trigger(left)
     await countdown.trigger(4)
     expect(await world.until(durably.processUntilIdle())).toEqual({ executed: 5 })
+  })
+
+  test('also where one was about to end as it looked', async () => {
+    const world = await open()
+    const { durably, wire } = await world.join()
+    const goOn = Promise.withResolvers<void>()
+    const { parent, child } = durably.register({
+      parent: job(async (step) => {
+        await goOn.promise
+        await step.run('trigger', async () => void (await child.trigger(null)))
+      }, 'parent'),
+      child: job(() => 1, 'child'),
+    })
+    await parent.trigger(null)
+    const looking = hold((operation) => operation === 'look', 'after')
+    wire.intercept(looking.intercept)
+    const processed = world.until(durably.processUntilIdle())
+    await world.until(looking.reached)
+    goOn.resolve()
+    await world.advance(100)
+    looking.open()
+    expect(await processed).toEqual({ executed: 2 })
   })
 
   test('maxRuns bounds what it takes', async () => {

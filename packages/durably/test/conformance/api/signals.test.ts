@@ -4,9 +4,36 @@ import { ValidationError } from '../../../src/core/error.ts'
 import { defineJob } from '../../../src/core/job.ts'
 import { wait } from '../../../src/core/wait.ts'
 import { begin, MINUTE } from './waiting-run.ts'
+import { hold } from './wire.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {
+  test('a signal that comes while the past of a run is read is heard, though the run is busy then', async () => {
+    const world = await open()
+    const receivedAt: number[] = []
+    const busy = job(async (step) => {
+      await step.run('before', () => 1)
+      await Promise.all([
+        step.waitForSignal('go').then(() => receivedAt.push(world.now())),
+        step.run('long', () => new Promise(() => {})),
+      ])
+    })
+    const { crash, id } = await begin(world, busy)
+    crash()
+    const { durably, wire } = await world.join({ heartbeatInterval: '20s', staleThreshold: '60s' })
+    durably.register({ job: busy })
+    const reading = hold((operation) => operation === 'journal', 'after')
+    wire.intercept(reading.intercept)
+    await durably.init()
+    await world.until(reading.reached)
+    await durably.signal(id, 'go')
+    const before = world.now()
+    reading.open()
+    await world.advance(50_000)
+    expect(receivedAt).toHaveLength(1)
+    expect((receivedAt[0] ?? 0) - before).toBeLessThan(100)
+  })
+
   describe('waitForSignal', () => {
     test('gives what is sent later, or was sent before, first in first out, and each once', async () => {
       const world = await open()

@@ -1,10 +1,35 @@
 import { describe, expect, test } from 'vitest'
 import { ConflictError, NotFoundError } from '../../../src/core/error.ts'
 import { begin, MINUTE } from './waiting-run.ts'
+import { hold, isEnding } from './wire.ts'
 import { job, onEveryBackend, START, type World } from './world.ts'
 
 onEveryBackend((open) => {
   describe('sleep', () => {
+    test('that is over before it is stored that the run sleeps goes on without a poll', async () => {
+      const world = await open()
+      const outside = Promise.withResolvers<void>()
+      const sleeper = job(async (step) => {
+        await outside.promise
+        await step.sleep('nap', 20)
+        return world.now()
+      })
+      const worker = await world.work({ job: sleeper }, { pollingInterval: '1m' })
+      const { id } = await world.until(worker.jobs.job.trigger(null))
+      await world.advance(100)
+      const parking = hold((_, request) => isEnding(request, 'park'), 'after')
+      worker.wire.intercept(parking.intercept)
+      outside.resolve()
+      await world.until(parking.reached)
+      await world.advance(50)
+      const over = world.now()
+      parking.open()
+      await world.advance(1000)
+      const run = await worker.durably.getRun(id)
+      expect(run).toMatchObject({ status: 'completed' })
+      expect(Number(run?.output) - over).toBeLessThanOrEqual(50)
+    })
+
     test('parks the run, says until when, and goes on then without executing anything again', async () => {
       const world = await open()
       const log: string[] = []

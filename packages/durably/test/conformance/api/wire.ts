@@ -81,7 +81,7 @@ export function answersLost(...operations: Operation[]): Intercept {
   }
 }
 
-/** Whether what is asked for is a write that ends a run in this way. */
+/** Whether what is asked for is a write that ends a run in this way, or parks it. */
 export function isEnding(request: unknown, transition: Transition['name']): boolean {
   const { commits } = (request ?? {}) as Partial<Batch>
   return commits?.some((commit) => commit.transition?.name === transition) ?? false
