@@ -2,6 +2,7 @@ import type { Dialect } from 'kysely'
 import type { Duration } from './core/duration.ts'
 import { DurablyError } from './core/error.ts'
 import type { Instance } from './core/instance.ts'
+import { requireOptions } from './core/require-object.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEnv } from './env.ts'
 import { storedPath, type SqlocalClient } from './store/sql/dialects/sqlocal-client.ts'
@@ -24,7 +25,9 @@ export interface SqlocalDialect extends Dialect {
  * @example
  * const durably = createDurably({ dialect: sqlocalDialect({ client: new SQLocalKysely('app.db') }) })
  */
-export function sqlocalDialect({ client }: SqlocalDialectOptions): SqlocalDialect {
+export function sqlocalDialect(options: SqlocalDialectOptions): SqlocalDialect {
+  requireOptions(options, { client: true })
+  const { client } = options
   const { dialect } = client
   const env = createEnv()
   let path: Promise<string> | undefined
@@ -68,8 +71,10 @@ export interface Tab {
  */
 export async function workInOneTab(
   durably: Pick<Instance, 'migrate' | 'start' | 'stop'>,
-  { name, onWork }: TabOptions,
+  options: TabOptions,
 ): Promise<Tab> {
+  requireOptions(options, { name: true, onWork: true })
+  const { name, onWork } = options
   const { locks, storage } = navigator as Partial<Navigator>
   if (locks === undefined) throw new DurablyError('store', NO_LOCKS)
   await durably.migrate()
@@ -92,9 +97,9 @@ export async function workInOneTab(
   return {
     isWorking: () => isWorking,
     isPersistent: async () => (await storage?.persisted()) ?? false,
-    async leave(options) {
+    async leave(stopOptions) {
       waiting.abort()
-      await durably.stop(options)
+      await durably.stop(stopOptions)
       isWorking = false
       left.resolve()
       await over

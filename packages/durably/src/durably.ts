@@ -5,7 +5,7 @@ import type { Env } from './core/env.ts'
 import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
-import { requireKnown, requireObject } from './core/require-object.ts'
+import { requireOptions, type Names } from './core/require-object.ts'
 import type { Labels } from './core/run.ts'
 import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
@@ -57,8 +57,7 @@ export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV
   options: DurablyOptions<Jobs, TLabels>,
 ): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
-  requireObject(options, 'options')
-  requireKnown(options, knownOptions)
+  requireOptions(options, knownOptions)
   const { dialect, synchronous, tablePrefix } = options
   requireSynchronous(synchronous)
   const env = createEnv()
@@ -73,7 +72,7 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   return { ...engine, db }
 }
 
-const knownOptions = Object.keys({
+const knownOptions: Names<DurablyOptions> = {
   dialect: true,
   pollingInterval: true,
   heartbeatInterval: true,
@@ -88,7 +87,7 @@ const knownOptions = Object.keys({
   codec: true,
   synchronous: true,
   tablePrefix: true,
-} satisfies Record<keyof DurablyOptions, true>)
+}
 
 function requireSynchronous(value: unknown): void {
   if (value === undefined || value === 'full' || value === 'normal') return

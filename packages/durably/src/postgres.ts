@@ -1,6 +1,6 @@
 import type { Dialect } from 'kysely'
 import { requireFunctions } from './core/options.ts'
-import { requireObject } from './core/require-object.ts'
+import { requireOptions } from './core/require-object.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEnv } from './env.ts'
 import type { PgPool, PostgresSource } from './store/sql/dialects/postgres-client.ts'
@@ -35,7 +35,7 @@ export interface PostgresDialect extends Dialect {
  * const durably = createDurably({ dialect: postgresDialect({ pool }) })
  */
 export function postgresDialect(options: PostgresDialectOptions): PostgresDialect {
-  requireObject(options, 'options')
+  requireOptions(options, { pool: true })
   const { pool } = options
   requireFunctions(pool, 'pool', ['connect', 'query', 'on'])
   const dialect = createPoolDialect(pool, createEnv())

@@ -83,7 +83,9 @@ function asSerializationError(error: unknown, what: string): SerializationError 
   if (error instanceof SerializationError) return error
   const { path } = error as { path?: unknown }
   const place = typeof path === 'string' && path !== '' ? `${what}${path}` : what
-  return new SerializationError(`Cannot store ${place}: ${describeError(error).message}`)
+  // As the engine says it of what is nested too deeply, or longer than a string can be.
+  const why = error instanceof RangeError ? 'it is too deep or too long: ' : ''
+  return new SerializationError(`Cannot store ${place}: ${why}${describeError(error).message}`)
 }
 
 // devalue tries these first, for every value. A Buffer comes back as what it is, a Uint8Array;

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { requirePeriod, type Duration } from './duration.ts'
 import { ValidationError } from './error.ts'
-import { requireKnown, requireObject } from './require-object.ts'
+import { requireKnown, requireObject, type Names } from './require-object.ts'
 import { requireText } from './require-text.ts'
 import { readRetry, type Retry } from './retry.ts'
 import { requireSchema } from './schema.ts'
@@ -86,7 +86,7 @@ export function defineJob<
   return Object.freeze({ ...definition })
 }
 
-const knownParts = Object.keys({
+const knownParts: Names<JobDefinition> = {
   name: true,
   input: true,
   output: true,
@@ -95,7 +95,7 @@ const knownParts = Object.keys({
   retry: true,
   timeout: true,
   maxDuration: true,
-} satisfies Record<keyof JobDefinition, true>)
+}
 
 /** Throws `ValidationError`, which begins with `what`, unless `value` has the parts of a job. */
 export function requireJob(value: unknown, what: string): asserts value is JobDefinition {

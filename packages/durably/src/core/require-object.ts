@@ -11,16 +11,25 @@ export function requireObject(
   throw new ValidationError(`${what} must be ${needed}; got ${show(value)}`)
 }
 
+/** Every name that a value of this type may have: one that is missing here does not compile. */
+export type Names<T> = Readonly<Record<keyof T & string, true>>
+
 /** Throws `ValidationError`, which begins with `at`, when it has another option than these: a typo would do nothing. */
-export function requireKnown(
-  options: object,
-  known: readonly string[],
+export function requireKnown<T extends object>(
+  options: T,
+  known: Names<T>,
   at = '',
   noun = 'option',
 ): void {
-  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  const unknown = Object.keys(options).find((key) => !Object.hasOwn(known, key))
   if (unknown === undefined) return
   throw new ValidationError(
-    `${at}unknown ${noun} "${unknown}"; the ${noun}s are ${known.join(', ')}`,
+    `${at}unknown ${noun} "${unknown}"; the ${noun}s are ${Object.keys(known).join(', ')}`,
   )
+}
+
+/** Both, of the options of a call. */
+export function requireOptions<T extends object>(options: T, known: Names<T>, at = ''): void {
+  requireObject(options, `${at}options`)
+  requireKnown(options, known, at)
 }

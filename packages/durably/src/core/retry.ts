@@ -1,7 +1,7 @@
 import { parseDuration, type Duration } from './duration.ts'
 import { isMadeBy, NonRetryableError, RetryAfterError, ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
-import { requireKnown, requireObject } from './require-object.ts'
+import { requireKnown, requireObject, type Names } from './require-object.ts'
 import { show } from './show.ts'
 
 /** How often, and after which delays, a step that failed is tried again. */
@@ -50,14 +50,14 @@ function readAnswers(ask: Extract<Retry, Function>, what: string): NextDelay {
   }
 }
 
-const parts: readonly (keyof RetryPolicy)[] = [
-  'attempts',
-  'delay',
-  'factor',
-  'maxDelay',
-  'jitter',
-  'retryIf',
-]
+const parts: Names<RetryPolicy> = {
+  attempts: true,
+  delay: true,
+  factor: true,
+  maxDelay: true,
+  jitter: true,
+  retryIf: true,
+}
 
 function readPolicy(policy: RetryPolicy, what: string): NextDelay {
   requireObject(policy, what, 'a policy or a function')

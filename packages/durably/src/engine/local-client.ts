@@ -5,7 +5,7 @@ import type { Instance, Jobs } from '../core/instance.ts'
 import { parseWith } from '../core/schema.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireFunctions, type Settings } from '../core/options.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject, requireOptions } from '../core/require-object.ts'
 import { toIso, toRun } from '../core/run.ts'
 import type { DurablyEvent, RunChange } from '../core/event.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
@@ -58,14 +58,12 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     on: bus.on,
     onError: bus.onError,
     subscribe(runId, options = {}) {
-      requireObject(options, 'options')
-      requireKnown(options, ['after'])
+      requireOptions(options, { after: true })
       return subscribe(engine, bus, journals, runId, options.after ?? 0)
     },
     subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
     async waitForRun(runId, options = {}) {
-      requireObject(options, 'options')
-      requireKnown(options, ['timeout', 'signal'])
+      requireOptions(options, { timeout: true, signal: true })
       const { timeout, signal } = options
       if (signal !== undefined) requireFunctions(signal, 'signal', signalFunctions)
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
@@ -115,16 +113,14 @@ function createLifecycle(
     migrate,
     start,
     async stop(options = {}) {
-      requireObject(options, 'options')
-      requireKnown(options, ['timeout'])
+      requireOptions(options, { timeout: true })
       const { timeout } = options
       await engine.stop(timeout === undefined ? null : parseDuration(timeout, 'timeout'))
     },
     close,
     [Symbol.asyncDispose]: close,
     async processUntilIdle(options = {}) {
-      requireObject(options, 'options')
-      requireKnown(options, ['maxRuns', 'maxTime'])
+      requireOptions(options, { maxRuns: true, maxTime: true })
       const { maxRuns, maxTime } = options
       const most = maxRuns === undefined ? Number.POSITIVE_INFINITY : readCount(maxRuns)
       const maxMs = maxTime === undefined ? null : parseDuration(maxTime, 'maxTime')
@@ -184,7 +180,9 @@ function subscribeRuns(
   bus: Bus,
   filter: RunChangeFilter,
 ): ReadableStream<RunChange> {
-  const { jobName, labels } = readFilter(filter, ['jobName', 'labels'])
+  requireObject(filter, 'filter')
+  requireKnown<RunChangeFilter>(filter, { jobName: true, labels: true }, '', 'filter')
+  const { jobName, labels } = readFilter(filter)
   return createRunChanges({
     jobName,
     labels,

@@ -6,7 +6,7 @@ import type { JobDefinition } from '../core/job.ts'
 import { parseWith } from '../core/schema.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Settings } from '../core/options.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireOptions } from '../core/require-object.ts'
 import { show } from '../core/show.ts'
 import type { Send, Sent, Store } from '../store/store.ts'
 
@@ -27,8 +27,7 @@ export function createMail(mail: MailOptions): Mail {
     async signal(runId, name, data, options = {}) {
       requireText(runId, 'run id')
       requireText(name, 'signal name')
-      requireObject(options, 'options')
-      requireKnown(options, ['id'])
+      requireOptions(options, { id: true })
       const { id } = options
       if (id !== undefined) requireText(id, 'signal id')
       const value = await parseSignal(mail, runId, name, data)

@@ -5,7 +5,7 @@ import { ValidationError } from '../core/error.ts'
 import type { JobDefinition } from '../core/job.ts'
 import { parseWith, requireSchema } from '../core/schema.ts'
 import { requireDate } from '../core/require-date.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireObject, requireOptions } from '../core/require-object.ts'
 import { show } from '../core/show.ts'
 import type { SignalOptions, StepContext, TokenOptions } from '../core/step-context.ts'
 import type { Branch, Branches, BranchOf, RunEnd } from '../core/wait.ts'
@@ -92,8 +92,7 @@ function sleepUntil(name: string, date: Date): Plan {
 }
 
 function signalPlan(state: State, name: string, options: SignalOptions<unknown> = {}): Plan {
-  requireObject(options, 'options')
-  requireKnown(options, ['timeout', 'schema'])
+  requireOptions(options, { timeout: true, schema: true })
   const { timeout, schema = null } = options
   requireDeclared(state, name)
   if (schema !== null) requireSchema(schema, `schema of signal "${name}"`)

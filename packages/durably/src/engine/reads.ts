@@ -3,7 +3,7 @@ import { readLabels, readStatuses, requireInteger } from '../core/filter.ts'
 import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
 import { toRun, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
@@ -73,19 +73,19 @@ async function* journalOf(
   }
 }
 
-const filters: readonly (keyof RunFilter)[] = [
-  'jobName',
-  'status',
-  'labels',
-  'limit',
-  'offset',
-  'cursor',
-]
+const filters: Names<RunFilter> = {
+  jobName: true,
+  status: true,
+  labels: true,
+  limit: true,
+  offset: true,
+  cursor: true,
+}
 
-/** The query that a filter, of these `known` names, asks for. Throws `ValidationError` that names what is wrong. */
-export function readFilter(filter: RunFilter, known = filters): RunQuery {
+/** The query that a filter asks for. Throws `ValidationError` that names what is wrong. */
+export function readFilter(filter: RunFilter): RunQuery {
   requireObject(filter, 'filter')
-  requireKnown(filter, known, '', 'filter')
+  requireKnown(filter, filters, '', 'filter')
   const { jobName, status, labels, limit, offset, cursor } = filter
   if (jobName !== undefined) requireText(jobName, 'jobName')
   if (cursor !== undefined) requireText(cursor, 'cursor')

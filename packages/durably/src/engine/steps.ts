@@ -189,7 +189,7 @@ function createRun(calls: Calls, perform: Attempts['perform'], usual: How): Step
 /** How the steps are executed of whoever says it; else as usual. Throws `ValidationError` that names what is wrong. */
 function readOwn(options: StepOptions, what: string, usual: How | null): How {
   const how = readHow(options, what, usual)
-  requireKnown(options, ['retry', 'timeout'], `${what}: `)
+  requireKnown(options, { retry: true, timeout: true }, `${what}: `)
   return how
 }
 

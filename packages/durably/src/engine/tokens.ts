@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { encode } from '../core/codec.ts'
 import { parseDuration } from '../core/duration.ts'
 import { ConflictError, ValidationError } from '../core/error.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireOptions } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'
 import type { TokenOptions } from '../core/step-context.ts'
 import { record, type Result, type WaitOptions } from './wait.ts'
@@ -33,8 +33,7 @@ export function createTokens(options: WaitOptions): Tokens {
   const takers = new Map<string, string>()
   return {
     make(name, tokenOptions = {}) {
-      requireObject(tokenOptions, 'options')
-      requireKnown(tokenOptions, ['timeout', 'schema'])
+      requireOptions(tokenOptions, { timeout: true, schema: true })
       const { timeout, schema = null } = tokenOptions
       if (schema !== null) requireSchema(schema, `schema of token "${name}"`)
       const ms = timeout === undefined ? null : parseDuration(timeout, `timeout of token "${name}"`)

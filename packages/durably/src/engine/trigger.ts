@@ -8,7 +8,7 @@ import type { JobDefinition } from '../core/job.ts'
 import { parseWith } from '../core/schema.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireDate } from '../core/require-date.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireOptions, type Names } from '../core/require-object.ts'
 import type { Labels } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import type { NewRun } from '../store/store.ts'
@@ -26,16 +26,16 @@ export interface RunFactoryOptions {
   readonly parseLabels: (labels: Labels, at: string) => Promise<Labels>
 }
 
-const knownOptions: readonly (keyof TriggerOptions)[] = [
-  'idempotencyKey',
-  'concurrencyKey',
-  'labels',
-  'priority',
-  'delay',
-  'runAt',
-  'ttl',
-  'coalesce',
-]
+const knownOptions: Names<TriggerOptions> = {
+  idempotencyKey: true,
+  concurrencyKey: true,
+  labels: true,
+  priority: true,
+  delay: true,
+  runAt: true,
+  ttl: true,
+  coalesce: true,
+}
 
 export function createRunFactory(factory: RunFactoryOptions): RunFactory {
   return {
@@ -106,8 +106,7 @@ async function newRun(
 }
 
 function checkOptions(options: TriggerOptions, at: string): void {
-  requireObject(options, `${at}options`)
-  requireKnown(options, knownOptions, at)
+  requireOptions(options, knownOptions, at)
   const { coalesce, concurrencyKey } = options
   if (coalesce === undefined) return
   if (coalesce !== 'skip') {

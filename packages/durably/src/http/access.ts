@@ -1,6 +1,6 @@
 import type { Client } from '../client/client.ts'
 import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
 import { requireText } from '../core/require-text.ts'
 import { show } from '../core/show.ts'
 import type { Labels, Run } from '../core/run.ts'
@@ -26,12 +26,7 @@ export interface TriggerRequest {
 /** What whoever sent a request may see and do. */
 export interface Access {
   /** Beyond it nothing exists: runs of other jobs or with other labels are not found. Triggered runs get the labels. */
-  readonly scope?:
-    | {
-        readonly jobNames?: readonly string[] | undefined
-        readonly labels?: Labels | undefined
-      }
-    | undefined
+  readonly scope?: Scope | undefined
   /**
    * Whether this may be done, to a run, or to one that is to be. Default: everything within the scope. Of a token
    * the run is not known before it is completed: it is null then.
@@ -45,10 +40,17 @@ export interface Access {
   readonly showStacks?: boolean | undefined
 }
 
+interface Scope {
+  readonly jobNames?: readonly string[] | undefined
+  readonly labels?: Labels | undefined
+}
+
+const rights: Names<Access> = { scope: true, may: true, hidePayload: true, showStacks: true }
+
 /** Throws what the server's developer is to be told unless it is one: what is not understood lets nobody in. */
 export function requireAccess(value: unknown): asserts value is Access {
   requireObject(value, 'what authenticate returned', 'what the user may do, or null for nobody')
-  requireKnown(value, ['scope', 'may', 'hidePayload', 'showStacks'], 'authenticate: ')
+  requireKnown<Access>(value, rights, 'authenticate: ')
   const { scope, may, hidePayload } = value as Access
   for (const [name, fn] of Object.entries({ may, hidePayload })) {
     if (fn !== undefined && typeof fn !== 'function') {
@@ -57,7 +59,7 @@ export function requireAccess(value: unknown): asserts value is Access {
   }
   if (scope === undefined) return
   requireObject(scope, 'scope')
-  requireKnown(scope, ['jobNames', 'labels'], 'scope: ')
+  requireKnown<Scope>(scope, { jobNames: true, labels: true }, 'scope: ')
   const { jobNames = [], labels = {} } = scope
   if (!Array.isArray(jobNames)) {
     throw new ValidationError(`scope.jobNames must be a list of names; got ${show(jobNames)}`)

@@ -3,7 +3,7 @@ import type { Env } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
 import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
-import { requireKnown, requireObject } from '../core/require-object.ts'
+import { requireOptions, type Names } from '../core/require-object.ts'
 import { requireFunctions } from '../core/options.ts'
 import { show } from '../core/show.ts'
 import { requireAccess, type Access } from './access.ts'
@@ -149,18 +149,17 @@ function methodsOf(path: string, basePath: string): Readonly<Record<string, Rout
 const DEFAULT_BODY_BYTES = 1024 * 1024
 const DEFAULT_STREAMS = 10_000
 
-const knownOptions = Object.keys({
+const knownOptions: Names<HandlerOptions> = {
   auth: true,
   onRequest: true,
   cors: true,
   maxBodyBytes: true,
   maxStreams: true,
   onError: true,
-} satisfies Record<keyof HandlerOptions, true>)
+}
 
 function readOptions(client: Client, options: HandlerOptions, env: Pick<Env, 'after'>): Setup {
-  requireObject(options, 'options')
-  requireKnown(options, knownOptions)
+  requireOptions(options, knownOptions)
   const { auth, onRequest, onError, cors = [] } = options
   const { maxBodyBytes = DEFAULT_BODY_BYTES, maxStreams = DEFAULT_STREAMS } = options
   requireFunctions(client, 'durably', ['getRun', 'getRuns', 'getJob', 'subscribe'])

@@ -2,6 +2,7 @@ import type { Dialect } from 'kysely'
 import type { Codec } from '../core/codec.ts'
 import { ConflictError, ValidationError } from '../core/error.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
+import { requireOptions, type Names } from '../core/require-object.ts'
 import { isTerminal } from '../core/transitions.ts'
 import { createEnv } from '../env.ts'
 import type { Store } from '../store/store.ts'
@@ -31,6 +32,15 @@ export interface CrashTestOptions<TEffects extends object = object> {
 
 const START = Date.UTC(2030, 0, 1)
 
+const knownOptions: Names<CrashTestOptions> = {
+  effects: true,
+  idempotent: true,
+  answer: true,
+  reset: true,
+  dialect: true,
+  codec: true,
+}
+
 /**
  * Runs the job once for each place a crash can happen: before and after each write, and inside each step, before
  * and after its effects. Each time the process dies there, another one takes the run over and finishes it. Tells
@@ -48,6 +58,7 @@ export async function crashTest<J extends JobDefinition, TEffects extends object
   input: JobInput<J>,
   options: CrashTestOptions<TEffects> = {},
 ): Promise<CrashReport> {
+  requireOptions(options, knownOptions)
   const scope = createEnv().scope<Actor>()
   if (scope === null) {
     throw new ValidationError('crashTest needs AsyncLocalStorage, which this platform lacks')

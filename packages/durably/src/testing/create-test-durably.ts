@@ -5,6 +5,7 @@ import type { Handles, RunOf, TriggerOptions } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
 import type { EngineOptions } from '../core/options.ts'
+import { requireOptions, type Names } from '../core/require-object.ts'
 import type { Step } from '../core/step.ts'
 import { isTerminal } from '../core/transitions.ts'
 import { assemble } from '../durably.ts'
@@ -51,6 +52,16 @@ export interface TestDurably<TJobs extends Jobs = Jobs> {
 }
 
 const START = new Date('2030-01-01T00:00:00Z')
+const knownOptions: Names<TestDurablyOptions> = {
+  jobs: true,
+  dialect: true,
+  startAt: true,
+  maxConcurrentRuns: true,
+  labels: true,
+  codec: true,
+  retainRuns: true,
+}
+
 const RUN_LIMIT_MS = 600_000
 // Nobody else is on the database: there is nothing to poll for, and nobody to hold a lease against.
 const ALONE = { pollingInterval: '365d', heartbeatInterval: '1h', staleThreshold: '3h' } as const
@@ -68,6 +79,7 @@ const ALONE = { pollingInterval: '365d', heartbeatInterval: '1h', staleThreshold
 export function createTestDurably<const TJobs extends Jobs>(
   options: TestDurablyOptions<TJobs>,
 ): TestDurably<TJobs> {
+  requireOptions(options, knownOptions)
   const { jobs, dialect, startAt = START, ...settings } = options
   const time = createVirtualTime(startAt.getTime())
   const overrides = createOverrides()

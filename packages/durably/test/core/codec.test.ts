@@ -38,3 +38,11 @@ test('a codec whose decode is asynchronous is refused, not taken for a value', a
   const encoded = await encode('value', codec, 'the value')
   expect(() => decode(encoded, codec)).toThrow('codec.decode must return the value itself')
 })
+
+test('what is nested deeper than the engine can go is refused as that', () => {
+  let deep: unknown = 'bottom'
+  for (let i = 0; i < 200_000; i++) deep = [deep]
+  expect(() => encode(deep, richCodec, 'output')).toThrow(
+    /^Cannot store output: it is too deep or too long: /,
+  )
+})

@@ -7,6 +7,8 @@ import { defineJob } from '../../src/core/job.ts'
 import { createDurably } from '../../src/durably.ts'
 import { postgresDialect } from '../../src/postgres.ts'
 import { sqliteDialect } from '../../src/sqlite.ts'
+import { sqlocalDialect, workInOneTab } from '../../src/browser.ts'
+import { crashTest, createTestDurably } from '../../src/testing.ts'
 import { attempt, hostile } from './hostile.ts'
 
 /** A database that may not be touched. */
@@ -50,6 +52,19 @@ test('an option that there is not is refused, with those that there are', () => 
   expect(() => defineJob({ ...definition, concurrency: { limit: 1 } } as never)).toThrow(
     /^job "job": unknown option "concurrency"; the options are name, /,
   )
+})
+
+const job = defineJob(definition)
+
+test.each<[string, () => unknown]>([
+  ['sqliteDialect', () => sqliteDialect({ databse: {} } as never)],
+  ['postgresDialect', () => postgresDialect({ pol: {} } as never)],
+  ['sqlocalDialect', () => sqlocalDialect({ databse: {} } as never)],
+  ['workInOneTab', () => workInOneTab({} as never, { nam: 'app' } as never)],
+  ['createTestDurably', () => createTestDurably({ jobs: {}, maxConcurrentRun: 5 } as never)],
+  ['crashTest', () => crashTest(job, null, { effect: {} } as never)],
+])('nor has %s any others than it says', async (_, call) => {
+  await expect((async () => call())()).rejects.toThrow(/^unknown option ".+"; the options are /)
 })
 
 test.each(Object.keys(definition))('defineJob takes %s, or refuses it by name', async (name) => {

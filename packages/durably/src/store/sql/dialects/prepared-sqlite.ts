@@ -10,7 +10,7 @@ import {
   type QueryResult,
 } from 'kysely'
 import { requireFunctions } from '../../../core/options.ts'
-import { requireObject } from '../../../core/require-object.ts'
+import { requireOptions } from '../../../core/require-object.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
@@ -40,7 +40,7 @@ export interface SqliteStatement {
  * const durably = createDurably({ dialect: sqliteDialect({ database: new SQLite('app.db') }) })
  */
 export function sqliteDialect(options: { readonly database: SqliteDatabase }): Dialect {
-  requireObject(options, 'options')
+  requireOptions(options, { database: true })
   const { database } = options
   requireFunctions(database, 'database', ['prepare'])
   return {
