@@ -34,7 +34,7 @@ export interface DurablyOptions<
 /** An instance of Durably: the jobs, runs and events of one database, as one process sees them. */
 export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels>
   extends Instance<TJobs, TLabels> {
-  /** Kysely on the same database and connection; `db.withTables<AppTables>()` types it. */
+  /** Kysely on the same database and connection; `db.$extendTables<AppTables>()` types it. */
   readonly db: Kysely<unknown>
 }
 

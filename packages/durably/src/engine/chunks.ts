@@ -83,7 +83,7 @@ async function add(
   // Ended while it was encoded.
   if (controller.signal.aborted) return
   unstored.begin()
-  outbox.ride({
+  outbox.add({
     kind: 'step:chunk',
     name: step,
     at: env.now(),

@@ -13,7 +13,7 @@ export interface Elsewhere {
 }
 
 export interface ElsewhereOptions {
-  readonly version: (() => Promise<number | null>) | null
+  readonly version: () => Promise<number | null>
   readonly wakeups: Wakeups | null
   readonly env: Env
   /** These runs may have changed; null: any. */
@@ -23,17 +23,16 @@ export interface ElsewhereOptions {
 
 export function createElsewhere(options: ElsewhereOptions): Elsewhere {
   const { version, wakeups, env, onChange } = options
-  const watcher =
-    version === null ? null : createWatcher({ version, env, onChange: () => onChange(null) })
+  const watcher = createWatcher({ version, env, onChange: () => onChange(null) })
   const notifier = wakeups === null ? null : createNotifier({ ...options, wakeups })
 
   return {
     hold() {
       notifier?.listen()
-      return watcher?.hold() ?? (() => {})
+      return watcher.hold()
     },
     changed(runId, urgent) {
-      watcher?.touch()
+      watcher.touch()
       notifier?.changed(runId, urgent)
     },
     async close() {

@@ -25,18 +25,17 @@ interface Item {
  * one; positions in the journal are given out when it leaves.
  */
 export interface Outbox {
+  /** What nobody waits for rides along with what comes next, or goes alone after a moment. */
   add(item: Item): void
   /** The last item of all; what comes after it is dropped in silence. */
   finish(item: Item & { readonly transition: Transition }): void
-  /** Rides along with what comes next, or goes alone after a moment. */
-  ride(item: Item): void
   /** Gives the run up until something wakes it. Answers whether it did: not if it was sent something meanwhile. */
   park(park: Park): void
   /** The run is held again: what was kept while it was parked leaves now. */
   reopen(run: RunRecord, lastSeq: number): void
   /** Nothing is under way, and nothing would be but what can ride along. */
   isQuiet(): boolean
-  /** Like `ride`; lines beyond a bound are only counted. */
+  /** Lines beyond a bound are only counted. */
   log(stepName: string | null, data: string): void
   /** The last value rides along with what comes next, or goes alone after a while. */
   progress(progress: Progress): void
@@ -133,7 +132,6 @@ export function createOutbox(options: OutboxOptions): Outbox {
       // One that has not left yet: a run that ends does not wait.
       box.park = null
     },
-    ride: (item) => ride(box, item),
     park(park) {
       box.park = park
       send(box)
@@ -161,7 +159,8 @@ export function createOutbox(options: OutboxOptions): Outbox {
 function add(box: State, item: Item): void {
   if (box.closed || box.sealed) return
   box.waiting.push(item)
-  send(box)
+  if (canRide(item)) sendWithin(box, RIDE_DELAY_MS)
+  else send(box)
 }
 
 function log(box: State, name: string | null, data: string): void {
@@ -171,13 +170,7 @@ function log(box: State, name: string | null, data: string): void {
     return
   }
   box.logLines++
-  ride(box, { kind: 'log:write', name, at: box.env.now(), data })
-}
-
-function ride(box: State, item: Item): void {
-  if (box.closed || box.sealed) return
-  box.waiting.push(item)
-  sendWithin(box, RIDE_DELAY_MS)
+  add(box, { kind: 'log:write', name, at: box.env.now(), data })
 }
 
 function close(box: State): void {

@@ -58,7 +58,7 @@ function begin(
   const sources = entries.map(([, plan], i) => toSource(plan, i, opened, at))
   if (opened === null) {
     const data = entryData('step:wait', { index, waits: sources.map(toWait) })
-    outbox.ride({ kind: 'step:wait', name, at, data })
+    outbox.add({ kind: 'step:wait', name, at, data })
   }
   const begun = { call, index, at }
   const end: OpenWait['end'] = (i, message) => {

@@ -42,7 +42,7 @@ export function createMemoryStore(): Store {
     journal: async (runId, after, limit) =>
       structuredClone(readJournal(tables, runId, after, limit)),
     mailbox: async (runId) => structuredClone(readMailbox(tables, runId)),
-    version: null,
+    version: async () => null,
     close: async () => {},
   }
 }

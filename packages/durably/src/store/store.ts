@@ -52,10 +52,10 @@ export interface Store {
   mailbox(runId: string): Promise<Mailbox>
 
   /**
-   * A number that is another one whenever another connection may have committed since. Null, at once or as the
-   * answer, where the database has none: then wake-ups come by other ways, or only polling.
+   * A number that is another one whenever another connection may have committed since. Null where the database has
+   * none, now or later: then wake-ups come by other ways, or only polling.
    */
-  readonly version: (() => Promise<number | null>) | null
+  version(): Promise<number | null>
   close(): Promise<void>
 }
 

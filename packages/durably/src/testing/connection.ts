@@ -55,7 +55,7 @@ export function connect({ store, time, onWrite = () => {} }: ConnectionOptions):
     store: {
       ...(Object.fromEntries(operations) as Store),
       // There is one process at a time: nobody else's commits are to be watched for.
-      version: null,
+      version: async () => null,
       close: async () => {},
     },
     cut() {

@@ -60,9 +60,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('a step is acknowledged before it is committed', {
     file: 'engine/outbox.ts',
-    find: '  box.waiting.push(item)\n  send(box)',
-    replace:
-      '  box.waiting.push({ ...item, onCommitted: () => {} })\n  item.onCommitted?.()\n  send(box)',
+    find: '  box.waiting.push(item)\n  if',
+    replace: '  box.waiting.push({ ...item, onCommitted: () => {} })\n  item.onCommitted?.()\n  if',
   }),
   mutant('a key is freed and nobody is promoted', {
     file: 'store/sql/write.ts',

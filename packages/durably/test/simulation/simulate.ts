@@ -53,7 +53,7 @@ async function openStore(plan: Plan): Promise<{ store: Store; close: () => Promi
   const { store, database } = openSqlStore((tables ??= await makeTables()))
   return {
     // All processes share one connection, whose number never changes: their wake-ups are messages.
-    store: { ...store, version: null },
+    store: { ...store, version: async () => null },
     async close() {
       await store.close()
       database.close()

@@ -74,7 +74,7 @@ describe('a lock of another process', () => {
 
 test('the version moves when another process commits, and not when this one does', async () => {
   const { file, store } = await openFile()
-  const version = async () => store.version?.()
+  const version = async () => store.version()
   const before = await version()
   await store.write({ ...nothing, runs: [newRun('a')] }, START)
   await store.setPaused('job', true, START)
