@@ -204,10 +204,10 @@ test('and so is what changes while it closes', async () => {
   const before = wire.sent.length
   const first = await client.job.trigger('one')
   const letGo = wire.stall()
-  const closed = time.until(client.durably.close())
+  const closed = client.durably.close()
   const second = await client.job.trigger('two')
   letGo()
-  await closed
+  await time.until(closed)
   const messages = wire.sent.slice(before).map((text) => JSON.parse(text) as Message)
   const ofClient = messages.filter(({ from }) => from === messages[0]?.from)
   expect(ofClient.map(({ runs }) => runs)).toEqual([[first.id], [second.id]])

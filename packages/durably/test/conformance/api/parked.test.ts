@@ -71,7 +71,7 @@ onEveryBackend((open) => {
         const client = await world.join()
         const write = hold((operation) => operation === 'write')
         process.wire.intercept(write.intercept)
-        const other = world.until(process.jobs.job.trigger(null, { delay: '2d' }))
+        const other = process.jobs.job.trigger(null, { delay: '2d' })
         await world.until(write.reached)
         outside.resolve()
         await world.settle()

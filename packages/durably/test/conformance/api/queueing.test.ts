@@ -63,10 +63,10 @@ onEveryBackend((open) => {
       await world.advance(100)
       const write = hold((operation) => operation === 'write', 'after')
       worker.wire.intercept(write.intercept)
-      const triggered = world.until(worker.jobs.noting.trigger('x', { delay: 20 }))
+      const triggered = worker.jobs.noting.trigger('x', { delay: 20 })
       await world.advance(50)
       write.open()
-      await triggered
+      await world.until(triggered)
       await world.advance(50)
       expect(order).toEqual(['x'])
     })
@@ -79,10 +79,10 @@ onEveryBackend((open) => {
       const hasRuns = (request: unknown): boolean => (request as Batch).runs.length > 0
       const write = hold((operation, request) => operation === 'write' && hasRuns(request))
       worker.wire.intercept(write.intercept)
-      const triggered = world.until(worker.jobs.noting.trigger('x', { delay: '20s' }))
+      const triggered = worker.jobs.noting.trigger('x', { delay: '20s' })
       await world.advance(16_000)
       write.open()
-      await triggered
+      await world.until(triggered)
       await world.advance(4100)
       expect(order).toEqual(['x'])
     })

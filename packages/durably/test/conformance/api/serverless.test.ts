@@ -45,12 +45,12 @@ onEveryBackend((open) => {
     await parent.trigger(null)
     const looking = hold((operation) => operation === 'look', 'after')
     wire.intercept(looking.intercept)
-    const processed = world.until(durably.processUntilIdle())
+    const processed = durably.processUntilIdle()
     await world.until(looking.reached)
     goOn.resolve()
     await world.advance(100)
     looking.open()
-    expect(await processed).toEqual({ executed: 2 })
+    expect(await world.until(processed)).toEqual({ executed: 2 })
   })
 
   test('maxRuns bounds what it takes', async () => {
