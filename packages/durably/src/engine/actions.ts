@@ -6,8 +6,8 @@ import { requireText } from '../core/require-text.ts'
 import { requireDate } from '../core/require-date.ts'
 import { requireObject } from '../core/require-object.ts'
 import { decodePayload, type Labels, type RunRecord } from '../core/run.ts'
-import { activeStatuses, isLegal, terminalStatuses, type RunStatus } from '../core/transitions.ts'
-import type { Enqueued, Fact, NewRun, RunQuery, Store } from '../store/store.ts'
+import { isLegal, terminalStatuses, transitions, type RunStatus } from '../core/transitions.ts'
+import type { Acted, Enqueued, Fact, NewRun, Refused, RunQuery, Store } from '../store/store.ts'
 import { readFilter } from './reads.ts'
 import type { Worker } from './worker.ts'
 
@@ -48,7 +48,7 @@ interface Deleted {
 const PAGE_SIZE = 200
 
 export function createActions(options: ActionsOptions): Actions {
-  const { store, worker, env, onResumed } = options
+  const { store, worker, env, onDeleted, onResumed } = options
   const act = (verb: Verb, runId: string) => actOn(options, verb, runId)
   return {
     async cancel(runId) {
@@ -62,7 +62,10 @@ export function createActions(options: ActionsOptions): Actions {
       worker.poke()
     },
     async deleteRun(runId) {
-      await act('delete', runId)
+      requireText(runId, 'run id')
+      const removed = await store.remove(runId, env.now())
+      if (!removed.done) throw refusal('delete', runId, removed)
+      onDeleted(removed.run, removed.lastSeq)
     },
     retrigger: (runId) => retrigger(options, runId),
     cancelRuns: (filter) => actOnAll(options, 'cancel', filter),
@@ -81,27 +84,27 @@ export function createActions(options: ActionsOptions): Actions {
   }
 }
 
-type Verb = 'cancel' | 'retry' | 'delete'
+type Verb = 'cancel' | 'retry'
 
 async function actOn(options: ActionsOptions, verb: Verb, runId: string): Promise<void> {
   requireText(runId, 'run id')
-  const status = await attempt(options, verb, runId)
-  if (status === null) throw new NotFoundError(`Run not found: ${runId}`)
-  if (status !== 'done') throw new ConflictError(`Cannot ${verb} ${status} run: ${runId}`)
+  const acted = await attempt(options, verb, runId)
+  if (!acted.done) throw refusal(verb, runId, acted)
 }
 
-/** `done`, or the status that forbade it, or null when there is no such run. */
+function refusal(verb: Verb | 'delete', runId: string, { status }: Refused): Error {
+  if (status === null) return new NotFoundError(`Run not found: ${runId}`)
+  return new ConflictError(`Cannot ${verb} ${status} run: ${runId}`)
+}
+
 async function attempt(
-  { store, env, announce, onDeleted }: ActionsOptions,
+  { store, env, announce }: ActionsOptions,
   verb: Verb,
   runId: string,
-): Promise<'done' | RunStatus | null> {
+): Promise<Acted> {
   const acted = await store.act({ transition: verb, runId }, env.now())
-  if (!acted.done) return acted.status
-  const { run, entry, lastSeq, woken } = acted
-  if (entry !== null) announce([{ run, entry }, ...woken])
-  if (verb === 'delete') onDeleted(run, lastSeq)
-  return 'done'
+  if (acted.done) announce([acted, ...acted.woken])
+  return acted
 }
 
 /** The same stored payload, labels and key as a new run. */
@@ -134,13 +137,9 @@ async function retrigger(
 }
 
 /** Page by page, each run on its own: those whose status changes meanwhile are not counted. */
-async function actOnAll(
-  options: ActionsOptions,
-  verb: 'cancel' | 'retry',
-  filter: BulkFilter,
-): Promise<number> {
+async function actOnAll(options: ActionsOptions, verb: Verb, filter: BulkFilter): Promise<number> {
   const { store, worker } = options
-  const query = readBulk(filter, verb === 'cancel' ? activeStatuses : ['failed', 'cancelled'])
+  const query = readBulk(filter, transitions[verb].from)
   const before = filter.before?.getTime() ?? Number.POSITIVE_INFINITY
   const legal = query.statuses?.filter((status) => isLegal(verb, status)) ?? []
   let count = 0
@@ -153,7 +152,7 @@ async function actOnAll(
       ...(cursor === undefined ? {} : { cursor }),
     })
     for (const { id, createdAt } of page) {
-      if (createdAt >= before || (await attempt(options, verb, id)) !== 'done') continue
+      if (createdAt >= before || !(await attempt(options, verb, id)).done) continue
       count++
       if (verb === 'cancel') worker.cancelled(id)
     }

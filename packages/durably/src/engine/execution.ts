@@ -339,7 +339,7 @@ async function ask(life: Life): Promise<void> {
   while (life.ended && !life.aborter.signal.aborted && life.run.generation === generation) {
     try {
       const acted = await store.act({ transition: 'wake', runId, generation }, env.now())
-      if (acted.done && acted.entry !== null) onWoken([{ run: acted.run, entry: acted.entry }])
+      if (acted.done) onWoken([acted])
       return
     } catch (error) {
       onError(error, 'waking a run whose code goes on', life.run)

@@ -1,6 +1,6 @@
 import type { Dictionary } from '../core/dictionary.ts'
 import { atMost, pause, type Env } from '../core/env.ts'
-import { LEASE_PARTS } from '../core/lease.ts'
+import { isHeld, isParked, LEASE_PARTS, wasCancelled } from '../core/lease.ts'
 import type { Fact, Held, Lease, Store, WorkerLease } from '../store/store.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
 import type { Execution } from './execution.ts'
@@ -214,12 +214,10 @@ async function reconcile(
 async function giveUp({ store }: State, execution: Execution): Promise<void> {
   const { runId, generation } = execution.lease
   const run = await store.run(runId)
-  const cancelled = run?.status === 'cancelled' && run.generation === generation + 1
-  // It has parked the run, and is about to hear so.
-  const parked = run?.status === 'waiting' && run.generation === generation
-  if (cancelled) execution.cancel()
-  else if (parked) return
-  else if (run?.status !== 'running' || run.generation !== generation) execution.lose()
+  if (run === null) execution.lose()
+  else if (wasCancelled(run, generation)) execution.cancel()
+  // Where it has parked the run, it is about to hear so.
+  else if (!isParked(run, generation) && !isHeld(run, generation)) execution.lose()
 }
 
 async function handBack(keeper: State, lease: Lease): Promise<void> {
@@ -231,7 +229,7 @@ async function handBack(keeper: State, lease: Lease): Promise<void> {
 
 async function releaseOf({ store, env }: State, { runId, generation }: Lease): Promise<Fact[]> {
   const acted = await store.act({ transition: 'release', runId, generation }, env.now())
-  return acted.done && acted.entry !== null ? [{ run: acted.run, entry: acted.entry }] : []
+  return acted.done ? [acted] : []
 }
 
 async function leave(keeper: State): Promise<void> {

@@ -1,5 +1,5 @@
 import type { RunRecord } from '../core/run.ts'
-import { act } from './memory/act.ts'
+import { act, removeRun } from './memory/act.ts'
 import { claim } from './memory/claim.ts'
 import { commit, requirePositions } from './memory/commit.ts'
 import { enqueue } from './memory/enqueue.ts'
@@ -31,6 +31,7 @@ export function createMemoryStore(): Store {
     leases: async (workerId) => leasesOf(tables, workerId),
     retire: async (idPrefix, except) => retire(tables, idPrefix, except),
     act: async (request, now) => structuredClone(act(tables, request, now)),
+    remove: async (runId, now) => structuredClone(removeRun(tables, runId, now)),
     watch: async (runId, target) => watch(tables, runId, target),
     setPaused: async (jobName, paused) => {
       if (paused) tables.paused.add(jobName)

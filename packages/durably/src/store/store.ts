@@ -33,6 +33,8 @@ export interface Store {
   retire(idPrefix: string, except: readonly string[]): Promise<void>
   /** Changes a run from outside, if the transition table allows it. */
   act(request: ActRequest, now: number): Promise<Acted>
+  /** Deletes a run that has ended, and all that was its. */
+  remove(runId: string, now: number): Promise<Removed>
   /**
    * Has `runId` told once `target` ends, by a message of kind `run` whose name is the target's id; at once if it has
    * ended. To be asked before the run parks: what it tells at once wakes nobody. False: there is no such target.
@@ -270,7 +272,7 @@ export interface Outlook {
  * run again. Both are fenced by `generation`.
  */
 export type ActRequest =
-  | { readonly transition: 'cancel' | 'retry' | 'delete'; readonly runId: string }
+  | { readonly transition: 'cancel' | 'retry'; readonly runId: string }
   | {
       readonly transition: 'release' | 'wake'
       readonly runId: string
@@ -278,16 +280,27 @@ export type ActRequest =
     }
 
 export type Acted =
+  | (Fact & {
+      readonly done: true
+      /** Runs that were woken because they wait for its end. */
+      readonly woken: readonly Fact[]
+    })
+  | Refused
+
+export type Removed =
   | {
       readonly done: true
       readonly run: RunRecord
-      readonly entry: Entry | null
+      /** Where its journal ended. */
       readonly lastSeq: number
-      /** Runs that were woken because they wait for its end. */
-      readonly woken: readonly Fact[]
     }
-  /** The status that forbade it; null when there is no such run. */
-  | { readonly done: false; readonly status: RunStatus | null }
+  | Refused
+
+export interface Refused {
+  readonly done: false
+  /** Which forbade it; null when there is no such run. */
+  readonly status: RunStatus | null
+}
 
 export interface RunQuery {
   readonly jobName?: string

@@ -37,10 +37,16 @@ interface State extends ConnectionOptions {
 export function createConnection(options: ConnectionOptions): Connection {
   const state: State = { ...options, faults: [], brokenUntil: 0 }
   const reached = Object.fromEntries(
-    storeOperations.map((operation) => [operation, reach(state, operation)]),
+    storeOperations.map((operation) => [operation, reach(state, operation, operation)]),
   )
   return {
-    store: { ...options.store, ...reached },
+    store: {
+      ...options.store,
+      ...reached,
+      // Rare: they meet what is meant for those that are like them.
+      remove: reach(state, 'remove', 'act') as Store['remove'],
+      retire: reach(state, 'retire', 'renew') as Store['retire'],
+    },
     inject: (fault) => void state.faults.push(fault),
     breakUntil(time) {
       state.brokenUntil = time
@@ -50,8 +56,8 @@ export function createConnection(options: ConnectionOptions): Connection {
 
 type Call = (...args: never[]) => Promise<unknown>
 
-function reach(state: State, operation: StoreOperation): Call {
-  const call = state.store[operation] as Call
+function reach(state: State, name: keyof Store, operation: StoreOperation): Call {
+  const call = state.store[name] as Call
   return (...args) =>
     new Promise((resolve, reject) => {
       void travel(state, operation, () => call(...args), resolve, reject)

@@ -20,6 +20,7 @@ import type {
   Held,
   NewRun,
   ReclaimRequest,
+  Removed,
   Reclaimed,
   Send,
   Sent,
@@ -121,6 +122,9 @@ export function createLedger(inner: Store, told: Told): Ledger {
       },
       async act(request, now) {
         return checkActed(ledger, request, await inner.act(request, now))
+      },
+      async remove(runId, now) {
+        return checkRemoved(ledger, runId, await inner.remove(runId, now))
       },
       async setPaused(jobName, paused, now) {
         await inner.setPaused(jobName, paused, now)
@@ -386,17 +390,21 @@ function checkActed(ledger: State, request: ActRequest, acted: Acted): Acted {
     return acted
   }
   if (fenced) broken(ledger, `a stale lease could ${transition} ${run.id}`)
-  if (transition === 'delete') {
-    if (!isLegal('delete', run.status)) broken(ledger, `${run.status} ${run.id} was deleted`)
-    forget(ledger, run.id)
-    return acted
-  }
   if (transition === 'retry') ledger.told.retried(run.id, acted.run.attempt)
   move(ledger, run, transition)
   if (transitions[transition].raisesGeneration) raise(ledger, run, acted.run.generation)
-  if (acted.entry !== null) extend(ledger, run, acted.entry.seq)
+  extend(ledger, run, acted.entry.seq)
   checkWoken(ledger, acted.woken)
   return acted
+}
+
+function checkRemoved(ledger: State, runId: string, removed: Removed): Removed {
+  const run = ledger.accounts.get(runId)
+  if (run === undefined || run.deleted) return removed
+  if (removed.done !== isLegal('delete', run.status))
+    broken(ledger, `${run.status} ${run.id} was ${removed.done ? '' : 'not '}deleted`)
+  if (removed.done) forget(ledger, run.id)
+  return removed
 }
 
 function begin(

@@ -50,8 +50,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('the fence is off in completion', {
     file: 'store/memory/commit.ts',
-    find: 'if (!isHeld(row, lease)) return',
-    replace: 'if (!isHeld(row, lease) && request.transition === undefined) return',
+    find: 'if (!isHeld(record, lease.generation)) {',
+    replace: 'if (!isHeld(record, lease.generation) && request.transition === undefined) {',
   }),
   mutant('the fence is off in renewal', {
     file: 'store/sql/workers.ts',

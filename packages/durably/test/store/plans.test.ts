@@ -107,9 +107,10 @@ async function statementsOf(database: SqliteDatabase) {
   await store.reclaim({ ...claim, workerId: 'x', maxCrashes: 5 }, LATER)
   await store.renew({ workerId: 'x', leaseMs: 10 }, LATER)
   await store.leases('x')
-  for (const transition of ['cancel', 'retry', 'cancel', 'delete'] as const) {
+  for (const transition of ['cancel', 'retry', 'cancel'] as const) {
     await store.act({ transition, runId: 'b' }, LATER)
   }
+  await store.remove('b', LATER)
   await store.journal('a', 0, 10)
   await waitAndSend(store)
   const work = [...seen]

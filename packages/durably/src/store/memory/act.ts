@@ -1,5 +1,5 @@
 import { isLegal, isTerminal } from '../../core/transitions.ts'
-import type { Acted, ActRequest, Fact } from '../store.ts'
+import type { Acted, ActRequest, Fact, Removed } from '../store.ts'
 import { tell } from './tell-waiters.ts'
 import { advance, recordOf, remove, type Row, type Tables } from './tables.ts'
 
@@ -9,20 +9,21 @@ export function act(tables: Tables, request: ActRequest, now: number): Acted {
   const { status, generation } = row.record
   const isFenced = 'generation' in request && request.generation !== generation
   if (isFenced || !isLegal(request.transition, status)) return { done: false, status }
-  if (request.transition === 'delete') {
-    remove(tables, row, now)
-    return { done: true, run: recordOf(row), entry: null, lastSeq: row.journal.length, woken: [] }
-  }
   const fact = change(row, request.transition, now)
   const woken = isTerminal(fact.run.status) ? tell(tables, fact.run, now) : []
-  return { done: true, ...fact, lastSeq: row.journal.length, woken }
+  return { done: true, ...fact, woken }
 }
 
-function change(
-  row: Row,
-  transition: Exclude<ActRequest['transition'], 'delete'>,
-  now: number,
-): Fact {
+export function removeRun(tables: Tables, runId: string, now: number): Removed {
+  const row = tables.runs.get(runId)
+  if (row === undefined) return { done: false, status: null }
+  const { status } = row.record
+  if (!isLegal('delete', status)) return { done: false, status }
+  remove(tables, row, now)
+  return { done: true, run: recordOf(row), lastSeq: row.journal.length }
+}
+
+function change(row: Row, transition: ActRequest['transition'], now: number): Fact {
   switch (transition) {
     case 'cancel':
       return advance(row, 'cancel', { reason: 'cancel' }, {}, now)

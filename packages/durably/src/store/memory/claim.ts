@@ -1,10 +1,11 @@
 import { isLegal } from '../../core/transitions.ts'
+import { byDueTime, byPriority } from '../claim-order.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { renewUnlessFresh } from './renew.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
 export function claim(tables: Tables, request: ClaimRequest, now: number): Claim[] {
-  const rows = claimable(tables, request.jobs, now).sort(byPriority).slice(0, request.limit)
+  const rows = claimable(tables, request.jobs, now).sort(inOrder).slice(0, request.limit)
   if (rows.length > 0) renewUnlessFresh(tables, request, now)
   return rows.map((row) => {
     const { startedAt, attempt } = row.record
@@ -50,14 +51,9 @@ function headsOfKeys(tables: Tables): Map<string, Row> {
 
 function goesBefore(row: Row, other: Row): boolean {
   if (row.holdsKey !== other.holdsKey) return row.holdsKey
-  return byDueTime(row, other) < 0
+  return byDueTime(row.record, other.record) < 0
 }
 
-/** Higher priority first, then in the order of due times. */
-export function byPriority(a: Row, b: Row): number {
-  return b.record.priority - a.record.priority || byDueTime(a, b)
-}
-
-export function byDueTime({ record: a }: Row, { record: b }: Row): number {
-  return a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
+export function inOrder({ record: a }: Row, { record: b }: Row): number {
+  return byPriority(a, b)
 }

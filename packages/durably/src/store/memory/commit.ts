@@ -1,6 +1,7 @@
 import type { NewEntry } from '../../core/journal.ts'
+import { isHeld, wasCancelled } from '../../core/lease.ts'
 import type { RunRecord } from '../../core/run.ts'
-import { isLegal, isTerminal } from '../../core/transitions.ts'
+import { isTerminal } from '../../core/transitions.ts'
 import {
   type Answer,
   type Commit,
@@ -16,7 +17,10 @@ export function commit(tables: Tables, request: Commit, now: number, ended: RunR
   const row = tables.runs.get(lease.runId)
   if (row === undefined) return 'lost'
   if (wasCommitted(row, lease, entries)) return 'committed'
-  if (!isHeld(row, lease)) return wasCancelled(row, lease) ? 'cancelled' : 'lost'
+  const { record } = row
+  if (!isHeld(record, lease.generation)) {
+    return wasCancelled(record, lease.generation) ? 'cancelled' : 'lost'
+  }
   if (transition?.name === 'park' && transition.inbox !== row.record.inbox) return 'moved'
   for (const entry of entries) row.journal.push({ ...entry, ...lease })
   const changes = changesOf(request)
@@ -58,7 +62,12 @@ export function requirePositions(tables: Tables, commits: readonly Commit[]): vo
   const lengths = new Map<Row, number>()
   for (const { lease, entries } of commits) {
     const row = tables.runs.get(lease.runId)
-    if (row === undefined || !isHeld(row, lease) || wasCommitted(row, lease, entries)) continue
+    if (
+      row === undefined ||
+      !isHeld(row.record, lease.generation) ||
+      wasCommitted(row, lease, entries)
+    )
+      continue
     let last = lengths.get(row) ?? row.journal.length
     for (const { seq } of entries) {
       if (seq !== ++last) {
@@ -85,15 +94,6 @@ function wasCommitted({ journal }: Row, lease: Lease, entries: readonly NewEntry
       found.data === entry.data
     )
   })
-}
-
-/** Only the present holder could hand the run back. */
-function isHeld({ record }: Row, lease: Lease): boolean {
-  return isLegal('release', record.status) && record.generation === lease.generation
-}
-
-function wasCancelled({ record }: Row, lease: Lease): boolean {
-  return record.status === 'cancelled' && record.generation === lease.generation + 1
 }
 
 function changesOf({ progress, executing }: Commit): Partial<RunRecord> | null {

@@ -1,8 +1,8 @@
 import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { isLegal, transitions } from '../../core/transitions.ts'
+import { byDueTime } from '../claim-order.ts'
 import type { Enqueued, NewRun } from '../store.ts'
-import { byDueTime } from './claim.ts'
 import { append, idempotencySlot, recordOf, type Row, type Tables } from './tables.ts'
 
 /** Plain runs first, so that the coalescing ones of the same batch find them. */
@@ -57,7 +57,7 @@ function findPending(tables: Tables, run: NewRun, now: number): Row | undefined 
       record.startedAt === null &&
       (record.expireAt === null || record.expireAt > now),
   )
-  return candidates.sort(byDueTime)[0]
+  return candidates.sort((a, b) => byDueTime(a.record, b.record))[0]
 }
 
 function insert(tables: Tables, run: NewRun, now: number): Row {

@@ -1,6 +1,6 @@
 import { isLegal } from '../../core/transitions.ts'
 import type { Fact } from '../store.ts'
-import { byDueTime } from './claim.ts'
+import { byDueTime } from '../claim-order.ts'
 import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
 
@@ -8,7 +8,7 @@ import { advance, type Row, type Tables } from './tables.ts'
 export function promote(tables: Tables, limit: number, now: number): Fact[] {
   const expired = expiring(tables)
     .filter((row) => expiryOf(row) <= now)
-    .sort((a, b) => expiryOf(a) - expiryOf(b) || byDueTime(a, b))
+    .sort((a, b) => expiryOf(a) - expiryOf(b) || byDueTime(a.record, b.record))
     .slice(0, limit)
   const due = [...delayed(tables), ...sleeping(tables)]
     .filter((row) => timeOf(row) <= now && !expired.includes(row))

@@ -1,9 +1,8 @@
-import type { ErrorDetail } from '../../core/error.ts'
 import type { EntryKind } from '../../core/journal.ts'
-import type { RunRecord } from '../../core/run.ts'
 import { isTerminal } from '../../core/transitions.ts'
+import { crashError } from '../crash-error.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
-import { byPriority } from './claim.ts'
+import { inOrder } from './claim.ts'
 import { renewLease } from './renew.ts'
 import { tell } from './tell-waiters.ts'
 import { advance, type Row, type Tables } from './tables.ts'
@@ -13,7 +12,7 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
   const { workerId, jobs, limit, maxCrashes } = request
   const claimed: Claim[] = []
   const others: Fact[] = []
-  for (const row of orphans(tables, now).sort(byPriority)) {
+  for (const row of orphans(tables, now).sort(inOrder)) {
     if (row.workerId === workerId) continue
     const { jobName, attempt } = row.record
     const crashes = crashesOf(row)
@@ -53,13 +52,7 @@ function crashesOf({ record, journal }: Row): number {
 }
 
 function giveUp(row: Row, crashes: number, now: number): Fact {
-  const error = crashError(row.record, crashes)
+  const error = crashError(crashes, row.record.executing)
   const duration = now - (row.record.startedAt ?? now)
   return advance(row, 'fail', { duration, error }, { crashes, error }, now)
-}
-
-function crashError({ executing }: RunRecord, crashes: number): ErrorDetail {
-  const message = `Run crashed ${crashes} times in a row`
-  if (executing === null) return { name: 'Error', message }
-  return { name: 'Error', message: `${message}, last in step "${executing}"`, step: executing }
 }

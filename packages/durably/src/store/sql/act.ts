@@ -8,8 +8,6 @@ import { setEnded } from './ending.ts'
 import type { Note, RecordFacts } from './facts.ts'
 import type { Keys } from './keys.ts'
 import type { LockRuns } from './lock-runs.ts'
-import { createRemoveTraces } from './remove-traces.ts'
-import { toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 import type { Waiters } from './waiters.ts'
 import { setWoken } from './wake.ts'
@@ -36,7 +34,6 @@ interface Action {
 export function createAct(sql: Sql, database: Database, steps: ActSteps): Store['act'] {
   const { recordFacts, keys, lockRuns, waiters } = steps
   const actions = createActions(sql)
-  const remove = createRemove(sql)
   const find = sql.read(`
     select r.status, r.concurrency_key from ${sql.tables.runs} r where r.id = $runId::text`)
 
@@ -47,7 +44,6 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
 
   async function apply(session: Session, key: string | null, request: ActRequest, now: number) {
     const { transition, ...values } = request
-    if (transition === 'delete') return remove(session, request.runId, now)
     const action = actions[transition]
     const concerned = key === null || action.key === null ? null : { key, ...action.key }
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
@@ -66,7 +62,7 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
     }
     if (fact === undefined) return null
     const woken = action.ends ? await waiters.tell(session, [request.runId], now) : []
-    return { done: true as const, ...fact, lastSeq: fact.entry.seq, woken }
+    return { done: true as const, ...fact, woken }
   }
 
   return async (request, now) => {
@@ -84,9 +80,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
 /** Its time to start is to come. What has started was due, whatever the clock of this process says. */
 const isAhead = '(started_at is null and due_at > $now::int8)'
 
-function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'delete'>, Action> {
+function createActions(sql: Sql): Record<ActRequest['transition'], Action> {
   const { runs } = sql.tables
-  const isRun = (transition: Exclude<ActRequest['transition'], 'delete'>) =>
+  const isRun = (transition: ActRequest['transition']) =>
     `id = $runId::text and ${sql.unsearched('status')} ${allowedFrom(transition)}`
   return {
     cancel: {
@@ -132,23 +128,5 @@ function createActions(sql: Sql): Record<Exclude<ActRequest['transition'], 'dele
       kind: transitions.wake.event,
       data: () => entryData('run:wake', { reason: 'asked' }),
     },
-  }
-}
-
-function createRemove(sql: Sql) {
-  const { runs, journal } = sql.tables
-  const remove = sql.write(`
-    delete from ${runs} where id = $runId::text and status ${allowedFrom('delete')} returning *`)
-  const selectLast = sql.read(`
-    select max(e.seq) as seq from ${journal} e where e.run = $number::int8`)
-  const removeTraces = createRemoveTraces(sql)
-
-  return async (session: Session, runId: string, now: number): Promise<Acted | null> => {
-    const [row] = await session.rows(remove, { runId })
-    if (row === undefined) return null
-    const [last] = await session.rows(selectLast, { number: row.number })
-    await removeTraces(session, [row], now)
-    const lastSeq = Number(last?.seq ?? 0)
-    return { done: true, run: toRunRecord(row), entry: null, lastSeq, woken: [] }
   }
 }

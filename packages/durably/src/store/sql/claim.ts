@@ -1,6 +1,7 @@
 import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
+import { byPriority } from '../claim-order.ts'
 import type { Claim, ClaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
@@ -205,5 +206,5 @@ export function startEntry(run: RunRecord, now: number): Omit<Entry, 'seq'> {
 
 /** Which of two runs is claimed first. */
 export function inOrder({ run: a }: Claim, { run: b }: Claim): number {
-  return b.priority - a.priority || a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
+  return byPriority(a, b)
 }

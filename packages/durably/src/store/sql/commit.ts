@@ -1,4 +1,5 @@
-import { isLegal, type RunStatus, transitions } from '../../core/transitions.ts'
+import { isHeld, wasCancelled } from '../../core/lease.ts'
+import { type RunStatus, transitions } from '../../core/transitions.ts'
 import type { Answer, Commit, Transition } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Row, Session } from './database.ts'
@@ -171,13 +172,13 @@ function createTransit(sql: Sql) {
     (rows) => `
     update ${runs} as r set
       status = b.status,
-      ready = (b.status = 'pending'),
+      ready = (b.status = '${transitions.release.to}'),
       wake_at = b.wake_at,
       waiting_for = b.waiting_for,
       worker = null,
       holds_key = (r.holds_key and b.status in ${GOES_ON}),
       crashes = case when b.status = '${transitions.park.to}' then 0 else r.crashes end,
-      executing = case when b.status = 'pending' then r.executing end,
+      executing = case when b.status = '${transitions.release.to}' then r.executing end,
       output = b.output,
       output_format = b.output_format,
       error = b.error,
@@ -261,10 +262,8 @@ function createSettle(sql: Sql) {
 }
 
 function answerOf({ lease, entries }: Commit, row: Row): Answer {
-  const status = row.status as RunStatus
-  const generation = Number(row.generation)
-  const holds = isLegal('release', status) && generation === lease.generation
-  if (entries.length === 0 ? holds : toBoolean(row.is_written)) return 'committed'
-  const wasCancelled = status === transitions.cancel.to && generation === lease.generation + 1
-  return wasCancelled ? 'cancelled' : 'lost'
+  const run = { status: row.status as RunStatus, generation: Number(row.generation) }
+  const isWritten = entries.length === 0 ? isHeld(run, lease.generation) : toBoolean(row.is_written)
+  if (isWritten) return 'committed'
+  return wasCancelled(run, lease.generation) ? 'cancelled' : 'lost'
 }

@@ -1,3 +1,4 @@
+import { byPriority } from '../claim-order.ts'
 import type { ReclaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Row, Session } from './database.ts'
@@ -106,8 +107,4 @@ function toOrphan(row: Row, hasProgressed: boolean): Orphan {
     crashes: hasProgressed ? 1 : Number(row.crashes) + 1,
     isPaused: toBoolean(row.is_paused),
   }
-}
-
-function byPriority(a: Orphan, b: Orphan): number {
-  return b.priority - a.priority || a.dueAt - b.dueAt || (a.id < b.id ? -1 : 1)
 }

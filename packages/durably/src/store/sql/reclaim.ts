@@ -1,6 +1,7 @@
 import type { ErrorDetail } from '../../core/error.ts'
 import { entryData } from '../../core/journal.ts'
 import { transitions } from '../../core/transitions.ts'
+import { crashError } from '../crash-error.ts'
 import type { Reclaimed, ReclaimRequest, Store } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Session } from './database.ts'
@@ -135,16 +136,9 @@ async function change(
   const rows = found.map((orphan) => ({
     run_id: orphan.id,
     crashes: orphan.crashes,
-    error: JSON.stringify(crashError(orphan)),
+    error: JSON.stringify(crashError(orphan.crashes, orphan.executing)),
   }))
   await session.change(statement, { ...params, orphans: JSON.stringify(rows) })
-}
-
-function crashError({ crashes, executing }: Orphan): ErrorDetail {
-  const times = `Run crashed ${crashes} times in a row`
-  return executing === null
-    ? { name: 'Error', message: times }
-    : { name: 'Error', message: `${times}, last in step "${executing}"`, step: executing }
 }
 
 function createAnnounce(recordFacts: RecordFacts) {

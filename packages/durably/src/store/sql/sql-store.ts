@@ -25,6 +25,7 @@ import { createPromote } from './promote.ts'
 import { createPurge } from './purge.ts'
 import { createRead } from './read.ts'
 import { createReclaim } from './reclaim.ts'
+import { createRemove } from './remove.ts'
 import { createRenew } from './renew.ts'
 import { createRuns } from './runs.ts'
 import { createSend } from './send.ts'
@@ -111,6 +112,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     retire: goneWorkers.retire,
     leases: (workerId) => workers.leases(database, workerId),
     act: createAct(sql, database, { recordFacts, keys, lockRuns, waiters }),
+    remove: createRemove(sql, database),
     watch: createWatch(database, { lockRuns, readRuns, waiters }),
     mailbox: createMailbox(sql, database),
     setPaused: createSetPaused(sql, database),

@@ -1,4 +1,4 @@
-import { isLegal } from '../../core/transitions.ts'
+import { isHeld } from '../../core/lease.ts'
 import {
   RejectedWriteError,
   type Answer,
@@ -162,8 +162,7 @@ function withoutMoved(
 
 function hasMoved({ lease, transition }: Commit, run: LockedRun | undefined): boolean {
   if (transition?.name !== 'park' || run === undefined) return false
-  const holds = isLegal('park', run.status) && run.generation === lease.generation
-  return holds && run.inbox !== transition.inbox
+  return isHeld(run, lease.generation) && run.inbox !== transition.inbox
 }
 
 function runIdOf({ lease }: Commit): string {

@@ -29,7 +29,11 @@ export type Operation =
       } | null
       readonly again: boolean
     }
-  | { readonly kind: 'act'; readonly which: number; readonly transition: ActRequest['transition'] }
+  | {
+      readonly kind: 'act'
+      readonly which: number
+      readonly transition: ActRequest['transition'] | 'delete'
+    }
   | { readonly kind: 'watch'; readonly which: number; readonly target: number }
   | { readonly kind: 'promote'; readonly limit: number }
   | { readonly kind: 'reclaim'; readonly worker: number; readonly jobs: readonly string[] }
@@ -240,7 +244,9 @@ export async function concrete(
     case 'act': {
       const runId = (await pick(plan.which, plan.transition, model))?.id ?? 'none'
       const generation = (await model.run(runId))?.generation ?? 0
-      return [(store) => store.act({ transition: plan.transition, runId, generation }, now)]
+      const { transition } = plan
+      if (transition === 'delete') return [(store) => store.remove(runId, now)]
+      return [(store) => store.act({ transition, runId, generation }, now)]
     }
     case 'watch': {
       const runId = (await pick(plan.which, 'park', model))?.id ?? 'none'

@@ -14,6 +14,7 @@ import type {
   NewRun,
   Reclaimed,
   ReclaimRequest,
+  Removed,
   Send,
   Sent,
   Store,
@@ -242,8 +243,8 @@ export function act(
   transition: 'cancel' | 'retry' | 'delete',
   runId: string,
   now = START,
-): Promise<Acted> {
-  return store.act({ transition, runId }, now)
+): Promise<Acted | Removed> {
+  return transition === 'delete' ? store.remove(runId, now) : store.act({ transition, runId }, now)
 }
 
 export function idsOf(items: readonly { readonly run: RunRecord }[]): string[] {
