@@ -45,8 +45,8 @@ export const shortages: readonly Mutant[] = [
 export const mutants: readonly Mutant[] = [
   mutant('the fence is off in the commit of steps', {
     file: 'store/memory/commit.ts',
-    find: "return isLegal('release', record.status) && record.generation === lease.generation",
-    replace: "return isLegal('release', record.status)",
+    find: 'if (!isHeld(record, lease.generation)) {',
+    replace: 'if (!isHeld(record, record.generation)) {',
   }),
   mutant('the fence is off in completion', {
     file: 'store/memory/commit.ts',
@@ -87,8 +87,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('a COMMIT whose answer was lost counts as lost', {
     file: 'store/sql/commit.ts',
-    find: "if (entries.length === 0 ? holds : toBoolean(row.is_written)) return 'committed'",
-    replace: "if (entries.length === 0 && holds) return 'committed'",
+    find: 'isHeld(run, lease.generation) : toBoolean(row.is_written)',
+    replace: 'isHeld(run, lease.generation) : false',
   }),
   mutant('a COMMIT whose answer was lost counts as committed', {
     file: 'store/sql/commit.ts',

@@ -156,7 +156,7 @@ describe('cancel', () => {
     await schema.untilBlocked()
     transaction.commit()
     expect(await stepping).toBe('committed')
-    expect(await cancelling).toMatchObject({ done: true, lastSeq: 4 })
+    expect(await cancelling).toMatchObject({ done: true, entry: { seq: 4 } })
   })
 })
 
