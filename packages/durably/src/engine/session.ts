@@ -2,14 +2,9 @@ import { createDictionary, type Dictionary } from '../core/dictionary.ts'
 import type { JobDefinition } from '../core/job.ts'
 import { UnusableStoreError, type Claim, type Fact } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
-import {
-  execute,
-  handBack,
-  type Execution,
-  type ExecutionOptions,
-  type Parked,
-} from './execution.ts'
+import { execute, handBack, type Execution, type ExecutionOptions } from './execution.ts'
 import { createLeaseKeeper, type LeaseKeeper } from './lease-keeper.ts'
+import { createParkedRuns, type ParkedRuns } from './parked-runs.ts'
 import { createRest, type Rest } from './rest.ts'
 
 /** A worker from its start to the end of its drain. */
@@ -61,8 +56,7 @@ interface State extends SessionOptions {
   /** What each execution is given. */
   readonly execution: ExecutionOptions
   readonly executions: Dictionary<Execution>
-  /** Parked runs whose code waits in memory, the one that was parked last at the end. */
-  readonly parked: Map<string, Parked>
+  readonly parked: ParkedRuns
   /** How many executions use a slot: those whose last write is on its way do not. */
   occupied: number
   /** What the ids of dead workers begin with that had this one's name, until it was said that they are dead. */
@@ -84,7 +78,6 @@ interface State extends SessionOptions {
 const PROMOTE_LIMIT = 1000
 // In a row, before anything is claimed.
 const MAX_PROMOTIONS = 20
-const MAX_PARKED = 1000
 // Others who claim at the same moment are through by then.
 const CONTENTION_MS = 5
 // Others' commits may follow each other closely.
@@ -117,7 +110,7 @@ export function createSession(options: SessionOptions): Session {
       onParked: (wakeAt) => wakeAt !== null && poke(session, wakeAt),
       onWoken: options.onFacts,
     },
-    parked: new Map(),
+    parked: createParkedRuns(),
     occupied: 0,
     predecessors: prefix === '' || untilIdle ? null : prefix,
     hinted: true,
@@ -136,8 +129,7 @@ export function createSession(options: SessionOptions): Session {
     pokeFromElsewhere: () => pokeFromElsewhere(session),
     cancelled(runId) {
       executions.get(runId)?.cancel()
-      session.parked.get(runId)?.drop()
-      session.parked.delete(runId)
+      session.parked.drop(runId)
     },
     mailed: (runId, inbox) => executions.get(runId)?.mail(inbox),
     ended: (runIds) => executions.values().forEach((execution) => execution.told(runIds)),
@@ -294,8 +286,8 @@ function begin(session: State, claim: Claim): Execution {
   const { executions, parked, jobs, stopping } = session
   const { id, jobName } = claim.run
   const before = executions.get(id)
-  const code = before?.parked() ?? parked.get(id)
-  parked.delete(id)
+  const kept = parked.take(id)
+  const code = before?.parked() ?? kept
   before?.lose()
   const job = jobs.get(jobName)
   if (stopping || job === undefined) {
@@ -320,22 +312,12 @@ function ended(session: State, execution: Execution): void {
   session.executed++
   if (executions.get(execution.run.id) === execution) {
     executions.delete(execution.run.id)
-    keep(session, execution)
+    const code = execution.parked()
+    if (code !== null) session.parked.keep(execution.run.id, code)
   }
   vacate(session, execution)
   if (session.untilIdle && executions.size === 0) session.lookAt = Number.NEGATIVE_INFINITY
   session.rest.call()
-}
-
-/** The code of a run that was parked, instead of that which was left alone for longest. */
-function keep({ parked }: State, { run, ...execution }: Execution): void {
-  const code = execution.parked()
-  if (code === null) return
-  parked.set(run.id, code)
-  const [oldest] = parked
-  if (parked.size <= MAX_PARKED || oldest === undefined) return
-  parked.delete(oldest[0])
-  oldest[1].drop()
 }
 
 function lookWithin(session: State, ms: number): void {
@@ -382,8 +364,7 @@ async function drained(session: State): Promise<void> {
   while (session.executions.size > 0) {
     await Promise.all(session.executions.values().map(({ over }) => over))
   }
-  for (const code of session.parked.values()) code.drop()
-  session.parked.clear()
+  session.parked.dropAll()
   await session.keeper.leave()
 }
 

@@ -17,7 +17,7 @@ const mutant = (name: string, ...edits: Edit[]): Mutant => ({ name, edits })
 /** Bounds that are met all the time, and break no promise: what is given up then is made anew. */
 export const shortages: readonly Mutant[] = [
   mutant('one parked copy is kept', {
-    file: 'engine/session.ts',
+    file: 'engine/parked-runs.ts',
     find: 'MAX_PARKED = 1000',
     replace: 'MAX_PARKED = 1',
   }),
