@@ -8,8 +8,8 @@ import type { Execution } from './execution.ts'
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
   /**
-   * Runs come with a claim that was sent when `sentAt` had elapsed, and the lease was renewed with them where much of it was gone.
-   * Returns until when they are held at least.
+   * Runs come with a claim that was sent when `sentAt` had elapsed, and the lease was renewed with them where much of
+   * it was gone. Returns until when they are held at least.
    */
   claimed(sentAt: number): number
   /** Runs may have come with a claim whose answer was lost. */
