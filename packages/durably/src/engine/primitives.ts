@@ -43,18 +43,19 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
       checked(options, 'token', name, () => tokens.make(name, tokenOptions)),
     waitForToken: (name: string, token: string) =>
       checked(options, 'waitForToken', name, () => {
-        const plans = { only: tokenPlan(state, token) }
-        return wait(state, name, plans, valueOnly, (value) => tokens.took(token, name, value))
+        const outcome = wait(state, name, { only: tokenPlan(state, token) }, valueOnly)
+        const read = (value: unknown) => keyAndValue('only', value)
+        tokens.awaited({ name, texts: new Map([['only', token]]), branches: 1, outcome, read })
+        return outcome
       }),
     waitAny: (name: string, branches: Branches) =>
       checked(options, 'waitAny', name, () => {
         const plans = plansOf(state, name, branches)
-        return wait(state, name, plans, keyAndValue, (outcome) => {
-          const { key, value } = outcome as ReturnType<typeof keyAndValue>
-          const of = branches[key]?.what
-          if (of?.kind === 'token') tokens.took(of.token, name, value)
-          return outcome
-        })
+        const outcome = wait(state, name, plans, keyAndValue)
+        const read = (first: unknown) => first as ReturnType<typeof keyAndValue>
+        const count = Object.keys(plans).length
+        tokens.awaited({ name, texts: tokensOf(branches), branches: count, outcome, read })
+        return outcome
       }),
   }
   return primitives as Pick<StepContext, Primitive>
@@ -181,6 +182,13 @@ function planOf(state: State, name: string, branch: Branch<unknown>, what: strin
     case 'until':
       return sleepUntil(name, new Date(of.time))
   }
+}
+
+function tokensOf(branches: Branches): Map<string, string> {
+  const entries = Object.entries(branches)
+  return new Map(
+    entries.flatMap(([key, { what }]) => (what.kind === 'token' ? [[key, what.token]] : [])),
+  )
 }
 
 function requireDistinct(plans: readonly (readonly [string, Plan])[], what: string): void {

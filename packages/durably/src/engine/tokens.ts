@@ -22,15 +22,28 @@ interface KnownToken extends StoredToken {
 /** The tokens of a run. */
 export interface Tokens {
   make(name: string, options?: TokenOptions<unknown>): Promise<unknown>
-  /** Throws `ValidationError` unless this run made it, `ConflictError` when a wait took what it was completed with. */
+  /**
+   * Throws `ValidationError` unless this run made it, `ConflictError` while a wait is open for it and once one took
+   * what it was completed with.
+   */
   known(text: unknown): KnownToken
-  /** The wait ended by it, with this value; null also when it ran out. Returns the value. */
-  took(text: string, wait: string, value: unknown): unknown
+  /** A wait is open for these tokens, each under a key; `read` says by which key it ended, and with which value. */
+  awaited(wait: AwaitedBy): void
+}
+
+interface AwaitedBy {
+  readonly name: string
+  readonly texts: ReadonlyMap<string, string>
+  /** How many things it waits for, these among them. */
+  readonly branches: number
+  readonly outcome: Promise<unknown>
+  readonly read: (value: unknown) => { readonly key: string; readonly value: unknown }
 }
 
 export function createTokens(options: WaitOptions): Tokens {
   const tokens = new Map<string, KnownToken>()
-  const takers = new Map<string, string>()
+  const waits = new Map<string, string>()
+  const { calls } = options
   return {
     make(name, tokenOptions = {}) {
       requireOptions(tokenOptions, { timeout: true, schema: true })
@@ -42,7 +55,7 @@ export function createTokens(options: WaitOptions): Tokens {
         tokens.set(stored.token, { ...stored, name, schema })
         return stored.token
       }
-      return options.calls.make(
+      return calls.make(
         name,
         (call, { index }) => {
           const at = options.env.now()
@@ -53,21 +66,36 @@ export function createTokens(options: WaitOptions): Tokens {
     },
     known(text) {
       const token = typeof text === 'string' ? tokens.get(text) : undefined
-      const taker = typeof text === 'string' ? takers.get(text) : undefined
-      if (taker !== undefined) {
-        throw new ConflictError(
-          `What token "${token?.name}" was completed with went to the wait "${taker}": use what that returned`,
+      if (token === undefined) {
+        throw new ValidationError(
+          'A run can wait for tokens of its own only: pass what step.token returned in this run',
         )
       }
-      if (token !== undefined) return token
-      throw new ValidationError(
-        'A run can wait for tokens of its own only: pass what step.token returned in this run',
+      const wait = waits.get(token.token)
+      if (wait === undefined) return token
+      throw new ConflictError(
+        `What token "${token.name}" is completed with goes to the wait "${wait}": use what that returns`,
       )
     },
-    took(text, wait, value) {
-      const hasRunOut = value === null && tokens.get(text)?.expiresAt !== null
-      if (!hasRunOut) takers.set(text, wait)
-      return value
+    awaited({ name, texts, branches, outcome, read }) {
+      for (const text of texts.values()) waits.set(text, name)
+      const free = (taken: string | null): void => {
+        for (const text of texts.values()) if (text !== taken) waits.delete(text)
+      }
+      // Before the code of the job hears of it.
+      void outcome.then(
+        (result) => {
+          const { key, value } = read(result)
+          const text = texts.get(key) ?? null
+          const hasRunOut = value === null && tokens.get(text ?? '')?.expiresAt !== null
+          free(hasRunOut ? null : text)
+        },
+        (error) => {
+          // What it was completed with was not what its schema wants.
+          const isTaken = branches === 1 && calls.stepOf(error) === name
+          if (!isTaken) free(null)
+        },
+      )
     },
   }
 }

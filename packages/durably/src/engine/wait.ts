@@ -40,9 +40,8 @@ export function wait(
   name: string,
   plans: Readonly<Record<string, Plan>>,
   shape: (key: string, value: unknown) => unknown,
-  read: Call['read'] = null,
 ): Promise<unknown> {
-  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), read)
+  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), null)
 }
 
 function begin(
@@ -69,7 +68,8 @@ function begin(
     }
     void record(state, begun, resultOf, message)
   }
-  const open = (): void => waits.open({ name, index, sources, end })
+  const since = waits.inbox()
+  const open = (): void => waits.open({ name, index, sources, since, end })
   const watched = entries.flatMap(([, plan]) => (plan.kind === 'run' ? plan.name : []))
   if (watched.length === 0) open()
   else void watch(state, begun, watched, open)
@@ -155,7 +155,8 @@ async function watch(
       await pause(env, backoff.next())
     }
   }
-  open()
+  // What is known of the mailbox may be older than the answers.
   waits.check()
+  open()
   suspension.leave()
 }

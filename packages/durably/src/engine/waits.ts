@@ -16,11 +16,16 @@ export interface OpenWait {
   readonly name: string
   readonly index: number
   readonly sources: readonly Source[]
+  /** How far the mailbox was read when it began: no end of a run that was told before ends it. */
+  readonly since: number
   /** Called once: which of the sources ended it, by its message, or null when its time came. */
   readonly end: (source: number, message: Message | null) => void
 }
 
-/** What a run waits for, and what it was sent and has not used. Messages go to the wait that opened first. */
+/**
+ * What a run waits for, and what it was sent and has not used. Messages go to the wait that opened first; the end of
+ * another run is for all that wait for it.
+ */
 export interface Waits {
   open(wait: OpenWait): void
   /** The mailbox has come so far. */
@@ -58,6 +63,8 @@ interface State extends WaitsOptions {
   messages: readonly Message[]
   /** Messages that ended a wait here and may stand in the mailbox still. */
   readonly taken: Set<number>
+  /** The last end of each run that a wait took. */
+  readonly ends: Map<string, Message>
   seen: number
   /** The mailbox is to be read before anything else is decided. */
   stale: boolean
@@ -74,6 +81,7 @@ export function createWaits(options: WaitsOptions): Waits {
     opened: new Set(),
     messages: [],
     taken: new Set(),
+    ends: new Map(),
     seen: 0,
     stale: options.run.inbox > 0,
     reading: false,
@@ -171,10 +179,14 @@ async function read(waits: State): Promise<void> {
   proceed(waits)
 }
 
-function endOf({ messages, env }: State, { sources }: OpenWait) {
+function endOf({ messages, ends, env }: State, { sources, since }: OpenWait) {
   for (const message of messages) {
     const source = sources.findIndex((one) => awaits([one], message))
     if (source !== -1) return { source, message }
+  }
+  for (const [source, { kind, name }] of sources.entries()) {
+    const message = kind === 'run' ? ends.get(name) : undefined
+    if (message !== undefined && message.seq > since) return { source, message }
   }
   const now = env.now()
   const due = sources.filter(({ until }) => until !== null && until <= now)
@@ -182,8 +194,10 @@ function endOf({ messages, env }: State, { sources }: OpenWait) {
   return first === undefined ? null : { source: sources.indexOf(first), message: null }
 }
 
-function take(waits: State, { seq }: Message): void {
+function take(waits: State, taken: Message): void {
+  const { seq, kind, name } = taken
   waits.taken.add(seq)
+  if (kind === 'run') waits.ends.set(name, taken)
   waits.messages = waits.messages.filter((message) => message.seq !== seq)
 }
 

@@ -37,7 +37,8 @@ export interface Store {
   remove(runId: string, now: number): Promise<Removed>
   /**
    * Has `runId` told once `target` ends, by a message of kind `run` whose name is the target's id; at once if it has
-   * ended. To be asked before the run parks: what it tells at once wakes nobody. False: there is no such target.
+   * ended, and anew each time it is asked: what was told before makes way. To be asked before the run parks: what it
+   * tells at once wakes nobody. False: there is no such target.
    */
   watch(runId: string, target: string, now: number): Promise<boolean>
   /** Stops or continues the claiming of a job's runs, in every worker. */

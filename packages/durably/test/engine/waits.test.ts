@@ -31,6 +31,7 @@ test('a wait that opens costs the same whatever else is open, and each ends in i
       name: `wait ${index}`,
       index,
       sources: [{ kind: 'sleep', name: `wait ${index}`, until }],
+      since: 0,
       end: () => void ended.push(time.now()),
     })
   }

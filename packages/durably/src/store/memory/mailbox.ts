@@ -1,7 +1,7 @@
 import { isTerminal } from '../../core/transitions.ts'
 import type { Mailbox } from '../store.ts'
 import type { Tables } from './tables.ts'
-import { tellLate } from './tell-waiters.ts'
+import { makeWay, tellLate } from './tell-waiters.ts'
 
 export function readMailbox(tables: Tables, runId: string): Mailbox {
   const row = tables.runs.get(runId)
@@ -20,6 +20,7 @@ export function watch(tables: Tables, runId: string, target: string): boolean {
     tellLate(row, watched.record)
     return true
   }
+  makeWay(row, target)
   const waiting = tables.waiters.get(target) ?? new Set()
   tables.waiters.set(target, waiting.add(runId))
   return true

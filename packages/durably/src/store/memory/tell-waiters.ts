@@ -10,26 +10,22 @@ export function tell(tables: Tables, ended: RunRecord, now: number): Fact[] {
   tables.waiters.delete(ended.id)
   return waiting.flatMap((runId) => {
     const row = tables.runs.get(runId)
-    const mail = row === undefined ? null : newsFor(row, ended)
-    return row === undefined || mail === null ? [] : (deliver(row, mail, now) ?? [])
+    return row === undefined ? [] : (deliver(row, newsFor(row, ended), now) ?? [])
   })
 }
 
 /** Tells one run of an end that came before it asked. */
 export function tellLate(row: Row, ended: RunRecord): void {
-  const mail = newsFor(row, ended)
-  if (mail !== null) post(row, mail)
+  post(row, newsFor(row, ended))
 }
 
-/** An unread message that says the same is enough; one of an earlier end, or that was read, makes way. */
-function newsFor(
-  { mailbox }: Row,
-  ended: RunRecord,
-): Pick<Letter, 'id' | 'kind' | 'name' | 'data'> | null {
-  const data = endingOf(ended)
-  const at = mailbox.findIndex(({ kind, id }) => kind === 'run' && id === ended.id)
-  const before = mailbox[at]
-  if (before !== undefined && !before.isRead && before.data?.text === data.text) return null
-  if (before !== undefined) mailbox.splice(at, 1)
-  return { id: ended.id, kind: 'run', name: ended.id, data }
+/** What the run was told of earlier ends, read or not, makes way for what it is told now. */
+export function makeWay({ mailbox }: Row, target: string): void {
+  const at = mailbox.findIndex(({ kind, id }) => kind === 'run' && id === target)
+  if (at !== -1) mailbox.splice(at, 1)
+}
+
+function newsFor(row: Row, ended: RunRecord): Pick<Letter, 'id' | 'kind' | 'name' | 'data'> {
+  makeWay(row, ended.id)
+  return { id: ended.id, kind: 'run', name: ended.id, data: endingOf(ended) }
 }

@@ -12,7 +12,7 @@ export interface Waiters {
   of(session: Session, targets: readonly string[]): Promise<string[]>
   /** Tells those that watch runs which the transaction has ended, and says whom that woke. */
   tell(session: Session, targets: readonly string[], now: number): Promise<Fact[]>
-  /** Adds a waiter. Both runs are locked. */
+  /** Adds a waiter, who is told of the next end only. Both runs are locked. */
   add(session: Session, runId: string, target: string): Promise<void>
   /** Tells a run of an end that came before it asked. Both are locked. */
   tellLate(session: Session, run: RunRecord, ended: RunRecord, now: number): Promise<void>
@@ -64,12 +64,13 @@ export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: Waiters
         session,
         pairs.flatMap(({ target, runId }) => [target, runId]),
       )
-      const told = await makeWay(session, pairs, runs)
+      await makeWay(session, pairs)
       const arrivals: Arrival[] = []
-      for (const { runId, letter } of told) {
+      for (const { runId, target } of pairs) {
         const run = runs.get(runId)
-        if (run === undefined) continue
-        const arrival = arrive(run, letter, now)
+        const ended = runs.get(target)
+        if (run === undefined || ended === undefined) continue
+        const arrival = arrive(run, letterOf(ended), now)
         runs.set(runId, arrival.run)
         arrivals.push(arrival)
       }
@@ -81,16 +82,12 @@ export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: Waiters
       })
     },
     add: async (session, runId, target) => {
+      await makeWay(session, [{ runId, target }])
       await session.change(add, { runId, target })
     },
     tellLate: async (session, run, ended, now) => {
-      const runs = new Map([[ended.id, ended]])
-      const told = await makeWay(session, [{ target: ended.id, runId: run.id }], runs)
-      await deliver(
-        session,
-        told.map(({ letter }) => post(run, letter)),
-        now,
-      )
+      await makeWay(session, [{ runId: run.id, target: ended.id }])
+      await deliver(session, [post(run, letterOf(ended))], now)
     },
   }
 }
@@ -100,51 +97,20 @@ function inOrder(targets: readonly string[], pairs: readonly Pair[]): Pair[] {
   return targets.flatMap((target) => pairs.filter((pair) => pair.target === target))
 }
 
-interface News {
-  readonly runId: string
-  readonly letter: Letter
-}
-
-/**
- * The letters that are to be written: an unread one that says the same is enough; one of an earlier end, or that was
- * read, makes way.
- */
+/** What runs were told of earlier ends, read or not, makes way for what they are told now. */
 function createMakeWay(sql: Sql) {
   const { mailbox } = sql.tables
-  const wanted = sql.rows('b', '$pairs', { run_id: 'text', target: 'text' })
-  const isWanted = `m.run_id = b.run_id and m.id = b.target and m.kind = 'run'`
-  const select = sql.read(`
-    select m.run_id, m.id, m.data from ${wanted} join ${mailbox} m on ${isWanted}`)
+  const pairs = sql.rows('b', '$pairs', { run_id: 'text', target: 'text' })
   const remove = sql.write(`
     delete from ${mailbox} where (run_id, seq) in (
-      select m.run_id, m.seq from ${wanted} join ${mailbox} m on ${isWanted})`)
-  const paramsOf = (pairs: readonly Pair[]) => ({
-    pairs: JSON.stringify(pairs.map(({ runId, target }) => ({ run_id: runId, target }))),
-  })
-
-  return async (
-    session: Session,
-    pairs: readonly Pair[],
-    runs: ReadonlyMap<string, RunRecord>,
-  ): Promise<News[]> => {
-    const rows = await session.rows(select, paramsOf(pairs))
-    const known = new Map(
-      rows.map((row) => [slot(row.run_id as string, row.id as string), row.data]),
-    )
-    const open = pairs.flatMap((pair) => {
-      const ended = runs.get(pair.target)
-      if (ended === undefined) return []
-      const { target: id, runId } = pair
-      const data = endingOf(ended)
-      if (known.get(slot(runId, id)) === data.text) return []
-      return [{ ...pair, letter: { id, kind: 'run' as const, name: id, data } }]
-    })
-    const outdated = open.filter(({ runId, target }) => known.has(slot(runId, target)))
-    if (outdated.length > 0) await session.change(remove, paramsOf(outdated))
-    return open
+      select m.run_id, m.seq
+      from ${pairs} join ${mailbox} m on m.run_id = b.run_id and m.id = b.target and m.kind = 'run')`)
+  return async (session: Session, told: readonly Pair[]): Promise<void> => {
+    const rows = told.map(({ runId, target }) => ({ run_id: runId, target }))
+    await session.change(remove, { pairs: JSON.stringify(rows) })
   }
 }
 
-function slot(runId: string, id: string): string {
-  return JSON.stringify([runId, id])
+function letterOf(ended: RunRecord): Letter {
+  return { id: ended.id, kind: 'run', name: ended.id, data: endingOf(ended) }
 }

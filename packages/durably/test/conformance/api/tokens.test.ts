@@ -5,6 +5,10 @@ import { wait, type Token } from '../../../src/core/wait.ts'
 import { begin, MINUTE } from './waiting-run.ts'
 import { job, onEveryBackend } from './world.ts'
 
+async function refusalOf(call: Promise<unknown>): Promise<string> {
+  return String(await call.catch((error: unknown) => error))
+}
+
 onEveryBackend((open) => {
   describe('a token', () => {
     test('completes its wait once, with a value; its text stands nowhere where people see it', async () => {
@@ -47,7 +51,7 @@ onEveryBackend((open) => {
       expect(await durably.getRun(id)).toMatchObject({ status: 'completed', output: null })
     })
 
-    test('is waited for until a wait takes its value; a wait after that would never end, and is refused', async () => {
+    test('is waited for until a wait takes its value; another wait would never end, and is refused', async () => {
       const world = await open()
       let sent: Token<unknown> = ''
       const asker = job(async (step) => {
@@ -56,10 +60,11 @@ onEveryBackend((open) => {
           sent = token
         })
         const late = await step.waitAny('soon', { token: wait.token(token), late: wait.for('1m') })
-        const taken = await step.waitAny('again', { token: wait.token(token) })
-        const refused = await step.waitForToken('once more', token).catch((error: Error) => error)
-        const { name, message } = refused as Error
-        return [late.key, taken.value, name, message]
+        const open = step.waitAny('again', { token: wait.token(token) })
+        const beside = await refusalOf(step.waitForToken('beside', token))
+        const taken = await open
+        const after = await refusalOf(step.waitForToken('once more', token))
+        return [late.key, taken.value, beside, after]
       })
       const { durably, id } = await begin(world, asker)
       await world.advance(MINUTE + 100)
@@ -68,9 +73,42 @@ onEveryBackend((open) => {
         output: [
           'late',
           7,
-          'ConflictError',
-          'What token "approval" was completed with went to the wait "again": use what that returned',
+          'ConflictError: What token "approval" is completed with goes to the wait "again": use what that returns',
+          'ConflictError: What token "approval" is completed with goes to the wait "again": use what that returns',
         ],
+      })
+    })
+
+    test('that was completed with what its schema does not want is no longer waited for', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        sent = await step.token('approval', { schema: z.number() })
+        const first = await refusalOf(step.waitForToken('approved', sent))
+        return [first, await refusalOf(step.waitForToken('again', sent))]
+      })
+      const { durably, id } = await begin(world, asker)
+      await world.until(durably.completeToken(sent, 'seven'))
+      expect(await world.until(durably.waitForRun(id))).toMatchObject({
+        output: [
+          expect.stringContaining('ValidationError: Invalid value of token "approval"') as string,
+          'ConflictError: What token "approval" is completed with goes to the wait "approved": use what that returns',
+        ],
+      })
+    })
+
+    test('is free again for another wait where that of a name in use was refused', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        sent = await step.token('approval')
+        const refused = await refusalOf(step.waitForToken('approval', sent))
+        return [refused.slice(0, 18), await step.waitForToken('approved', sent)]
+      })
+      const { durably, id } = await begin(world, asker)
+      await world.until(durably.completeToken(sent, 7))
+      expect(await world.until(durably.waitForRun(id))).toMatchObject({
+        output: ['DuplicateStepError', 7],
       })
     })
 

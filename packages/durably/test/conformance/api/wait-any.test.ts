@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { JobHandle } from '../../../src/core/handle.ts'
 import { wait } from '../../../src/core/wait.ts'
-import { begin } from './waiting-run.ts'
+import { begin, MINUTE } from './waiting-run.ts'
 import { job, onEveryBackend } from './world.ts'
 
 onEveryBackend((open) => {
@@ -93,6 +93,54 @@ onEveryBackend((open) => {
       stop.resolve()
       await world.until(durably.waitForRun(id))
       expect(heardAt - endedAt).toBeLessThan(50)
+    })
+
+    test('may wait for one run at several places, which all hear of its end', async () => {
+      const world = await open()
+      const child = job((step) => step.sleep('s', '1m'), 'child')
+      const parent = job(async (step, childId) => {
+        const ended = async (name: string): Promise<string> =>
+          (await step.waitAny(name, { run: wait.run(childId as string) })).value.status
+        const both = [ended('a'), ended('b')]
+        return [...(await Promise.all(both)), ...(await Promise.all([ended('c'), ended('d')]))]
+      }, 'parent')
+      const { jobs, durably } = await world.work({ parent, child }, { maxConcurrentRuns: 2 })
+      const { id: childId } = await world.until(jobs.child.trigger(null))
+      const { id } = await world.until(jobs.parent.trigger(childId))
+      await world.advance(60)
+      expect((await durably.getRun(id))?.waitingFor).toHaveLength(2)
+      await world.advance(MINUTE + 1000)
+      expect(await durably.getRun(id)).toMatchObject({
+        output: ['completed', 'completed', 'completed', 'completed'],
+      })
+    })
+
+    test('waits for the end that comes, not for one before the run was retried', async () => {
+      const world = await open()
+      let failures = 1
+      const child = job(async (step) => {
+        await step.sleep('s', '1m')
+        if (failures-- > 0) throw new Error('broken')
+      }, 'child')
+      let retry = async (): Promise<void> => {}
+      const parent = job(async (step, childId) => {
+        const run = wait.run(childId as string)
+        const soon = await step.waitAny('soon', { run, late: wait.for('1s') })
+        await step.run('retry', () => retry())
+        return [soon.key, (await step.waitAny('then', { run })).value]
+      }, 'parent')
+      const { jobs, durably } = await world.work({ parent, child }, { maxConcurrentRuns: 2 })
+      const { id: childId } = await world.until(jobs.child.trigger(null))
+      const failed = durably.waitForRun(childId).catch(() => {})
+      retry = async () => {
+        await failed
+        await durably.retry(childId)
+      }
+      const { id } = await world.until(jobs.parent.trigger(childId))
+      await world.advance(3 * MINUTE)
+      expect(await durably.getRun(id)).toMatchObject({
+        output: ['late', { status: 'completed', error: null }],
+      })
     })
 
     test('for a run that does not exist rejects', async () => {

@@ -133,7 +133,7 @@ onEveryBackend((open) => {
     expect(await mailOf(store, 'parent')).toEqual(['run child'])
   })
 
-  test('all that wait are told, each once, however often it asked', async () => {
+  test('all that wait are told, each once, and anew whenever it asks once more', async () => {
     const [store] = await open()
     const child = await startRun(store, 'child')
     await startRun(store, 'a')
@@ -141,8 +141,9 @@ onEveryBackend((open) => {
     for (const id of ['b', 'a', 'b']) expect(await store.watch(id, 'child', START)).toBe(true)
     await commit(store, ending(child, 'complete'))
     for (const id of ['a', 'b']) {
+      expect(await store.mailbox(id)).toMatchObject({ inbox: 1, messages: [{ seq: 1 }] })
       expect(await store.watch(id, 'child', START)).toBe(true)
-      expect(await store.mailbox(id)).toMatchObject({ inbox: 1, messages: [{ name: 'child' }] })
+      expect(await store.mailbox(id)).toMatchObject({ inbox: 2, messages: [{ seq: 2 }] })
     }
   })
 
@@ -164,6 +165,7 @@ onEveryBackend((open) => {
     await store.watch('parent', 'child', START)
     await act(store, 'retry', 'child')
     await store.watch('parent', 'child', START)
+    expect(await mailOf(store, 'parent')).toEqual([])
     await commit(store, ending(only(await claim(store)), 'complete'))
     expect(await news(store)).toMatchObject({ status: 'completed' })
   })
