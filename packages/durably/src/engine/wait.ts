@@ -60,13 +60,13 @@ function begin(
     outbox.add({ kind: 'step:wait', name, at, data })
   }
   const begun = { call, index, at }
-  const end: OpenWait['end'] = (i, message) => {
+  const end: OpenWait['end'] = (i, message, first) => {
     const [key, plan] = entries[i] ?? ['', null]
     const resultOf = async (): Promise<Result> => {
       const value = shape(key, await plan?.valueOf(message))
       return { output: await encode(value, codec, `value of "${name}"`) }
     }
-    void record(state, begun, resultOf, message)
+    void record(state, begun, resultOf, first ? message : null)
   }
   const since = waits.inbox()
   const open = (): void => waits.open({ name, index, sources, since, end })

@@ -18,8 +18,11 @@ export interface OpenWait {
   readonly sources: readonly Source[]
   /** How far the mailbox was read when it began: no end of a run that was told before ends it. */
   readonly since: number
-  /** Called once: which of the sources ended it, by its message, or null when its time came. */
-  readonly end: (source: number, message: Message | null) => void
+  /**
+   * Called once: which of the sources ended it, by its message, or null when its time came. It is `first` of those that
+   * the message ends, which is to take it out of the mailbox.
+   */
+  readonly end: (source: number, message: Message | null, first: boolean) => void
 }
 
 /**
@@ -152,8 +155,10 @@ function proceed(waits: State, some: Iterable<OpenWait> = waits.opened): void {
       continue
     }
     opened.delete(wait)
-    if (end.message !== null) take(waits, end.message)
-    wait.end(end.source, end.message)
+    const { source, message } = end
+    const first = message !== null && !waits.taken.has(message.seq)
+    if (first) take(waits, message)
+    wait.end(source, message, first)
   }
   waits.onSettled()
 }

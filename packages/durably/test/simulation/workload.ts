@@ -110,6 +110,15 @@ function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Sur
     )
   }
 
+  /** Who waits for a run at two places hears of its end at both. */
+  async function twice(name: string, other: string, ms: number): Promise<string> {
+    const run = wait.run(other)
+    const second = any(`${name}-too`, { run })
+    second.catch(() => {})
+    const first = await any(name, { run, late: wait.for(ms) })
+    return first.startsWith('run:') ? `${first}&${await second}` : first
+  }
+
   async function slept(name: string, ms: number): Promise<string> {
     return observe(
       name,
@@ -226,7 +235,7 @@ function createAct(step: StepContext, witness: Witness, { sleep, sendSoon }: Sur
         return woven(of)
       case 'run': {
         const other = await plain(`${of.name}-pick`, 0, () => witness.anyRun(run))
-        return any(of.name, { run: wait.run(other), late: wait.for(of.ms) }).catch(() => 'gone')
+        return twice(of.name, other, of.ms).catch(() => 'gone')
       }
     }
   }
