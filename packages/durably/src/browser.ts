@@ -86,14 +86,17 @@ export async function workInOneTab(
     if (waiting.signal.aborted) return
     isWorking = true
     durably.start()
-    onWork?.()
+    // What it throws is for the page to hear of; the work stays here.
+    void (async () => onWork?.())()
     await left.promise
   }
 
   const over = locks
     .request(`durably:work:${name}`, { signal: waiting.signal }, work)
-    // Left before its turn came.
-    .catch(() => {})
+    .catch((error: unknown) => {
+      // Else it was left before its turn came.
+      if (!waiting.signal.aborted) throw error
+    })
   return {
     isWorking: () => isWorking,
     isPersistent: async () => (await storage?.persisted()) ?? false,

@@ -3,6 +3,7 @@ import type { Codec } from '../core/codec.ts'
 import { ConflictError, ValidationError } from '../core/error.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
 import { requireOptions, type Names } from '../core/require-object.ts'
+import { show } from '../core/show.ts'
 import { isTerminal } from '../core/transitions.ts'
 import { createEnv } from '../env.ts'
 import type { Store } from '../store/store.ts'
@@ -10,14 +11,17 @@ import { openStore } from './connection.ts'
 import type { CrashPlace } from './crash-place.ts'
 import { createReport, type CrashReport } from './crash-report.ts'
 import { runTrial, type Answer, type Trial } from './crash-trial.ts'
-import { recordEffects, type Actor } from './effects.ts'
-import { createVirtualTime } from './virtual-time.ts'
+import { recordEffects, type Actor, type Recording } from './effects.ts'
+import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 export interface CrashTestOptions<TEffects extends object = object> {
-  /** The object through which the job has its effects. For the time of the test, its functions are recorded. */
+  /**
+   * The object through which the job has its effects. For the time of the test its functions are recorded, and those
+   * of plain objects in it, as `mail.send`.
+   */
   readonly effects?: TEffects | undefined
   /** Effects that are the same effect when they are called with the same arguments, such as an upsert. */
-  readonly idempotent?: readonly (keyof TEffects & string)[] | undefined
+  readonly idempotent?: readonly EffectName<TEffects>[] | undefined
   /**
    * Called each time the run waits, once: sends it what it waits for. Without it, or without an answer, time passes
    * until the run goes on by itself.
@@ -29,6 +33,10 @@ export interface CrashTestOptions<TEffects extends object = object> {
   readonly dialect?: Dialect | undefined
   readonly codec?: Codec | undefined
 }
+
+type EffectName<TEffects extends object> = {
+  [K in keyof TEffects & string]: K | `${K}.${keyof TEffects[K] & string}`
+}[keyof TEffects & string]
 
 const START = Date.UTC(2030, 0, 1)
 
@@ -63,28 +71,38 @@ export async function crashTest<J extends JobDefinition, TEffects extends object
   if (scope === null) {
     throw new ValidationError('crashTest needs AsyncLocalStorage, which this platform lacks')
   }
-  const effects = options.effects ?? ({} as TEffects)
-  const { run, close } = prepareTrials(options)
-  const stopRecording = recordEffects(effects, scope)
+  const { time, run, close } = prepareTrials(options)
+  const { effects } = options
+  const recording = recordEffects(effects, scope)
   try {
-    const definition = typeof job === 'function' ? job(effects) : job
+    const idempotent = requireEffects(options.idempotent ?? [], recording)
+    const definition = typeof job === 'function' ? job(effects ?? ({} as TEffects)) : job
     const trialOf = (crashAt: CrashPlace | null): Promise<Trial> =>
       run({ scope, job: definition, input, crashAt, answer: options.answer })
     const dryRun = await trialOf(null)
     if (!isTerminal(dryRun.status)) {
       throw new ConflictError(
-        `Job "${definition.name}" does not end without a crash: a step does not settle, or it waits for an answer`,
+        `Job "${definition.name}" does not end without a crash: ${time.whyNot('a step does not settle, or it waits for an answer')}`,
       )
     }
     const control = await trialOf(null)
     const trials: Trial[] = []
     for (const place of dryRun.places) trials.push(await trialOf(place))
-    const idempotent = new Set<string>(options.idempotent)
     return createReport({ jobName: definition.name, dryRun, control, trials, idempotent })
   } finally {
-    stopRecording()
+    recording.stop()
     await close()
   }
+}
+
+function requireEffects(idempotent: readonly string[], { names }: Recording): Set<string> {
+  for (const name of idempotent) {
+    if (names.includes(name)) continue
+    throw new ValidationError(
+      `idempotent must name functions of effects (${names.join(', ')}); got ${show(name)}`,
+    )
+  }
+  return new Set(idempotent)
 }
 
 type Variables = Pick<
@@ -98,12 +116,14 @@ function prepareTrials({
   codec,
   reset,
 }: Pick<CrashTestOptions, 'dialect' | 'codec' | 'reset'>): {
+  readonly time: VirtualTime
   readonly run: (variables: Variables) => Promise<Trial>
   readonly close: () => Promise<void>
 } {
   const time = createVirtualTime(START)
   const shared: Store | null = dialect === undefined ? null : openStore(dialect, time)
   return {
+    time,
     async run(variables) {
       await reset?.()
       return runTrial({ ...variables, time, codec, store: shared ?? openStore(undefined, time) })

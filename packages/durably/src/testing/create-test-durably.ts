@@ -140,6 +140,6 @@ async function run<J extends JobDefinition>(
   const ended = await time.pass(hasEnded, RUN_LIMIT_MS)
   if (ended && found.run !== null) return found.run
   throw new ConflictError(
-    `Run ${id} of job "${job.name}" did not end within ${RUN_LIMIT_MS} ms: a step does not settle, or it may not start yet`,
+    `Run ${id} of job "${job.name}" did not end within ${RUN_LIMIT_MS} ms: ${time.whyNot('a step does not settle, or it may not start yet')}`,
   )
 }

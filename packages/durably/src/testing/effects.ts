@@ -26,34 +26,81 @@ export interface Actor {
 
 type Effect = (this: unknown, ...args: unknown[]) => unknown
 
-/**
- * Puts recorders in place of the functions of `effects`, its own and those of its class; the returned function
- * takes them away. Throws `ValidationError` for an object that does not let itself be changed.
- */
-export function recordEffects(effects: object, scope: Scope<Actor>): () => void {
-  const restores = functionsOf(effects).map(([name, effect]) => {
-    const own = Object.getOwnPropertyDescriptor(effects, name)
-    const recorded = { value: record(name, effect, scope), configurable: true, writable: true }
-    if (!Reflect.defineProperty(effects, name, { ...own, ...recorded })) throw unchangeable(name)
-    return () =>
-      own === undefined
-        ? Reflect.deleteProperty(effects, name)
-        : Reflect.defineProperty(effects, name, own)
-  })
-  return () => restores.forEach((restore) => restore())
+/** A function that is an effect, and where it stands. */
+interface Place {
+  readonly owner: object
+  readonly key: string
+  /** As the report calls it: the names that lead to it. */
+  readonly name: string
+  readonly effect: Effect
 }
 
-function functionsOf(effects: object): [string, Effect][] {
-  const found = new Map<string, Effect>()
-  let owner: object | null = effects
-  while (owner !== null && owner !== Object.prototype) {
-    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(owner))) {
-      const isEffect = typeof value === 'function' && name !== 'constructor'
-      if (isEffect && !found.has(name)) found.set(name, value as Effect)
-    }
-    owner = Object.getPrototypeOf(owner) as object | null
+/** Effects that are recorded. */
+export interface Recording {
+  readonly names: readonly string[]
+  stop(): void
+}
+
+const nothing: Recording = { names: [], stop: () => {} }
+
+/** Of all tests that are under way: what is recorded twice would be counted for one of them, and not be put back. */
+const recorders = new WeakSet<Effect>()
+
+/**
+ * Puts recorders in place of the functions of `effects`, its own and those of its class, and of plain objects in it;
+ * `stop` takes them away. Throws `ValidationError` for an object that has none, or does not let itself
+ * be changed, or is being recorded.
+ */
+export function recordEffects(effects: object | undefined, scope: Scope<Actor>): Recording {
+  if (effects === undefined) return nothing
+  const places = functionsOf(effects, '')
+  if (places.length === 0) {
+    throw new ValidationError(
+      'effects has no functions: pass the object through whose functions the job has its effects',
+    )
   }
-  return [...found]
+  for (const { name, effect } of places) {
+    if (!recorders.has(effect)) continue
+    throw new ValidationError(
+      `effects.${name} is being recorded by another crashTest: await that one first, or give each an object of its own`,
+    )
+  }
+  const restores = places.map((place) => replace(place, scope))
+  return {
+    names: places.map(({ name }) => name),
+    stop: () => restores.forEach((restore) => restore()),
+  }
+}
+
+function replace({ owner, key, name, effect }: Place, scope: Scope<Actor>): () => void {
+  const own = Object.getOwnPropertyDescriptor(owner, key)
+  const value = record(name, effect, scope)
+  recorders.add(value)
+  const recorded = { value, configurable: true, writable: true }
+  if (!Reflect.defineProperty(owner, key, { ...own, ...recorded })) throw unchangeable(name)
+  return () =>
+    own === undefined ? Reflect.deleteProperty(owner, key) : Reflect.defineProperty(owner, key, own)
+}
+
+function functionsOf(owner: object, path: string): Place[] {
+  const found = new Map<string, Place>()
+  const nested: Place[] = []
+  for (let level: object | null = owner; level !== null && level !== Object.prototype; ) {
+    for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
+      const name = `${path}${key}`
+      if (isPlain(value)) nested.push(...functionsOf(value, `${name}.`))
+      const isEffect = typeof value === 'function' && key !== 'constructor'
+      if (isEffect && !found.has(key)) found.set(key, { owner, key, name, effect: value as Effect })
+    }
+    level = Object.getPrototypeOf(level) as object | null
+  }
+  return [...found.values(), ...nested]
+}
+
+function isPlain(value: unknown): value is object {
+  return (
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  )
 }
 
 function unchangeable(name: string): ValidationError {

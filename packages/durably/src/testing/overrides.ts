@@ -3,7 +3,7 @@ import type { StepExecution } from './attended-job.ts'
 
 /** What happens instead of a step's function. */
 export interface StepOverride {
-  /** The step has this output; its function is not called. */
+  /** The step has this output, but for attempts that are to fail; its function is not called. */
   returns(output: unknown): void
   /**
    * The step fails; its function is not called. With `attempt` only its nth execution in a run does, from 1,
@@ -51,7 +51,7 @@ function override(rules: Map<string, Rules>, key: string): StepOverride {
   }
   return {
     returns(value) {
-      change().output = { value }
+      Object.assign(change(), { output: { value }, error: null })
     },
     fails(thrown, on) {
       const error = typeof thrown === 'string' ? new Error(thrown) : thrown

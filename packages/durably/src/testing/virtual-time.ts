@@ -21,6 +21,8 @@ export interface VirtualTime {
   until<T>(promise: Promise<T>): Promise<T>
   /** Lets time pass until `isDone`; false when that takes longer than `limitMs`. */
   pass(isDone: () => boolean | Promise<boolean>, limitMs: number): Promise<boolean>
+  /** Why something did not come: code of a job that was left behind, or else the reason given. */
+  whyNot(reason: string): string
 }
 
 export interface VirtualEnv extends Env {
@@ -39,12 +41,17 @@ const QUIET_TURNS = 3
 const PATIENCE_MS = 600_000
 const REAL_PATIENCE_MS = 1000
 
+const LEFT_BEHIND =
+  'a step, or the code between steps, was still at work after a second of real time, and was left behind; let a fake stand for what takes so long'
+
 interface World {
   now: number
   /** Goes up with all that happens. */
   activity: number
   readonly work: Set<Promise<unknown>>
   readonly timers: Set<Timer>
+  /** Code of a job was at work for longer than it is waited for. */
+  leftBehind: boolean
   readonly real: Env
   readonly random: () => number
   /** One for all processes: ids sort by when they were made, wherever that was. */
@@ -57,6 +64,7 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
     activity: 0,
     work: new Set(),
     timers: new Set(),
+    leftBehind: false,
     real: createEnv(),
     random: createRandom(seed),
     ids: new V7Generator(),
@@ -65,7 +73,7 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
     now: () => world.now,
     createEnv: () => createVirtualEnv(world),
     track: (work) => track(world, work),
-    attend: (work) => void track(world, atMost(work, world.real)),
+    attend: (work) => void track(world, patiently(world, work)),
     settle: () => settle(world),
     async advance(ms) {
       const end = world.now + ms
@@ -78,6 +86,7 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
     },
     until: (promise) => until(world, promise),
     pass: (isDone, limitMs) => pass(world, isDone, limitMs),
+    whyNot: (reason) => (world.leftBehind ? LEFT_BEHIND : reason),
   }
 }
 
@@ -90,11 +99,14 @@ function track<T>(world: World, promise: Promise<T>): Promise<T> {
   return tracked
 }
 
-/** Resolves when `promise` settles, or when it did not for too long. */
-async function atMost(promise: Promise<unknown>, real: Env): Promise<void> {
+/** Resolves when `work` settles, or when it did not for too long. */
+async function patiently(world: World, work: Promise<unknown>): Promise<void> {
   const enough = Promise.withResolvers<void>()
-  const cancel = real.after(REAL_PATIENCE_MS, enough.resolve)
-  await Promise.race([promise.catch(() => {}), enough.promise])
+  const cancel = world.real.after(REAL_PATIENCE_MS, () => {
+    world.leftBehind = true
+    enough.resolve()
+  })
+  await Promise.race([work.catch(() => {}), enough.promise])
   cancel()
 }
 

@@ -266,6 +266,39 @@ describe('effects', () => {
     expect(till.charge('after')).toBeGreaterThan(report.places.length)
   })
 
+  test('may stand in objects of their own', async () => {
+    const shop = { mail: { send: (_orderId: string) => {} } }
+    const mails = job(async (step, { orderId }) => {
+      shop.mail.send(orderId)
+      await step.run('store', () => {})
+    })
+    const { effects } = await crashTest(mails, order, { effects: shop })
+    expect(effects).toMatchObject([{ effect: 'mail.send', verdict: 'runs again' }])
+    const { errors, warnings } = await crashTest(mails, order, {
+      effects: shop,
+      idempotent: ['mail.send'],
+    })
+    expect([...errors, ...warnings]).toEqual([])
+  })
+
+  test('that are not there, or are being recorded, are refused', async () => {
+    const nothing = job(async () => {})
+    await expect(crashTest(nothing, order, { effects: { shop: 'closed' } })).rejects.toThrow(
+      'effects has no functions',
+    )
+    const till = new Till()
+    const first = crashTest(nothing, order, { effects: till })
+    await expect(crashTest(nothing, order, { effects: till })).rejects.toThrow(
+      'effects.charge is being recorded by another crashTest',
+    )
+    await first
+    expect(await crashTest(nothing, order, { effects: till })).toMatchObject({ ok: true })
+    const idempotent = ['charges' as 'charge']
+    await expect(crashTest(nothing, order, { effects: till, idempotent })).rejects.toThrow(
+      "idempotent must name functions of effects (charge); got 'charges'",
+    )
+  })
+
   test('that cannot be replaced are refused', async () => {
     const frozen = Object.freeze({ ...api })
     const nothing = job(async () => {})

@@ -99,6 +99,16 @@ describe('a step', () => {
     }
   })
 
+  test('does what the test said last', async () => {
+    const t = createTestDurably({ jobs: { greet } })
+    const send = t.step(greet, 'send')
+    send.fails('smtp is down')
+    send.returns('sent')
+    expect(await t.run(greet, { name: 'Ada' })).toMatchObject({ status: 'completed' })
+    send.fails('smtp is down again')
+    expect(await t.run(greet, { name: 'Ada' })).toMatchObject({ error: 'smtp is down again' })
+  })
+
   test('may do real work meanwhile: time waits for it, and for code between steps', async () => {
     const slow = defineJob({
       name: 'slow',
@@ -123,7 +133,9 @@ describe('a step', () => {
       run: (step) => step.run('hang', () => new Promise<void>(() => {})),
     })
     const t = createTestDurably({ jobs: { hang } })
-    await expect(t.run(hang, null)).rejects.toThrow(ConflictError)
+    const refused = t.run(hang, null)
+    await expect(refused).rejects.toThrow(ConflictError)
+    await expect(refused).rejects.toThrow('still at work after a second of real time')
     const [run] = await t.jobs.hang.getRuns()
     await t.durably.cancel(run?.id ?? '')
     await t.advance('1s')
