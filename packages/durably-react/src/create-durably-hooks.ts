@@ -1,6 +1,6 @@
 import type { Client } from '@coji/durably/client'
-import type { Instance, JobDefinition, Jobs } from '@coji/durably'
-import type { JobQuery, RunsQuery } from '@coji/durably/observers'
+import type { Instance, JobDefinition, Jobs, Labels, Run } from '@coji/durably'
+import type { JobQuery, RunsObserver, RunsQuery, RunsState } from '@coji/durably/observers'
 import { useDurably } from './provider.ts'
 import { useJob, type UseJobResult } from './use-job.ts'
 import { useJobLogs } from './use-job-logs.ts'
@@ -13,7 +13,14 @@ interface HasJobs {
   readonly jobs: unknown
 }
 
-type JobsOf<T> = T extends Instance<infer TJobs, never> | Instance<infer TJobs> ? TJobs : null
+type TypesOf<T> =
+  T extends Instance<infer TJobs, infer TLabels>
+    ? { readonly jobs: TJobs; readonly labels: TLabels }
+    : { readonly jobs: null; readonly labels: Labels }
+
+type JobsOf<T> = TypesOf<T>['jobs']
+
+type LabelsOf<T> = TypesOf<T>['labels'] extends infer L extends Labels ? L : Labels
 
 type NamesOf<T> = JobsOf<T> extends infer J extends Jobs ? J[keyof J]['name'] : string
 
@@ -22,16 +29,21 @@ type JobOf<T, TName> =
     ? Extract<J[keyof J], { readonly name: TName }>
     : JobDefinition
 
+type RunsPages = Pick<RunsObserver, 'nextPage' | 'prevPage' | 'refresh'>
+
 /** The hooks, typed by the jobs of an instance: they take the jobs' names. */
 export interface DurablyHooks<T extends HasJobs> {
   useDurably(): T extends Instance<infer TJobs, infer TLabels> ? Client<TJobs, TLabels> : Client
-  useJob<TName extends NamesOf<T>>(name: TName, query?: JobQuery): UseJobResult<JobOf<T, TName>>
+  useJob<TName extends NamesOf<T>>(
+    name: TName,
+    query?: JobQuery,
+  ): UseJobResult<JobOf<T, TName>, LabelsOf<T>>
   useJobRun: typeof useJobRun
   useJobLogs: typeof useJobLogs
   useJobStream: typeof useJobStream
   useRuns(
-    query?: RunsQuery & { readonly jobName?: NamesOf<T> | undefined },
-  ): ReturnType<typeof useRuns>
+    query?: RunsQuery<LabelsOf<T>> & { readonly jobName?: NamesOf<T> | undefined },
+  ): RunsState<Run<unknown, unknown, LabelsOf<T>>> & RunsPages
   useRunActions: typeof useRunActions
 }
 

@@ -2,6 +2,7 @@ import type {
   JobDefinition,
   JobInput,
   JobOutput,
+  Labels,
   RunOf,
   TriggerAndWaitOptions,
   TriggerOptions,
@@ -14,22 +15,23 @@ import { useObserved } from './use-observed.ts'
 /** The name of a job whose types are not known here. */
 export type JobName = string
 
-type Triggered<J extends JobDefinition> = RunOf<J> & {
+type Triggered<J extends JobDefinition, TLabels> = RunOf<J, TLabels> & {
   readonly disposition: 'created' | 'idempotent' | 'coalesced'
 }
 
 /** The current run of a job, and how to make one. */
-export interface UseJobResult<J extends JobDefinition> extends JobState<RunOf<J>> {
+export interface UseJobResult<J extends JobDefinition, TLabels extends Labels = Labels>
+  extends JobState<RunOf<J, TLabels>> {
   /** Triggers the job; its run becomes the current one. Rejects with what the server refuses. */
-  trigger(input: JobInput<J>, options?: TriggerOptions): Promise<Triggered<J>>
+  trigger(input: JobInput<J>, options?: TriggerOptions<TLabels>): Promise<Triggered<J, TLabels>>
   /** The same, and waits for the result. */
   triggerAndWait(
     input: JobInput<J>,
-    options?: TriggerAndWaitOptions,
+    options?: TriggerAndWaitOptions<TLabels>,
   ): Promise<{
     readonly id: string
     readonly output: JobOutput<J>
-    readonly disposition: Triggered<J>['disposition']
+    readonly disposition: Triggered<J, TLabels>['disposition']
   }>
   /** There is no current run any more. */
   reset(): void

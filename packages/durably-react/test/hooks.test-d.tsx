@@ -13,7 +13,11 @@ const importCsv = defineJob({
 })
 const mails = defineJob({ name: 'mails', input: z.object({ to: z.string() }), run: () => {} })
 
-const durably = createDurably({ dialect, jobs: { importCsv, mails } })
+const durably = createDurably({
+  dialect,
+  jobs: { importCsv, mails },
+  labels: z.object({ tenant: z.enum(['a', 'b']) }),
+})
 const hooks = createDurablyHooks<typeof durably>()
 
 export function ByName() {
@@ -21,7 +25,8 @@ export function ByName() {
   const rows: number | undefined = output?.rows
   const url: string | undefined = run?.payload.url
   void trigger({ url: 'x' }, { idempotencyKey: 'k' })
-  hooks.useRuns({ jobName: 'mails' })
+  const { runs } = hooks.useRuns({ jobName: 'mails', labels: { tenant: 'a' } })
+  const tenants: ('a' | 'b')[] = runs.map(({ labels }) => labels.tenant)
   const client = hooks.useDurably()
   void client.jobs.mails.trigger({ to: 'Ada' })
 
@@ -29,9 +34,13 @@ export function ByName() {
   hooks.useJob('import-cvs')
   // @ts-expect-error -- the input is not what the job takes
   void trigger({ uri: 'x' })
+  // @ts-expect-error -- there is no such label
+  void trigger({ url: 'x' }, { labels: { tennant: 'a' } })
+  // @ts-expect-error -- there is no such label
+  hooks.useRuns({ labels: { tennant: 'a' } })
   // @ts-expect-error -- there is no such job
   hooks.useRuns({ jobName: 'mail' })
-  return [rows, url]
+  return [rows, url, tenants]
 }
 
 export function ByDefinition() {

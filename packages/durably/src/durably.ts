@@ -17,9 +17,12 @@ import { createHandler, type DurablyHandler, type HandlerOptions } from './http/
 import { createSqlStore } from './store/sql/sql-store.ts'
 import type { Store } from './store/store.ts'
 
+/** A schema of labels, which are strings. */
+type LabelsSchema = StandardSchemaV1<unknown, Readonly<Record<string, string | undefined>>>
+
 export interface DurablyOptions<
   TJobs extends Jobs = Jobs,
-  TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>,
+  TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 > extends EngineOptions {
   /** A Kysely dialect: any for SQLite (better-sqlite3, libSQL, node:sqlite, …) or PostgreSQL (pg, postgres.js, PGlite). */
   readonly dialect: Dialect
@@ -49,11 +52,11 @@ export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels>
  */
 export function createDurably<
   const TJobs extends Jobs,
-  TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>,
+  TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 >(
   options: DurablyOptions<TJobs, TLabels> & { readonly jobs: TJobs },
 ): Durably<TJobs, StandardSchemaV1.InferOutput<TLabels>>
-export function createDurably<TLabels extends StandardSchemaV1 = StandardSchemaV1<Labels>>(
+export function createDurably<TLabels extends LabelsSchema = StandardSchemaV1<Labels>>(
   options: DurablyOptions<Jobs, TLabels>,
 ): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {

@@ -1,11 +1,22 @@
-import type { Handles, JobHandle } from '../core/handle.ts'
+import type { Handles, JobHandle, TriggerAndWaitOptions, TriggerOptions } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
-import type { JobDefinition } from '../core/job.ts'
+import type { JobDefinition, JobInput } from '../core/job.ts'
 import type { Labels } from '../core/run.ts'
+
+type SomeLabels<TLabels> = string extends keyof TLabels ? TLabels : Partial<TLabels>
 
 /** What a job's handle does from afar: triggers and reads. */
 export interface ClientHandle<J extends JobDefinition = JobDefinition, TLabels = Labels>
-  extends Pick<JobHandle<J, TLabels>, 'trigger' | 'triggerAndWait' | 'getRun' | 'getRuns'> {
+  extends Pick<JobHandle<J, TLabels>, 'getRun' | 'getRuns'> {
+  /** As on the instance. Labels that the server adds by itself, those of the scope, need not be given. */
+  trigger(
+    input: JobInput<J>,
+    options?: TriggerOptions<SomeLabels<TLabels>>,
+  ): ReturnType<JobHandle<J, TLabels>['trigger']>
+  triggerAndWait(
+    input: JobInput<J>,
+    options?: TriggerAndWaitOptions<SomeLabels<TLabels>>,
+  ): ReturnType<JobHandle<J, TLabels>['triggerAndWait']>
   /** What the job is known by where it is executed: its name, or from afar the key at which it is registered. */
   readonly name: string
 }

@@ -24,6 +24,8 @@ export interface ClientOptions {
   readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
 }
 
+type WaitOptions = NonNullable<Parameters<Client['waitForRun']>[1]>
+
 const PAGE_SIZE = 1000
 
 /** The client whose other half is a handler, far away. */
@@ -60,12 +62,12 @@ export function createHttpClient(
       return followRun(requests, env, runId, after)
     },
     subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter)),
-    async waitForRun(runId, { timeout, signal } = {}) {
+    waitForRun: (async (runId: string, { timeout, signal }: WaitOptions = {}) => {
       requireText(runId, 'run id')
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
       const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
       return wait(runId, { timeoutMs, timeoutMessage, signal: signal ?? null })
-    },
+    }) as Client['waitForRun'],
     cancel: act('POST', '/cancel'),
     retry: act('POST', '/retry'),
     deleteRun: act('DELETE', '/run'),

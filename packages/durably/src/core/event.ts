@@ -21,7 +21,7 @@ import {
 import { show } from './show.ts'
 import { tickTypes } from './tick.ts'
 
-interface OfRun {
+interface OfRun<TLabels = Labels> {
   /** ISO string. */
   readonly timestamp: string
   /**
@@ -31,7 +31,7 @@ interface OfRun {
   readonly sequence: number
   readonly runId: string
   readonly jobName: string
-  readonly labels: Labels
+  readonly labels: TLabels
 }
 
 interface OfStep {
@@ -41,36 +41,36 @@ interface OfStep {
 }
 
 /** What each event says beyond `type`. Durations are milliseconds. */
-interface EventFields {
-  'run:trigger': OfRun & { readonly payload: unknown }
-  'run:coalesced': OfRun
-  'run:start': OfRun & { readonly payload: unknown; readonly attempt: number }
-  'run:wait': OfRun & { readonly waitingFor: readonly Wait[] }
+interface EventFields<TLabels> {
+  'run:trigger': OfRun<TLabels> & { readonly payload: unknown }
+  'run:coalesced': OfRun<TLabels>
+  'run:start': OfRun<TLabels> & { readonly payload: unknown; readonly attempt: number }
+  'run:wait': OfRun<TLabels> & { readonly waitingFor: readonly Wait[] }
   /** `due`: its time came; `asked`: its code goes on by itself; else what it was sent, or the run that ended. */
-  'run:wake': OfRun & { readonly reason: EntryDataByKind['run:wake']['reason'] }
-  'run:release': OfRun & { readonly reason: EntryDataByKind['run:release']['reason'] }
-  'run:complete': OfRun & { readonly output: unknown; readonly duration: number }
-  'run:fail': OfRun & {
+  'run:wake': OfRun<TLabels> & { readonly reason: EntryDataByKind['run:wake']['reason'] }
+  'run:release': OfRun<TLabels> & { readonly reason: EntryDataByKind['run:release']['reason'] }
+  'run:complete': OfRun<TLabels> & { readonly output: unknown; readonly duration: number }
+  'run:fail': OfRun<TLabels> & {
     readonly error: string
     readonly errorDetail: ErrorDetail
     /** The step the error left through; null when the job itself threw. */
     readonly failedStepName: string | null
     readonly duration: number
   }
-  'run:cancel': OfRun & { readonly reason: 'cancel' | 'ttl' }
-  'run:retry': OfRun & { readonly attempt: number }
-  'run:delete': OfRun
-  'run:progress': OfRun & { readonly progress: Progress }
-  'step:start': OfRun & OfStep
-  'step:complete': OfRun & OfStep & { readonly output: unknown; readonly duration: number }
-  'step:fail': OfRun &
+  'run:cancel': OfRun<TLabels> & { readonly reason: 'cancel' | 'ttl' }
+  'run:retry': OfRun<TLabels> & { readonly attempt: number }
+  'run:delete': OfRun<TLabels>
+  'run:progress': OfRun<TLabels> & { readonly progress: Progress }
+  'step:start': OfRun<TLabels> & OfStep
+  'step:complete': OfRun<TLabels> & OfStep & { readonly output: unknown; readonly duration: number }
+  'step:fail': OfRun<TLabels> &
     OfStep & {
       readonly error: string
       readonly errorDetail: ErrorDetail
       readonly duration: number
     }
-  'step:wait': OfRun & OfStep & { readonly waitingFor: readonly Wait[] }
-  'step:retry': OfRun &
+  'step:wait': OfRun<TLabels> & OfStep & { readonly waitingFor: readonly Wait[] }
+  'step:retry': OfRun<TLabels> &
     OfStep & {
       readonly error: string
       readonly errorDetail: ErrorDetail
@@ -79,11 +79,11 @@ interface EventFields {
       readonly retryAt: string
     }
   /** A part of a stream. It counts once its step completes; what follows an end or a start without that is void. */
-  'step:chunk': OfRun &
+  'step:chunk': OfRun<TLabels> &
     OfStep & { readonly stream: string; readonly attempt: number; readonly chunk: unknown }
   /** A wait was still open when the run ended. */
-  'step:cancel': OfRun & OfStep
-  'log:write': OfRun & {
+  'step:cancel': OfRun<TLabels> & OfStep
+  'log:write': OfRun<TLabels> & {
     readonly stepName: string | null
     readonly level: LogLevel
     readonly message: string
@@ -102,11 +102,11 @@ interface EventFields {
   }
 }
 
-export type EventType = keyof EventFields
+export type EventType = keyof EventFields<Labels>
 
 /** An event of type `E`, or any event. */
-export type DurablyEvent<E extends EventType = EventType> = {
-  [T in E]: { readonly type: T } & EventFields[T]
+export type DurablyEvent<E extends EventType = EventType, TLabels = Labels> = {
+  [T in E]: { readonly type: T } & EventFields<TLabels>[T]
 }[E]
 
 type RunEventType = Extract<EventType, `run:${string}`>
@@ -115,11 +115,13 @@ type RunEventType = Extract<EventType, `run:${string}`>
  * What lists of runs hear: an event of a run that this process changed, or that another process may have changed
  * a run (null: any).
  */
-export type RunChange =
-  | DurablyEvent<RunEventType>
+export type RunChange<TLabels = Labels> =
+  | DurablyEvent<RunEventType, TLabels>
   | { readonly type: 'run:changed'; readonly runId: string | null }
 
-export type EventHandler<E extends EventType> = (event: DurablyEvent<E>) => void | Promise<void>
+export type EventHandler<E extends EventType, TLabels = Labels> = (
+  event: DurablyEvent<E, TLabels>,
+) => void | Promise<void>
 
 /** What an event needs to know of the run it speaks of. */
 export type EventRun = Pick<RunRecord, 'id' | 'jobName' | 'labels' | 'payload' | 'output'>

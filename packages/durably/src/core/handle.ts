@@ -33,11 +33,25 @@ export interface TriggerAndWaitOptions<TLabels = Labels> extends TriggerOptions<
   readonly timeout?: Duration | undefined
 }
 
+/** Whether labels may be left out: not where there are some that each run must have. */
+type MayLackLabels<TLabels> = Record<never, never> extends TLabels ? true : false
+
+/** Options as the last argument of a call, which may be left out if the labels may. */
+type LastArgument<TOptions, TLabels> =
+  MayLackLabels<TLabels> extends true
+    ? [options?: TOptions]
+    : [options: TOptions & { readonly labels: TLabels }]
+
 /** An input with options of its own, in a batch. */
-export interface BatchItem<TInput, TLabels = Labels> {
+export type BatchItem<TInput, TLabels = Labels> = {
   readonly input: TInput
-  readonly options?: TriggerOptions<TLabels> | undefined
-}
+} & (MayLackLabels<TLabels> extends true
+  ? { readonly options?: TriggerOptions<TLabels> | undefined }
+  : { readonly options: TriggerOptions<TLabels> & { readonly labels: TLabels } })
+
+type InBatch<TInput, TLabels> =
+  | BatchItem<TInput, TLabels>
+  | (MayLackLabels<TLabels> extends true ? TInput : never)
 
 /** Which runs to read. */
 export interface RunFilter<TLabels = Labels> {
@@ -76,12 +90,12 @@ export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = La
    */
   trigger(
     input: JobInput<J>,
-    options?: TriggerOptions<TLabels>,
+    ...options: LastArgument<TriggerOptions<TLabels>, TLabels>
   ): Promise<RunOf<J, TLabels> & { readonly disposition: Disposition }>
   /** The same, and waits for the result. Rejects as `waitForRun` does. */
   triggerAndWait(
     input: JobInput<J>,
-    options?: TriggerAndWaitOptions<TLabels>,
+    ...options: LastArgument<TriggerAndWaitOptions<TLabels>, TLabels>
   ): Promise<{
     readonly id: string
     readonly output: JobOutput<J>
@@ -92,7 +106,7 @@ export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = La
    * An item `{ input, options? }` whose `input` the schema accepts carries options; any other is the input itself.
    */
   batchTrigger(
-    items: readonly (JobInput<J> | BatchItem<JobInput<J>, TLabels>)[],
+    items: readonly InBatch<JobInput<J>, TLabels>[],
   ): Promise<(RunOf<J, TLabels> & { readonly disposition: Disposition })[]>
   /** Null when there is no such run, or it is another job's. */
   getRun(runId: string): Promise<RunOf<J, TLabels> | null>

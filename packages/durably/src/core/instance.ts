@@ -13,6 +13,9 @@ export type Jobs = Readonly<Record<string, JobDefinition>>
 // oxlint-disable-next-line typescript/no-explicit-any
 type LooseHandles = any
 
+/** A run with whatever labels. */
+type AnyRun = Run<unknown, unknown, unknown>
+
 /** The jobs, runs and events of one database, as one process sees them. */
 export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
   /** `migrate()`, then `start()`. */
@@ -40,7 +43,7 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
   resumeJob(name: string): Promise<void>
 
   /** Calls `handler` with what this process committed, in the order of the commits. Returns how to stop it. */
-  on<E extends EventType>(type: E, handler: EventHandler<E>): () => void
+  on<E extends EventType>(type: E, handler: EventHandler<E, TLabels>): () => void
   /** Calls `handler` with what listeners throw; they harm nothing else. */
   onError(handler: (error: unknown) => void): () => void
   /**
@@ -50,27 +53,29 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
   subscribe(
     runId: string,
     options?: { readonly after?: number | undefined },
-  ): ReadableStream<DurablyEvent>
+  ): ReadableStream<DurablyEvent<EventType, TLabels>>
   /**
    * For lists of runs: what this process does to runs that match, from now on, and that others may have changed
    * one. It may skip what is read too slowly, and says then that anything may have changed: read the list again.
    */
-  subscribeRuns(filter?: RunChangeFilter<TLabels>): ReadableStream<RunChange>
+  subscribeRuns(filter?: RunChangeFilter<TLabels>): ReadableStream<RunChange<TLabels>>
   /**
    * The completed run, from whichever process. Rejects with `RunFailedError`, `CancelledError`, `NotFoundError`,
    * and `TimeoutError`, after which the run goes on.
    */
-  waitForRun(
+  waitForRun<T extends AnyRun = Run<unknown, unknown, TLabels>>(
     runId: string,
     options?: {
       readonly timeout?: Duration | undefined
       readonly signal?: AbortSignal | undefined
     },
-  ): Promise<Run<unknown, unknown, TLabels>>
+  ): Promise<T>
 
-  getRun<T extends Run = Run>(runId: string): Promise<T | null>
+  getRun<T extends AnyRun = Run<unknown, unknown, TLabels>>(runId: string): Promise<T | null>
   /** Newest first. */
-  getRuns<T extends Run = Run>(filter?: RunFilter<TLabels>): Promise<T[]>
+  getRuns<T extends AnyRun = Run<unknown, unknown, TLabels>>(
+    filter?: RunFilter<TLabels>,
+  ): Promise<T[]>
   /** The steps that ended, in the order in which they were first called. */
   getSteps(runId: string): Promise<Step[]>
   /** Lines after a position, oldest first. */

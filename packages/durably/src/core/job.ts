@@ -16,9 +16,9 @@ export interface JobDefinition<
 > extends JobLimits {
   readonly name: TName
   readonly input: TInput
-  readonly output?: StandardSchemaV1<unknown, TOutput>
+  readonly output?: StandardSchemaV1<unknown, TOutput> | undefined
   /** The signals that its runs take, and what their data must be: checked when they are sent. Absent: any. */
-  readonly signals?: TSignals
+  readonly signals?: TSignals | undefined
   run(
     step: StepContext<TSignals>,
     payload: StandardSchemaV1.InferOutput<TInput>,
@@ -72,8 +72,8 @@ export function defineJob<
   definition: JobLimits & {
     readonly name: TName
     readonly input: TInput
-    readonly output?: StandardSchemaV1<unknown, TOutput>
-    readonly signals?: TSignals
+    readonly output?: StandardSchemaV1<unknown, TOutput> | undefined
+    readonly signals?: TSignals | undefined
     readonly run: (
       step: StepContext<TSignals>,
       payload: StandardSchemaV1.InferOutput<TInput>,

@@ -72,14 +72,22 @@ export interface StepContext<TSignals extends Signals = Signals> {
    * @example
    * const decision = await step.waitForSignal('decision', { timeout: '3d' })
    */
-  waitForSignal<N extends keyof TSignals & string, T = SignalData<TSignals, N>>(
+  waitForSignal<N extends keyof TSignals & string>(
     name: N,
-    options: SignalOptions<T> & { readonly timeout: Duration },
-  ): Promise<T | null>
-  waitForSignal<N extends keyof TSignals & string, T = SignalData<TSignals, N>>(
+    options?: { readonly timeout?: undefined; readonly schema?: undefined },
+  ): Promise<SignalData<TSignals, N>>
+  waitForSignal<N extends keyof TSignals & string>(
     name: N,
-    options?: SignalOptions<T>,
+    options: { readonly timeout?: Duration | undefined; readonly schema?: undefined },
+  ): Promise<SignalData<TSignals, N> | null>
+  waitForSignal<T>(
+    name: keyof TSignals & string,
+    options: { readonly timeout?: undefined; readonly schema: StandardSchemaV1<unknown, T> },
   ): Promise<T>
+  waitForSignal<T>(
+    name: keyof TSignals & string,
+    options: SignalOptions<T> & { readonly schema: StandardSchemaV1<unknown, T> },
+  ): Promise<T | null>
   /**
    * Makes a token with which someone outside can complete a wait: mail it, or put it into an address. With a
    * `timeout` it is void after it, and its wait ends with null.
@@ -91,9 +99,9 @@ export interface StepContext<TSignals extends Signals = Signals> {
    */
   token<T = unknown>(
     name: string,
-    options: TokenOptions<T> & { readonly timeout: Duration },
-  ): Promise<Token<T | null>>
-  token<T = unknown>(name: string, options?: TokenOptions<T>): Promise<Token<T>>
+    options?: TokenOptions<T> & { readonly timeout?: undefined },
+  ): Promise<Token<T>>
+  token<T = unknown>(name: string, options: TokenOptions<T>): Promise<Token<T | null>>
   /** Waits until the token is completed and resolves with the value it was completed with. */
   waitForToken<T>(name: string, token: Token<T>): Promise<T>
   /**

@@ -22,6 +22,8 @@ import { createReads, readFilter } from './reads.ts'
 import { createRegistry } from './registry.ts'
 import { createRunFactory, type RunFactoryOptions } from './trigger.ts'
 
+type WaitOptions = NonNullable<Parameters<Instance['waitForRun']>[1]>
+
 /** The instance as the app has it, in the process that has the engine. */
 export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | null> {
   const { store, settings, worker, jobs, enqueue } = engine
@@ -62,7 +64,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
       return subscribe(engine, bus, journals, runId, options.after ?? 0)
     },
     subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
-    async waitForRun(runId, options = {}) {
+    waitForRun: (async (runId: string, options: WaitOptions = {}) => {
       requireOptions(options, { timeout: true, signal: true })
       const { timeout, signal } = options
       if (signal !== undefined) requireFunctions(signal, 'signal', signalFunctions)
@@ -71,7 +73,7 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
       const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
       const how = { timeoutMs, timeoutMessage, signal: signal ?? null }
       return toRun(await waits.ended(runId, how), codec)
-    },
+    }) as Instance['waitForRun'],
     retrigger: async (runId) => toRun(await retrigger(runId), codec),
   }
 }

@@ -23,10 +23,13 @@ export async function typedByTheServer() {
   const run = await client.jobs.importCsv.trigger({ url: 'x' }, { labels: { tenant: 'a' } })
   const url: string = run.payload.url
   const rows: number | undefined = run.output?.rows
+  // The label may be one that the server adds.
   const { output } = await client.jobs.importCsv.triggerAndWait({ url })
   const sure: number = output.rows
   const tenant: 'a' | 'b' = (await client.waitForRun(run.id)).labels.tenant
   client.subscribeRuns({ labels: { tenant } })
+  const shown: 'a' | 'b' | undefined = (await client.getRuns({ labels: { tenant } }))[0]?.labels
+    .tenant
 
   // @ts-expect-error -- there is no such job
   void client.jobs.importCvs
@@ -41,7 +44,7 @@ export async function typedByTheServer() {
 
   // The instance itself is such a client.
   const same: typeof client = durably
-  return [rows, sure, same]
+  return [rows, sure, same, shown]
 }
 
 export async function anyJobs(durably: Durably) {

@@ -107,6 +107,30 @@ await labelledCount.trigger({ n: 1 }, { labels: { tenant: 'a' } })
 await labelled.getRuns({ labels: { plan: 'free' } })
 // @ts-expect-error -- no such label
 await labelled.getRuns({ labels: { plna: 'free' } })
+// @ts-expect-error -- all runs have these labels
+await labelledCount.trigger({ n: 1 })
+// @ts-expect-error -- in a batch, too
+await labelledCount.batchTrigger([{ n: 1 }])
+await labelledCount.batchTrigger([
+  { input: { n: 1 }, options: { labels: { tenant: 'a', plan: 'pro' } } },
+])
+const [listed] = await labelled.getRuns()
+same<NonNullable<typeof listed>['labels'], { tenant: string; plan: 'free' | 'pro' }>()
+type Tenants = NonNullable<typeof listed>['labels']
+const waited = await labelled.waitForRun<Run<unknown, number, Tenants>>('id')
+same<typeof waited.output, number | null>()
+labelled.on('run:fail', ({ labels }) => same<typeof labels, Tenants>())
+for await (const event of labelled.subscribe('id')) {
+  if (event.type === 'run:start') same<typeof event.labels, Tenants>()
+}
+for await (const change of labelled.subscribeRuns()) {
+  if (change.type === 'run:complete') same<typeof change.labels, Tenants>()
+}
+// @ts-expect-error -- labels are strings
+createDurably({ dialect, labels: z.object({ n: z.number() }) })
+const sometimes = createDurably({ dialect, labels: z.object({ tenant: z.string().optional() }) })
+await sometimes.register({ count }).count.trigger({ n: 1 })
+labelled satisfies Durably
 const labelledRun = await labelledCount.getRun('id')
 same<NonNullable<typeof labelledRun>['labels'], { tenant: string; plan: 'free' | 'pro' }>()
 
@@ -134,6 +158,7 @@ createDurably({ dialect, codec: { encode: JSON.stringify } })
 // Definitions.
 // @ts-expect-error -- the output is not what its schema says
 defineJob({ name: 'x', input: z.null(), output: z.string(), run: () => 5 })
+defineJob({ name: 'x', input: z.null(), output: undefined, signals: undefined, run: () => 5 })
 // @ts-expect-error -- a schema is required
 defineJob({ name: 'x', run: () => 5 })
 

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import {
   createDurably,
   defineJob,
+  type Duration,
   wait,
   type RunEnd,
   type StepContext,
@@ -23,6 +24,8 @@ function is<A>(): <B>(
 
 const dialect = new SqliteDialect({ database: () => Promise.reject(new Error('never opened')) })
 
+declare const maybe: Duration | undefined
+
 const approval = z.object({ ok: z.boolean(), note: z.string().default('') })
 
 const job = defineJob({
@@ -35,8 +38,13 @@ const job = defineJob({
     is<{ ok: boolean; note: string }>()(forever)
     const inTime = await step.waitForSignal('cancel', { timeout: '3d' })
     is<string | null>()(inTime)
+    const perhaps = await step.waitForSignal('cancel', { timeout: maybe })
+    is<string | null>()(perhaps)
     // @ts-expect-error -- it is not declared.
     await step.waitForSignal('aproval')
+    // @ts-expect-error -- the data is what was declared
+    const other: { wrong: number } = await step.waitForSignal('approval')
+    void other
     // @ts-expect-error -- there is no such unit.
     await step.sleep('long', '3w')
     is<void>()(await step.sleep('short', '3d'))
@@ -52,6 +60,10 @@ export async function waits(step: StepContext): Promise<void> {
   is<unknown>()(await step.waitForSignal('anything'))
   const checked = await step.waitForSignal('number', { schema: z.coerce.number() })
   is<number>()(checked)
+
+  const soon = await step.waitForSignal('number', { schema: z.coerce.number(), timeout: maybe })
+  is<number | null>()(soon)
+  is<Token<number | null>>()(await step.token<number>('perhaps', { timeout: maybe }))
 
   const token = await step.token('plain', { schema: approval })
   is<Token<z.infer<typeof approval>>>()(token)
