@@ -29,8 +29,8 @@ const order = { simulation: 0, most: 1, browser: 2 }
 
 const onDatabases = {
   // Real databases on a busy machine with two cores: a slow test is not a failed one.
-  testTimeout: 20_000,
-  hookTimeout: 30_000,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
   globalSetup: ['./packages/durably/test/postgres-server.ts'],
 }
 

@@ -45,6 +45,8 @@ function describeOwn(thrown: Error, causesLeft: number): Partial<ErrorDetail> {
 function textOf(thrown: unknown): string {
   if (typeof thrown === 'string' || typeof thrown === 'bigint') return String(thrown)
   try {
+    const { message } = (thrown ?? {}) as { readonly message?: unknown }
+    if (typeof message === 'string' && message !== '') return message
     return JSON.stringify(thrown) ?? String(thrown)
   } catch {
     return Object.prototype.toString.call(thrown)

@@ -193,9 +193,8 @@ function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
 }
 
 /** What lists take for any would have an action reach every run, by mistake. */
-function requireChosen({ status, labels = {} }: BulkFilter): void {
+function requireChosen({ status }: BulkFilter): void {
   if (Array.isArray(status) && status.length === 0) {
     throw new ValidationError('status must name at least one, or be left out for any; got []')
   }
-  for (const [name, value] of Object.entries(labels)) requireText(value, `label "${name}"`)
 }

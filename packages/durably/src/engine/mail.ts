@@ -72,7 +72,7 @@ async function parseSignal(
   const { signals } = jobs.get(run?.jobName ?? '') ?? {}
   if (signals === undefined) return data
   const schema = Object.hasOwn(signals, name) ? signals[name] : undefined
-  if (schema !== undefined) return parseWith(schema, data, 'Invalid signal')
+  if (schema !== undefined) return parseWith(schema, data, `Invalid signal "${name}"`)
   throw new ValidationError(
     `Job "${run?.jobName}" takes no signal ${show(name)}; it declares ${Object.keys(signals).join(', ')}`,
   )

@@ -134,7 +134,8 @@ function dataOfMessage(
   }
 }
 
-function runPlan({ codec }: State, runId: string): Plan {
+function runPlan({ codec, run }: State, runId: string, what: string): Plan {
+  if (runId === run.id) throw new ValidationError(`${what} would wait for the end of its own run`)
   return {
     kind: 'run',
     name: runId,
@@ -176,7 +177,7 @@ function planOf(state: State, name: string, branch: Branch<unknown>, what: strin
     case 'token':
       return tokenPlan(state, of.token)
     case 'run':
-      return runPlan(state, of.runId)
+      return runPlan(state, of.runId, what)
     case 'for':
       return sleepFor(name, of.ms)
     case 'until':

@@ -4,7 +4,7 @@ import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
 import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
-import { toRun, type Run } from '../core/run.ts'
+import { toRun, type Labels, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
 
@@ -92,11 +92,18 @@ export function readFilter(filter: RunFilter): RunQuery {
   return {
     ...(jobName === undefined ? {} : { jobName }),
     ...(status === undefined ? {} : { statuses: readStatuses(status) }),
-    ...(labels === undefined ? {} : { labels: readLabels(labels) }),
+    ...(labels === undefined ? {} : { labels: readChosen(labels) }),
     ...(limit === undefined ? {} : { limit: readCount(limit, 'limit') }),
     ...(offset === undefined ? {} : { offset: readCount(offset, 'offset') }),
     ...(cursor === undefined ? {} : { cursor }),
   }
+}
+
+/** A label without a value is a mistake: it must not choose the runs of everyone. */
+function readChosen(labels: unknown): Labels {
+  requireObject(labels, 'labels', 'an object of strings')
+  for (const [name, value] of Object.entries(labels)) requireText(value, `label "${name}"`)
+  return readLabels(labels)
 }
 
 function readCount(value: unknown, what: string): number {

@@ -102,6 +102,7 @@ onEveryBackend((open) => {
   test.each([
     ['a string', 'just text', 'just text'],
     ['an object', { reason: 'bad' }, '{"reason":"bad"}'],
+    ['an object with a message', { status: 402, message: 'Card declined' }, 'Card declined'],
     ['undefined', undefined, 'undefined'],
     ['a BigInt', 5n, '5'],
   ])('%s that is thrown becomes an error', async (_, thrown, message) => {

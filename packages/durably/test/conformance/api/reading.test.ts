@@ -54,6 +54,10 @@ onEveryBackend((open) => {
     expect(await found({ labels: { parity: 'neither' } })).toEqual([])
     expect(await found({ labels: { unknown: 'x' } })).toEqual([])
     expect(await found({ jobName: 'nobody' })).toEqual([])
+    // It must not find the runs of everyone.
+    const unknown = { labels: { parity: undefined } } as never
+    await expect(found(unknown)).rejects.toThrow('label "parity" must be a string; got undefined')
+    expect(() => durably.subscribeRuns(unknown)).toThrow('label "parity" must be a string')
   })
 
   test('pages by cursor meet, also when the run they start from was deleted', async () => {

@@ -181,7 +181,7 @@ onEveryBackend((open) => {
       })
       const { durably, id } = await begin(world, typed)
       await expect(world.until(durably.signal(id, 'approval', { ok: 3 }))).rejects.toThrow(
-        /^Invalid signal: ok: /,
+        /^Invalid signal "approval": ok: /,
       )
       await expect(world.until(durably.signal(id, 'aproval', {}))).rejects.toThrow(
         "takes no signal 'aproval'; it declares approval",

@@ -143,6 +143,15 @@ onEveryBackend((open) => {
       })
     })
 
+    test('for the end of its own run would never end, and is refused', async () => {
+      const world = await open()
+      const self = job((step) => step.waitAny('end', { run: wait.run(step.runId) }))
+      const { durably, id } = await begin(world, self)
+      expect(await durably.getRun(id)).toMatchObject({
+        error: 'branches of waitAny "end": "run" would wait for the end of its own run',
+      })
+    })
+
     test('for a run that does not exist rejects', async () => {
       const world = await open()
       const { durably, id } = await begin(
