@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { sqlocalDialect, workInOneTab } from '../../src/browser.ts'
 import { createDurably, defineJob } from '../../src/index.ts'
 
-// What the address says: the tab's name, its database, whether it stops in the middle of the job, and whether it
-// waits to be woken.
+// What the address says: the tab's name, its database, whether it stops in the middle of the job, whether it waits to
+// be woken, and whether the page fails when the work comes to it.
 const query = new URLSearchParams(location.search)
 const by = query.get('tab') ?? 'nobody'
 const path = query.get('db') ?? 'tabs.db'
@@ -32,8 +32,12 @@ const durably = createDurably({
 const page = { client, durably, relay: durably.jobs.relay, open, storage }
 
 async function open() {
-  const tab = await workInOneTab(durably, { name: path })
+  const tab = await workInOneTab(durably, { name: path, ...(query.has('fails') ? { onWork } : {}) })
   return Object.assign(page, { tab })
+}
+
+function onWork(): void {
+  throw new Error('the page is broken')
 }
 
 /** What `migrate()` says of the storage. */

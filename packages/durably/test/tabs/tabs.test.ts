@@ -137,6 +137,18 @@ test('a tab that leaves hands the work on', async () => {
   expect(await outcome(a, await trigger(a))).toEqual(['b', 'b'])
 })
 
+test('a tab whose page fails when the work comes keeps it, and the page hears of the error', async () => {
+  const context = await openBrowser()
+  const a = await openTab(context, 'tab=a&fails')
+  const b = await openTab(context, 'tab=b')
+  const error = a.waitForEvent('pageerror')
+  await open(a)
+  expect(await error).toMatchObject({ message: 'the page is broken' })
+  await open(b)
+  expect(await outcome(b, await trigger(b))).toEqual(['a', 'a'])
+  expect([await isWorking(a), await isWorking(b)]).toEqual([true, false])
+})
+
 test('tells whether the browser keeps the data, and refuses where tabs cannot agree', async () => {
   const tab = await openTab(await openBrowser(), 'tab=a')
   await open(tab)
