@@ -6,7 +6,7 @@ import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
 import { requireOptions, type Names } from './core/require-object.ts'
-import type { Labels } from './core/run.ts'
+import type { Labels, LabelsSchema } from './core/run.ts'
 import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEngine } from './engine/engine.ts'
@@ -16,9 +16,6 @@ import { createBus } from './events/bus.ts'
 import { createHandler, type DurablyHandler, type HandlerOptions } from './http/handler.ts'
 import { createSqlStore } from './store/sql/sql-store.ts'
 import type { Store } from './store/store.ts'
-
-/** A schema of labels, which are strings. */
-type LabelsSchema = StandardSchemaV1<unknown, Readonly<Record<string, string | undefined>>>
 
 export interface DurablyOptions<
   TJobs extends Jobs = Jobs,

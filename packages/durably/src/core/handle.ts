@@ -37,7 +37,7 @@ export interface TriggerAndWaitOptions<TLabels = Labels> extends TriggerOptions<
 type MayLackLabels<TLabels> = Record<never, never> extends TLabels ? true : false
 
 /** Options as the last argument of a call, which may be left out if the labels may. */
-type LastArgument<TOptions, TLabels> =
+export type LastArgument<TOptions, TLabels> =
   MayLackLabels<TLabels> extends true
     ? [options?: TOptions]
     : [options: TOptions & { readonly labels: TLabels }]

@@ -1,3 +1,4 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { decode, type Codec, type Encoded } from './codec.ts'
 import type { ErrorDetail } from './error.ts'
 import type { RunStatus } from './transitions.ts'
@@ -5,6 +6,9 @@ import { unreadable } from './unreadable.ts'
 
 /** Names and values that the app gives a run, to find it by. */
 export type Labels = Readonly<Record<string, string>>
+
+/** A schema of labels, of which some may be absent. */
+export type LabelsSchema = StandardSchemaV1<unknown, Readonly<Record<string, string | undefined>>>
 
 /** How far a run says it is. */
 export interface Progress {

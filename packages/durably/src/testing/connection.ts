@@ -1,4 +1,4 @@
-import type { Dialect } from 'kysely'
+import type { Dialect, Kysely } from 'kysely'
 import { createEnv } from '../env.ts'
 import { createMemoryStore } from '../store/memory.ts'
 import { createSqlStore } from '../store/sql/sql-store.ts'
@@ -19,14 +19,20 @@ export interface ConnectionOptions {
   readonly onWrite?: (batch: Batch, side: 'before' | 'after') => void
 }
 
+/** Where runs are kept, and Kysely on it, if that is a database. */
+export interface Opened {
+  readonly store: Store
+  readonly db: Kysely<unknown> | null
+}
+
 /** A store in memory, or on the dialect's database, where leases go by virtual time. It is migrated once. */
-export function openStore(dialect: Dialect | undefined, time: VirtualTime): Store {
-  if (dialect === undefined) return createMemoryStore()
+export function openStore(dialect: Dialect | undefined, time: VirtualTime): Opened {
+  if (dialect === undefined) return { store: createMemoryStore(), db: null }
   const env = createEnv()
   const clockOffset = (): number => time.now() - env.now()
-  const { store } = createSqlStore({ dialect, env, clockOffset })
+  const { store, db } = createSqlStore({ dialect, env, clockOffset })
   let migrated: Promise<void> | null = null
-  return { ...store, migrate: () => (migrated ??= store.migrate()) }
+  return { store: { ...store, migrate: () => (migrated ??= store.migrate()) }, db }
 }
 
 type Ask = (...args: readonly unknown[]) => Promise<unknown>

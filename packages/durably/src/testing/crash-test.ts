@@ -121,12 +121,17 @@ function prepareTrials({
   readonly close: () => Promise<void>
 } {
   const time = createVirtualTime(START)
-  const shared: Store | null = dialect === undefined ? null : openStore(dialect, time)
+  const shared: Store | null = dialect === undefined ? null : openStore(dialect, time).store
   return {
     time,
     async run(variables) {
       await reset?.()
-      return runTrial({ ...variables, time, codec, store: shared ?? openStore(undefined, time) })
+      return runTrial({
+        ...variables,
+        time,
+        codec,
+        store: shared ?? openStore(undefined, time).store,
+      })
     },
     close: async () => shared?.close(),
   }

@@ -1,22 +1,27 @@
-import type { Dialect } from 'kysely'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Dialect, Kysely } from 'kysely'
 import { parseDuration, type Duration } from '../core/duration.ts'
-import { ConflictError, NotFoundError } from '../core/error.ts'
-import type { Handles, RunOf, TriggerOptions } from '../core/handle.ts'
+import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
+import type { Handles, LastArgument, RunOf, TriggerOptions } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
 import type { EngineOptions } from '../core/options.ts'
 import { requireOptions, type Names } from '../core/require-object.ts'
+import type { Labels, LabelsSchema } from '../core/run.ts'
 import type { Step } from '../core/step.ts'
 import { isTerminal } from '../core/transitions.ts'
-import { assemble } from '../durably.ts'
+import { assemble, type Durably } from '../durably.ts'
 import { attendJob } from './attended-job.ts'
 import { connect, openStore } from './connection.ts'
 import { createOverrides, type StepOverride } from './overrides.ts'
 import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
-export interface TestDurablyOptions<TJobs extends Jobs = Jobs>
-  extends Pick<EngineOptions, 'maxConcurrentRuns' | 'labels' | 'codec' | 'retainRuns'> {
+export interface TestDurablyOptions<
+  TJobs extends Jobs = Jobs,
+  TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
+> extends Pick<EngineOptions, 'maxConcurrentRuns' | 'codec' | 'retainRuns'> {
   readonly jobs: TJobs
+  readonly labels?: TLabels | undefined
   /** A Kysely dialect. Default: a store in memory, new for each instance. */
   readonly dialect?: Dialect | undefined
   /** When time begins. Default: 1 January 2030, 00:00 UTC. */
@@ -24,10 +29,12 @@ export interface TestDurablyOptions<TJobs extends Jobs = Jobs>
 }
 
 /** An instance for tests, in a time of its own. */
-export interface TestDurably<TJobs extends Jobs = Jobs> {
-  /** The instance itself, working. What it does by itself later, such as delayed runs, needs `advance`. */
-  readonly durably: Instance<TJobs>
-  readonly jobs: Handles<TJobs>
+export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels> {
+  /**
+   * The instance itself, working. What it does by itself later, such as delayed runs, needs `advance`; `db`, a dialect.
+   */
+  readonly durably: Durably<TJobs, TLabels>
+  readonly jobs: Handles<TJobs, TLabels>
   /**
    * Triggers the job and returns its run once that has ended, or waits for something; also a failed one.
    * As much time passes as it takes. Throws `ValidationError` for a bad input, `NotFoundError` for a job that
@@ -36,8 +43,8 @@ export interface TestDurably<TJobs extends Jobs = Jobs> {
   run<J extends TJobs[keyof TJobs]>(
     job: J,
     input: JobInput<J>,
-    options?: TriggerOptions,
-  ): Promise<RunOf<J>>
+    ...options: LastArgument<TriggerOptions<TLabels>, TLabels>
+  ): Promise<RunOf<J, TLabels>>
   /** Lets time pass, and happen what comes of it. Time stands still while a step does real work. */
   advance(duration: Duration): Promise<void>
   /** What time it is here. */
@@ -76,7 +83,13 @@ const ALONE = { pollingInterval: '365d', heartbeatInterval: '1h', staleThreshold
  * const run = await t.run(importUsersJob, { url: 'https://example.com/users.csv' })
  * if (run.status !== 'completed') throw new Error(`${run.error}`)
  */
-export function createTestDurably<const TJobs extends Jobs>(
+export function createTestDurably<
+  const TJobs extends Jobs,
+  TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
+>(
+  options: TestDurablyOptions<TJobs, TLabels>,
+): TestDurably<TJobs, StandardSchemaV1.InferOutput<TLabels>>
+export function createTestDurably<TJobs extends Jobs>(
   options: TestDurablyOptions<TJobs>,
 ): TestDurably<TJobs> {
   requireOptions(options, knownOptions)
@@ -92,7 +105,7 @@ export function createTestDurably<const TJobs extends Jobs>(
         return [key, same]
       }),
     )
-  const store = openStore(dialect, time)
+  const { store, db } = openStore(dialect, time)
   const connection = connect({ store, time })
   const engineOptions = { ...settings, ...ALONE, jobs: attendAll(jobs) }
   const instance = assemble(connection.store, time.createEnv(), engineOptions)
@@ -103,12 +116,12 @@ export function createTestDurably<const TJobs extends Jobs>(
     await store.close()
   }
   return {
-    durably: {
+    durably: withDatabase(db, {
       ...(instance as Instance<TJobs>),
       register: (more) => instance.register(attendAll(more)) as Handles<typeof more>,
       close,
       [Symbol.asyncDispose]: close,
-    },
+    }),
     jobs: instance.jobs as Handles<TJobs>,
     run: (job, input, triggerOptions) => run(time, instance, job, input, triggerOptions),
     advance: (duration) => time.advance(parseDuration(duration, 'duration')),
@@ -118,6 +131,19 @@ export function createTestDurably<const TJobs extends Jobs>(
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+function withDatabase<TJobs extends Jobs>(
+  db: Kysely<unknown> | null,
+  instance: Instance<TJobs>,
+): Durably<TJobs> {
+  const get = (): Kysely<unknown> => {
+    if (db !== null) return db
+    throw new ValidationError(
+      'durably.db: there is no database in memory; give createTestDurably a dialect',
+    )
+  }
+  return Object.defineProperty(instance, 'db', { get }) as Durably<TJobs>
 }
 
 async function run<J extends JobDefinition>(

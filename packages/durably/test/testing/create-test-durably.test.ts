@@ -1,9 +1,15 @@
 import { PGlite } from '@electric-sql/pglite'
 import BetterSqlite from 'better-sqlite3'
-import { PGliteDialect } from 'kysely'
+import { PGliteDialect, sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { ConflictError, defineJob, NotFoundError, ValidationError } from '../../src/index.ts'
+import {
+  ConflictError,
+  defineJob,
+  NotFoundError,
+  ValidationError,
+  type Durably,
+} from '../../src/index.ts'
 import { sqliteDialect } from '../../src/sqlite.ts'
 import { createTestDurably } from '../../src/testing.ts'
 
@@ -151,6 +157,27 @@ test('says what it was given that it cannot use', async () => {
   await expect(t.run(other, { name: 'Ada' })).rejects.toThrow(NotFoundError)
   expect(() => t.step(greet, 'send').fails('no', { attempt: 0 })).toThrow(ValidationError)
   await expect(async () => t.advance('soon' as '1s')).rejects.toThrow(ValidationError)
+})
+
+test('has the database of its dialect, and none in memory', async () => {
+  const dialect = sqliteDialect({ database: new BetterSqlite(':memory:') })
+  const t = createTestDurably({ jobs: { greet }, dialect })
+  const durably: Durably<{ greet: typeof greet }> = t.durably
+  await t.run(greet, { name: 'Ada' })
+  const { rows } = await sql`select status from durably_runs`.execute(durably.db)
+  expect(rows).toEqual([{ status: 'completed' }])
+  await t.close()
+  const inMemory = createTestDurably({ jobs: { greet } })
+  expect(() => inMemory.durably.db).toThrow('give createTestDurably a dialect')
+})
+
+test('labels are checked and typed as on the instance', async () => {
+  const labels = z.object({ tenant: z.string() })
+  const t = createTestDurably({ jobs: { greet }, labels })
+  const run = await t.run(greet, { name: 'Ada' }, { labels: { tenant: 'a' } })
+  expect(run.labels.tenant.length).toBe(1)
+  // @ts-expect-error -- each run has a tenant
+  await expect(t.run(greet, { name: 'Ada' })).rejects.toThrow('Invalid labels')
 })
 
 test('a job may be registered later', async () => {
