@@ -33,6 +33,17 @@ test('an object that is met twice, but in no cycle, is plain JSON', () => {
   expect(stored([shared, shared])).toEqual({ format: 'json', text: '[{"n":1},{"n":1}]' })
 })
 
+test('parts of parts that are all shared, which JSON would write for ever, are written once', () => {
+  let doubled: unknown = ['bottom']
+  for (let i = 0; i < 60; i++) doubled = { left: doubled, right: doubled }
+  const encoded = stored(doubled)
+  expect([encoded.format, encoded.text.length < 3000]).toEqual(['rich', true])
+  const back = decode(encoded, richCodec) as { left: object; right: object }
+  expect(back.left).toBe(back.right)
+  const country = { code: 'NO' }
+  expect(stored(Array.from({ length: 50_000 }, () => country)).format).toBe('json')
+})
+
 test('a codec whose decode is asynchronous is refused, not taken for a value', async () => {
   const codec = { encode: async (value: unknown) => String(value), decode: async () => 'late' }
   const encoded = await encode('value', codec, 'the value')
