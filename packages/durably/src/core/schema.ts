@@ -10,6 +10,9 @@ export function requireSchema(value: unknown, what: string): void {
   )
 }
 
+/** How many issues an error has: a list of a million wrong items has as many. */
+const MAX_ISSUES = 20
+
 /** What the schema makes of `value`. Throws `ValidationError` that starts with `what`. */
 export async function parseWith(
   schema: StandardSchemaV1,
@@ -18,8 +21,10 @@ export async function parseWith(
 ): Promise<unknown> {
   const result = await schema['~standard'].validate(value)
   if (result.issues === undefined) return result.value
-  const issues = result.issues.map(toIssue)
-  throw new ValidationError(`${what}: ${issues.map(showIssue).join('; ')}`, issues)
+  const issues = result.issues.slice(0, MAX_ISSUES).map(toIssue)
+  const more = result.issues.length - issues.length
+  const shown = [...issues.map(showIssue), ...(more === 0 ? [] : [`and ${more} more`])]
+  throw new ValidationError(`${what}: ${shown.join('; ')}`, issues)
 }
 
 function toIssue({ message, path }: StandardSchemaV1.Issue): Issue {

@@ -1,7 +1,10 @@
 import { decodeParsed, encode, richCodec, type Encoded } from '../core/codec.ts'
 import { DurablyError, ValidationError, type ErrorCode } from '../core/error.ts'
 import { requireObject } from '../core/require-object.ts'
+import { show } from '../core/show.ts'
 import { RICH_TYPE, type Envelope, type ErrorBody } from '../core/wire.ts'
+import { requireExpansion } from './expansion.ts'
+import { toPlainText } from './plain.ts'
 
 const statusOf: Partial<Record<ErrorCode, number>> = {
   validation: 400,
@@ -44,25 +47,9 @@ export function valueResponse(value: unknown, request: Request): Response {
 
 /** JSON on one line: plain, or with its encoding beside it. */
 export function toText(value: unknown, isRich: boolean): string {
-  if (!isRich) return JSON.stringify(value, plain)
+  if (!isRich) return toPlainText(value)
   const { format, text } = encode(value, richCodec, 'the answer') as Encoded
   return `{"format":"${format}","value":${text}}`
-}
-
-/** What JSON has no word for, as near to it as a reader would expect. */
-function plain(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return value.toString()
-  if (value instanceof Map) return [...value]
-  if (value instanceof Set) return [...value]
-  if (value instanceof RegExp) return String(value)
-  if (value instanceof Error) return { name: value.name, message: value.message }
-  if (ArrayBuffer.isView(value)) return [...bytesOf(value)]
-  return value
-}
-
-function bytesOf(view: ArrayBufferView): Iterable<unknown> {
-  if (view instanceof DataView) return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
-  return view as unknown as Iterable<unknown>
 }
 
 /** The object that a request carries. Throws what is wrong with it. */
@@ -76,20 +63,27 @@ export async function readBody(
       `Content-Type must be application/json; got ${type === undefined ? 'none' : JSON.stringify(type)}`,
     )
   }
-  const body = parseBody(await readText(request, maxBytes), type === RICH_TYPE)
+  const text = await readText(request, maxBytes)
+  const body = parseBody(text, type === RICH_TYPE, maxBytes)
   requireObject(body, 'the body', 'a JSON object')
   return body as Readonly<Record<string, unknown>>
 }
 
-function parseBody(text: string, isRich: boolean): unknown {
+function parseBody(text: string, isRich: boolean, maxBytes: number): unknown {
   try {
     const parsed: unknown = JSON.parse(text)
-    if (!isRich) return parsed
-    const { format, value } = parsed as Envelope
-    return decodeParsed(value, format, richCodec)
+    return isRich ? open(parsed as Envelope, maxBytes) : parsed
   } catch (error) {
+    if (error instanceof DurablyError) throw error
     throw new ValidationError(`the body is not valid: ${(error as Error).message}`)
   }
+}
+
+function open({ format, value }: Envelope, maxBytes: number): unknown {
+  if (format === 'rich') requireExpansion(value, maxBytes)
+  // How the app stores its values is nobody else's to use.
+  else if (format !== 'json') throw new TypeError(`Nothing is sent as ${show(format)}`)
+  return decodeParsed(value, format, richCodec)
 }
 
 async function readText(request: Request, maxBytes: number): Promise<string> {

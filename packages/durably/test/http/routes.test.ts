@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/core/job.ts'
+import { RICH_TYPE } from '../../src/core/wire.ts'
 import type { HandlerOptions } from '../../src/http/handler.ts'
 import { BASE, handlerOf } from '../client/clients.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
@@ -16,9 +17,11 @@ const importCsv = defineJob({
 })
 const waits = job((step) => step.waitForSignal('go'), 'waits')
 const odd = job(() => new Map([['big', 1n]]), 'odd')
+const echo = job((_, payload) => payload, 'echo')
+const names = defineJob({ name: 'names', input: z.array(z.string()), run: () => 0 })
 
 async function begin(world: World, options: HandlerOptions = {}) {
-  const process = await world.work({ importCsv, waits, odd })
+  const process = await world.work({ importCsv, waits, odd, echo, names })
   const server = serve(world, process, options)
   const trigger = async (jobName: string, input: unknown) => {
     const [, answer] = await server.json('POST', '/trigger', { jobName, input })
@@ -63,6 +66,36 @@ inMemory((open) => {
     const id = await trigger('odd', null)
     await world.settle()
     expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output: [['big', '1']] }])
+  })
+
+  test('what leads back to itself is shown as far as it goes, in answers and events', async () => {
+    const world = await open()
+    const { ask, jobs } = await begin(world)
+    const ring: Record<string, unknown> = { a: [1], set: new Set([2]), at: new Date(0) }
+    ring.ring = new Map([['back', ring]])
+    const { id } = await jobs.echo.trigger(ring)
+    await world.settle()
+    const shown = `{"a":[1],"set":[2],"at":"1970-01-01T00:00:00.000Z","ring":[["back","[cycle]"]]}`
+    for (const path of ['/run', '/runs', '/subscribe']) {
+      const response = await ask('GET', `${path}?runId=${id}`)
+      expect([response.status, await response.text()]).toEqual([
+        200,
+        expect.stringContaining(shown),
+      ])
+    }
+  })
+
+  test('what is shared is shown wherever it is, but not without end', async () => {
+    const world = await open()
+    const { ask, jobs } = await begin(world)
+    const shared = { n: 1 }
+    let doubled: unknown[] = ['bottom']
+    for (let i = 0; i < 40; i++) doubled = [doubled, doubled]
+    const { id } = await jobs.echo.trigger({ twice: [shared, shared], doubled, at: new Date(0) })
+    const text = await (await ask('GET', `/run?runId=${id}`)).text()
+    expect(text).toContain('"twice":[{"n":1},{"n":1}]')
+    expect(text).toContain('[again]')
+    expect(text.length).toBeLessThan(50_000_000)
   })
 
   test('a run is acted on', async () => {
@@ -164,6 +197,16 @@ inMemory((open) => {
     ])
   })
 
+  test('of a thousand mistakes the first are told, and how many more there are', async () => {
+    const world = await open()
+    const { json } = await begin(world)
+    const input = Array.from({ length: 1000 }, () => 0)
+    const [status, answer] = await json('POST', '/trigger', { jobName: 'names', input })
+    const { message, issues } = (answer as { error: { message: string; issues: unknown[] } }).error
+    expect([status, issues.length]).toEqual([400, 20])
+    expect(message).toMatch(/^Invalid input: 0: .*; 19: [^;]*; and 980 more$/)
+  })
+
   test('a body must be JSON, and no larger than is allowed, whatever it says of its length', async () => {
     const world = await open()
     const { ask, handler } = await begin(world, { maxBodyBytes: 100 })
@@ -183,6 +226,52 @@ inMemory((open) => {
     const endless = handler.handle(new Request(`http://app.test${BASE}/trigger`, init), BASE)
     expect((await world.until(endless)).status).toBe(413)
     expect(sent).toBeLessThan(400)
+  })
+
+  const doubling = (levels: number): unknown[] => [
+    { jobName: 1, input: 2 },
+    'echo',
+    ...Array.from({ length: levels }, (_, i) => [i + 3, i + 3]),
+    'x',
+  ]
+  const cycle = Array.from({ length: 14 }, (_, i) => i + 2)
+  test.each([
+    ['parts that double at each level', doubling(40)],
+    [
+      'parts of a cycle that all lead to all',
+      [{ jobName: 1, input: 2 }, 'echo', ...cycle.map(() => cycle)],
+    ],
+    ['an array of holes', [{ jobName: 1, input: 2 }, 'names', [-7, 2_000_000]]],
+    [
+      'a part with its value in it',
+      [{ jobName: 1, input: 2 }, 'echo', ['Json', [3, 3]], 'x'.repeat(600_000)],
+    ],
+  ])('a small body that says much is refused before it is decoded: %s', async (_, value) => {
+    const world = await open()
+    const { json, jobs } = await begin(world)
+    const rich = { 'content-type': RICH_TYPE }
+    const refused = [
+      413,
+      {
+        error: {
+          code: 'too-large',
+          message: expect.stringMatching(/^the body must be at most 1048576 bytes, also/) as string,
+        },
+      },
+    ]
+    expect(await json('POST', '/trigger', { format: 'rich', value }, rich)).toEqual(refused)
+    // As the app's own codec stores it: nobody else is to say what that decodes.
+    const stored = { format: 'codec', value: JSON.stringify(value) }
+    expect(await json('POST', '/trigger', stored, rich)).toMatchObject([
+      400,
+      { error: { message: "the body is not valid: Nothing is sent as 'codec'" } },
+    ])
+    const sparse = [{ jobName: 1, input: 2 }, 'echo', [-7, 10_000, 5, 0]]
+    expect(await json('POST', '/trigger', { format: 'rich', value: sparse }, rich)).toMatchObject([
+      200,
+      {},
+    ])
+    expect(await jobs.echo.getRuns()).toHaveLength(1)
   })
 
   test('what breaks inside is not told, but reported', async () => {
