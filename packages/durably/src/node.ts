@@ -53,7 +53,7 @@ function readRequest(incoming: IncomingMessage): Request {
   }
   // HTTP/2 has the host under another name, beside the headers.
   const { host = incoming.headers[':authority'], ...others } = incoming.headers
-  const address = `http://${String(host ?? 'localhost')}${originalUrl}`
+  const address = addressOf(String(host ?? 'localhost'), originalUrl)
   const headers = new Headers(host === undefined ? {} : { host: String(host) })
   for (const [name, value] of Object.entries(others)) {
     if (name.startsWith(':')) continue
@@ -68,28 +68,48 @@ function readRequest(incoming: IncomingMessage): Request {
   return new Request(address, { ...init, body: stream, duplex: 'half' } as RequestInit)
 }
 
-function send(response: Response, outgoing: ServerResponse): Promise<void> | void {
+/** Throws unless its path is the one that was sent, word for word: that is what the app saw that let it through. */
+function addressOf(host: string, target: string): string {
+  const address = `http://${host}${target}`
+  const path = target.split(/[?#]/, 1)[0]
+  if (/^[^/?#\\@\s]+$/.test(host) && new URL(address).pathname === path) return address
+  throw new TypeError('Not the path that was sent')
+}
+
+function send(response: Response, outgoing: Outgoing): Promise<void> | void {
+  const reader = response.body?.getReader()
+  // While the answer was made.
+  if (hasGone(outgoing)) return reader?.cancel()
   outgoing.writeHead(response.status, Object.fromEntries(response.headers))
   // Whoever waits for events is told at once that they will come.
   outgoing.flushHeaders()
-  if (response.body !== null) return pipe(response.body.getReader(), outgoing)
+  if (reader !== undefined) return pipe(reader, outgoing)
   outgoing.end()
+}
+
+/** That of HTTP/2 does not say itself that it is gone. */
+interface Outgoing extends ServerResponse {
+  readonly stream?: { readonly destroyed: boolean; readonly closed: boolean }
+}
+
+function hasGone({ destroyed, stream }: Outgoing): boolean {
+  return destroyed || stream?.destroyed === true || stream?.closed === true
 }
 
 /** No faster than the client takes it, and no longer than it is there. */
 async function pipe(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  outgoing: ServerResponse,
+  outgoing: Outgoing,
 ): Promise<void> {
   const leave = (): void => void reader.cancel().catch(() => {})
   outgoing.once('close', leave)
-  while (!outgoing.destroyed) {
+  while (!hasGone(outgoing)) {
     const { done, value } = await reader.read()
     if (done) {
       outgoing.end()
       return
     }
-    if (!outgoing.write(value) && !outgoing.destroyed) await untilWritable(outgoing)
+    if (!outgoing.write(value) && !hasGone(outgoing)) await untilWritable(outgoing)
   }
   // It may have gone before anyone listened.
   leave()

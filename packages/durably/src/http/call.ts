@@ -13,8 +13,8 @@ export interface Call {
   openStream(): () => void
   /** An event stream broke, and whoever reads it cannot be told why. */
   onError(error: unknown): void
-  /** The object in the request's body. */
-  body(): Promise<Readonly<Record<string, unknown>>>
+  /** The object in the request's body; without `ifNone` there must be one. */
+  body(ifNone?: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>>
 }
 
 /** Answers with a value to be sent, or with a whole response. */

@@ -2,8 +2,8 @@ import type { Env } from '../core/env.ts'
 
 export interface EventStreamOptions<T> {
   readonly reader: ReadableStreamDefaultReader<T>
-  /** Read from it already. */
-  readonly first?: T | undefined
+  /** Where reading has begun already. */
+  readonly first?: Promise<ReadableStreamReadResult<T>> | undefined
   readonly frame: (event: T) => string
   readonly env: Pick<Env, 'after'>
   /** Ended by the client going away, besides by the stream's own reader. */
@@ -25,7 +25,7 @@ const encoder = new TextEncoder()
  */
 export function createEventStream<T>(options: EventStreamOptions<T>): ReadableStream<Uint8Array> {
   const { reader, first, frame, env, signal, onEnd, onError } = options
-  const next = createNext(reader, env)
+  const next = createNext(reader, env, first)
   let isOver = false
   let hangUp = leave
 
@@ -63,15 +63,16 @@ export function createEventStream<T>(options: EventStreamOptions<T>): ReadableSt
           leave()
           controller.close()
         }
+        // Of what is past nobody is told.
+        if (signal.aborted) return hangUp()
         signal.addEventListener('abort', hangUp)
-        const text = first === undefined ? '' : frame(first)
-        controller.enqueue(encoder.encode(`retry: ${RECONNECT_MS}\n\n${text}`))
+        controller.enqueue(encoder.encode(`retry: ${RECONNECT_MS}\n\n`))
       },
       async pull(controller) {
         try {
           await pull(controller)
         } catch (error) {
-          end()
+          leave()
           onError(error)
           throw error
         }
@@ -89,7 +90,12 @@ interface Next<T> {
 }
 
 /** Reads once for each event, however long that takes: a race would keep every heartbeat until the next event. */
-function createNext<T>(reader: ReadableStreamDefaultReader<T>, env: Pick<Env, 'after'>): Next<T> {
+function createNext<T>(
+  reader: ReadableStreamDefaultReader<T>,
+  env: Pick<Env, 'after'>,
+  first: Promise<ReadableStreamReadResult<T>> | undefined,
+): Next<T> {
+  let begun = first
   let read: { readonly result: Promise<ReadableStreamReadResult<T>> } | null = null
   let isReading = false
   let wake = (): void => {}
@@ -98,7 +104,8 @@ function createNext<T>(reader: ReadableStreamDefaultReader<T>, env: Pick<Env, 'a
   function begin(): void {
     if (isReading || read !== null) return
     isReading = true
-    const result = reader.read()
+    const result = begun ?? reader.read()
+    begun = undefined
     const settled = (): void => {
       isReading = false
       read = { result }

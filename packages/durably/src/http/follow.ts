@@ -54,23 +54,26 @@ interface Following<T> {
   readonly show: (event: T) => readonly [shown: object, position: number | null]
 }
 
-async function follow<T>(
-  { env, request, openStream, onError }: Call,
+async function follow<T>(call: Call, following: Following<T>): Promise<Response> {
+  const onEnd = call.openStream()
+  try {
+    return await begin(call, following, onEnd)
+  } catch (error) {
+    onEnd()
+    throw error
+  }
+}
+
+async function begin<T>(
+  { env, request, onError }: Call,
   { open, mayBeOver, show }: Following<T>,
+  onEnd: () => void,
 ): Promise<Response> {
-  const onEnd = openStream()
   const reader = open().getReader()
-  let first: T | undefined
-  if (mayBeOver) {
-    const read = await reader.read().catch((error: unknown) => {
-      onEnd()
-      throw error
-    })
-    if (read.done) {
-      onEnd()
-      return new Response(null, { status: 204 })
-    }
-    first = read.value
+  const first = mayBeOver ? reader.read() : undefined
+  if (first !== undefined && (await isOverSoon(first, env))) {
+    onEnd()
+    return new Response(null, { status: 204 })
   }
   const isRich = wantsRich(request)
   const frame = (event: T): string => {
@@ -80,6 +83,21 @@ async function follow<T>(
   const { signal } = request
   const body = createEventStream({ reader, first, frame, env, signal, onEnd, onError })
   return new Response(body, { headers: eventStreamHeaders })
+}
+
+/** A run that goes on after all, for it was retried, may say nothing for a long time. */
+const PATIENCE_MS = 1000
+
+async function isOverSoon<T>(
+  first: Promise<ReadableStreamReadResult<T>>,
+  env: Call['env'],
+): Promise<boolean> {
+  let cancel = (): void => {}
+  const tooLong = new Promise<{ readonly done: boolean }>((resolve) => {
+    cancel = env.after(PATIENCE_MS, () => resolve({ done: false }))
+  })
+  const { done } = await Promise.race([first, tooLong]).finally(() => cancel())
+  return done
 }
 
 // Those who follow one run get the same events: they are written out once.

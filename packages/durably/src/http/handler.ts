@@ -101,7 +101,7 @@ async function answer(setup: Setup, request: Request, basePath: string): Promise
     env,
     openStream,
     onError: (error) => report(setup, error, request),
-    body: () => readBody(request, maxBodyBytes),
+    body: (ifNone) => readBody(request, maxBodyBytes, ifNone),
   })
   return value instanceof Response ? value : valueResponse(value, request)
 }

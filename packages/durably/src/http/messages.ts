@@ -52,12 +52,15 @@ export function toText(value: unknown, isRich: boolean): string {
   return `{"format":"${format}","value":${text}}`
 }
 
-/** The object that a request carries. Throws what is wrong with it. */
-export async function readBody(
-  request: Request,
-  maxBytes: number,
-): Promise<Readonly<Record<string, unknown>>> {
+type Body = Readonly<Record<string, unknown>>
+
+/** The object that a request carries, or `ifNone` where it carries nothing. Throws what is wrong with it. */
+export async function readBody(request: Request, maxBytes: number, ifNone?: Body): Promise<Body> {
   const type = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  // Most servers make a stream of a body that is not there.
+  if (type === undefined && ifNone !== undefined && (await readText(request, maxBytes)) === '') {
+    return ifNone
+  }
   if (type !== 'application/json' && type !== RICH_TYPE) {
     throw new ValidationError(
       `Content-Type must be application/json; got ${type === undefined ? 'none' : JSON.stringify(type)}`,
@@ -66,7 +69,7 @@ export async function readBody(
   const text = await readText(request, maxBytes)
   const body = parseBody(text, type === RICH_TYPE, maxBytes)
   requireObject(body, 'the body', 'a JSON object')
-  return body as Readonly<Record<string, unknown>>
+  return body as Body
 }
 
 function parseBody(text: string, isRich: boolean, maxBytes: number): unknown {

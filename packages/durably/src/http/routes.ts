@@ -45,10 +45,10 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> =
 
 /** The route of `/tokens/:token`, whose path has the token in it, as it is encoded there. */
 export function completeToken(encoded: string): Route {
-  return async ({ client, access, body, request }) => {
+  return async ({ client, access, body }) => {
     await requireLeave(access, 'completeToken', null)
     const token = decode(encoded)
-    const { data } = request.body === null ? {} : await body()
+    const { data } = await body({})
     await client.completeToken(token, data)
     return { success: true }
   }

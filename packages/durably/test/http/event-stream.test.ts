@@ -103,6 +103,48 @@ inMemory((open) => {
     }
   })
 
+  test('what never becomes a stream holds no place of one', async () => {
+    const world = await open()
+    const { id, subscribe } = await serve(world, { maxStreams: 1 })
+    for (let i = 0; i < 3; i++) {
+      expect((await subscribe(`/runs/subscribe?label.a=${'x'.repeat(600)}`)).status).toBe(400)
+      const gone = new AbortController()
+      const late = subscribe(`/subscribe?runId=${id}`, {}, gone.signal)
+      gone.abort()
+      expect(await (await late).text()).toBe('')
+    }
+    const stream = await subscribe('/runs/subscribe')
+    expect(stream.status).toBe(200)
+    await stream.body?.cancel()
+  })
+
+  test('whoever comes back to a run that goes on after all is answered before anything happens', async () => {
+    const world = await open()
+    const process = await world.work({ quiet: job((step) => step.waitForSignal('go'), 'quiet') })
+    const { durably, env } = process
+    const { id } = await process.jobs.quiet.trigger(null)
+    await world.until(durably.cancel(id))
+    await durably.pauseJob('quiet')
+    await world.settle()
+    const { getRun } = durably
+    durably.getRun = (async (runId: string) => {
+      const run = await getRun(runId)
+      await durably.retry(id)
+      return run
+    }) as typeof getRun
+    const idle = env.timers()
+    const request = new Request(`http://app.test${BASE}/subscribe?runId=${id}&after=1000`)
+    let late: Response | null = null
+    const asking = handlerOf(process)
+      .handle(request, BASE)
+      .then((response) => (late = response))
+    await world.advance(2000)
+    expect(late).toMatchObject({ status: 200 })
+    await (await asking).body?.cancel()
+    await world.settle()
+    expect(env.timers()).toBe(idle)
+  })
+
   test('a client that does not read is not read for', async () => {
     const world = await open()
     const process = await world.work({

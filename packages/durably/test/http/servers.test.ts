@@ -6,7 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2'
+import { connect as connectHttp2, constants, createServer as createHttp2Server } from 'node:http2'
 import { connect, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { getRequestListener } from '@hono/node-server'
@@ -127,9 +127,42 @@ test('what is no request is refused, and the server goes on', async () => {
   expect(await client.getRun('nobody')).toBeNull()
 })
 
+test('what is answered is the path that was sent, whatever stands beside it', async () => {
+  const { api, durably } = await serve((handler) => {
+    const inner = toNodeHandler(handler, BASE)
+    return (request, response) => {
+      if (request.url?.startsWith(`${BASE}/cancel`)) response.writeHead(403).end()
+      else inner(request, response)
+    }
+  })
+  const { id } = await durably.jobs.waits.trigger({})
+  const cancel = `${BASE}/cancel?runId=${id}`
+  for (const [target, host] of [
+    [`${BASE}/health`, `x${cancel}&z=`],
+    [`${BASE}/run?runId=${id}`, `x${BASE}/run?runId=nobody&z=`],
+    [`${BASE}/health`, `x@localhost`],
+    [`/public${cancel}`, ''],
+    [`/public/..${cancel}`, 'x'],
+    [`/public/%2e%2e${cancel}`, 'x'],
+    [`/public/%2E./.${cancel}`, 'x'],
+    [`/.${cancel}`, 'x'],
+    [`\\..${cancel}`, 'x'],
+  ]) {
+    const request = `POST ${target} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 0\r\n\r\n`
+    expect(await converse(api, request)).toMatch(/^HTTP\/1\.1 400/)
+  }
+  expect(await durably.getRun(id)).not.toMatchObject({ status: 'cancelled' })
+})
+
 test('HTTP/2 carries requests and streams as well', async () => {
   const { durably } = await serve((handler) => toNodeHandler(handler, BASE))
-  const handler = toNodeHandler(createDurablyHandler(durably), BASE)
+  const gate = Promise.withResolvers<void>()
+  const authenticate = async (request: Request) => {
+    if (request.headers.has('x-slow')) await gate.promise
+    return {}
+  }
+  const options = { maxStreams: 1, auth: { authenticate } }
+  const handler = toNodeHandler(createDurablyHandler(durably, options), BASE)
   const server = createHttp2Server((request, response) => {
     handler(request as unknown as IncomingMessage, response as unknown as ServerResponse)
   })
@@ -150,6 +183,25 @@ test('HTTP/2 carries requests and streams as well', async () => {
   const events = await ask({ ':path': `${BASE}/subscribe?runId=${runId}` })
   expect(events).toContain('"type":"run:complete"')
   expect(events).toContain('Hello, Ada')
+  // Whoever goes while it is asked who it is leaves no stream behind.
+  const gone = session.request({ ':path': `${BASE}/runs/subscribe`, 'x-slow': 'yes' })
+  gone.on('error', () => {})
+  await ask({ ':path': `${BASE}/health` })
+  gone.close(constants.NGHTTP2_CANCEL)
+  await ask({ ':path': `${BASE}/health` })
+  gate.resolve()
+  await ask({ ':path': `${BASE}/health` })
+  await expect
+    .poll(async () => {
+      const next = session.request({ ':path': `${BASE}/runs/subscribe` })
+      const [head] = (await once(next, 'response')) as [Record<string, unknown>]
+      next.close(constants.NGHTTP2_CANCEL)
+      return head[':status']
+    })
+    .toBe(200)
+  expect(await ask({ ':method': 'POST', ':path': `${BASE}/tokens/none` })).toContain(
+    'no such token',
+  )
 })
 
 describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
@@ -197,6 +249,16 @@ describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
     expect((await client.waitForRun(run.id)).output).toBe('now')
     await client.deleteRun(run.id)
     expect(await client.getRun(run.id)).toBeNull()
+  })
+
+  test('a token is completed without a body, too', async () => {
+    const { api, durably } = await serve(mount)
+    const none = await fetch(`${api}/tokens/none`, { method: 'POST' })
+    expect([none.status, await none.text()]).toEqual([
+      404,
+      expect.stringContaining('no such token'),
+    ])
+    expect(await durably.getRuns()).toEqual([])
   })
 
   test('a stream is over on the server when its client goes', async () => {
