@@ -6,8 +6,8 @@ import { isInScope, type Access } from './access.ts'
 import type { Call } from './call.ts'
 import { createEventStream, toFrame } from './event-stream.ts'
 import { toText, wantsRich } from './messages.ts'
-import { jobNamesOf } from './pages.ts'
-import { parseCount, readCount, readFilterQuery } from './query.ts'
+import { jobNamesOf, labelsOf } from './pages.ts'
+import { parseCount, readCount, readFilterQuery, type FilterQuery } from './query.ts'
 import { shownEvent } from './shown.ts'
 
 /** Events of one run as they come, from a position on. */
@@ -28,23 +28,37 @@ export async function followRun(call: Call, run: Run): Promise<Response> {
 /** What happens to runs, for lists. */
 export async function followRuns(call: Call): Promise<Response> {
   const { client, access, query } = call
-  const { jobName, labels } = readFilterQuery(query)
+  // Who may read only some runs hears no more than that something changed, and so not of what it was by asking for it.
+  const { jobName, labels: asked } = access.may === undefined ? readFilterQuery(query) : everything
   const names = jobNamesOf(client, access, jobName)
+  const [labels] = labelsOf(access, asked)
+  const isNothing = labels === undefined || names.length === 0
   const filter = names.length === 1 ? { jobName: names[0], labels } : { labels }
+  // Out of the stream, not of its frames: what is left out must not put off a heartbeat.
+  const isTold = (change: RunChange): boolean =>
+    change.type === 'run:changed' || (!isNothing && isInScope(access, change))
   return follow(call, {
-    open: () => client.subscribeRuns(filter),
+    open: () => client.subscribeRuns(filter).pipeThrough(createSieve(isTold)),
     mayBeOver: false,
     show: (change) => [shownChange(change, access), null],
   })
 }
 
+function createSieve<T>(passes: (event: T) => boolean): TransformStream<T, T> {
+  return new TransformStream<T, T>({
+    transform(event, controller) {
+      if (passes(event)) controller.enqueue(event)
+    },
+  })
+}
+
+const everything: FilterQuery = { labels: {} }
 const anything: RunChange = { type: 'run:changed', runId: null }
 
 /** Which run it was, only to those who may know that it exists. */
 function shownChange(change: RunChange, access: Access): RunChange {
-  if (access.may !== undefined) return anything
-  if (change.type === 'run:changed') return access.scope === undefined ? change : anything
-  return isInScope(access, change) ? shownEvent(change, access) : anything
+  const isHint = change.type === 'run:changed' && access.scope !== undefined
+  return access.may !== undefined || isHint ? anything : shownEvent(change, access)
 }
 
 interface Following<T> {

@@ -47,11 +47,11 @@ export function jobNamesOf(
 ): readonly (string | undefined)[] {
   const name = asked === undefined ? undefined : (findJob(client, asked)?.name ?? asked)
   if (scope?.jobNames === undefined) return [name]
-  return scope.jobNames.filter((jobName) => name === undefined || jobName === name)
+  return [...new Set(scope.jobNames)].filter((jobName) => name === undefined || jobName === name)
 }
 
 /** The labels to look for, in a list; none when what is asked for is out of scope. */
-function labelsOf({ scope }: Access, asked: Labels): Labels[] {
+export function labelsOf({ scope }: Access, asked: Labels): Labels[] {
   const own = Object.entries(scope?.labels ?? {})
   const clashes = own.some(([name, value]) => Object.hasOwn(asked, name) && asked[name] !== value)
   return clashes ? [] : [Object.fromEntries([...Object.entries(asked), ...own])]

@@ -4,7 +4,15 @@ import { readLabels } from '../core/filter.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
-import { findRun, isInScope, requireLeave, scopedLabels, type Operation } from './access.ts'
+import {
+  findRun,
+  isAllowed,
+  isInScope,
+  requireLeave,
+  scopedLabels,
+  type Access,
+  type Operation,
+} from './access.ts'
 import type { Call, Route } from './call.ts'
 import { findJob } from './find-job.ts'
 import { followRun, followRuns } from './follow.ts'
@@ -80,7 +88,8 @@ function act(
 async function retrigger(call: Call): Promise<unknown> {
   const { id } = await namedRun(call, 'retrigger')
   const run = await call.client.retrigger(id)
-  return { success: true, runId: run.id, run: shownRun(run, call.access) }
+  const mayRead = await isAllowed(call.access, 'read', run)
+  return { success: true, runId: run.id, run: shownIf(mayRead, run, call.access) }
 }
 
 async function signal(call: Call): Promise<unknown> {
@@ -118,11 +127,26 @@ async function trigger({ client, access, body }: Call): Promise<unknown> {
     ...(runAt === undefined ? {} : { runAt: readTime(runAt) }),
     labels,
   })
+  const mayRead = isInScope(access, run) && (await isAllowed(access, 'read', run))
   // A key of someone else's run: whoever asks is not told of that run, but nor is there one of their own.
-  if (!isInScope(access, run)) {
+  if (!mayRead && run.disposition !== 'created') {
     throw new DurablyError('conflict', 'This idempotencyKey or concurrencyKey is in use')
   }
-  return { runId: run.id, disposition: run.disposition, run: shownRun(run, access) }
+  requireScope(access, run)
+  return { runId: run.id, disposition: run.disposition, run: shownIf(mayRead, run, access) }
+}
+
+/** Throws what the server's developer is to be told: the run is there, for nobody of the scope. */
+function requireScope(access: Access, run: Run): void {
+  if (isInScope(access, run)) return
+  throw new TypeError(
+    `Run ${run.id} was made with the labels ${JSON.stringify(run.labels)}: the labels schema of createDurably must keep those of the scope, ${JSON.stringify(access.scope?.labels)}`,
+  )
+}
+
+/** Of a run that one may make but not read there is no more than its id. */
+function shownIf(mayRead: boolean, run: Run, access: Access): Run | Pick<Run, 'id'> {
+  return mayRead ? shownRun(run, access) : { id: run.id }
 }
 
 function readTime(value: unknown): Date {

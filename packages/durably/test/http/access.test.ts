@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import type { Access } from '../../src/http/access.ts'
 import type { HandlerOptions } from '../../src/http/handler.ts'
 import { overHttp } from '../client/clients.ts'
@@ -135,7 +136,7 @@ inMemory((open) => {
 
   test('a scope of jobs leaves the others out, and their runs in one order', async () => {
     const world = await open()
-    const server = await begin(world, { scope: { jobNames: ['pays', 'mails'] } })
+    const server = await begin(world, { scope: { jobNames: ['pays', 'mails', 'pays'] } })
     const mail = await server.run('mails', 'own')
     const failed = await server.run('fails', 'own')
     const idsOf = async (query: string) => {
@@ -174,6 +175,49 @@ inMemory((open) => {
     })
     expect(status).toBe(409)
     expect(JSON.stringify(answer)).not.toContain(run.id)
+  })
+
+  test('nor does a key of a run that may not be read', async () => {
+    const world = await open()
+    const may: Access['may'] = (operation, target) =>
+      operation === 'trigger' || target?.labels.owner === 'eve'
+    const { json, jobs } = await begin(world, { may })
+    const run = await jobs.pays.trigger(secret, { labels: { owner: 'ada' }, idempotencyKey: 'k' })
+    const body = { jobName: 'pays', idempotencyKey: 'k', labels: { owner: 'eve' } }
+    const [status, answer] = await json('POST', '/trigger', body)
+    expect(status).toBe(409)
+    expect(JSON.stringify(answer)).not.toMatch(new RegExp(`${run.id}|${secret.card}`))
+    const mine = { ...body, idempotencyKey: 'mine' }
+    expect(await json('POST', '/trigger', mine)).toMatchObject([200, { disposition: 'created' }])
+    expect(await json('POST', '/trigger', mine)).toMatchObject([200, { disposition: 'idempotent' }])
+  })
+
+  test('of a run that may be triggered and not read there is no more than its id', async () => {
+    const world = await open()
+    const { json, own: id } = await begin(world, { may: (operation) => operation !== 'read' })
+    const calls = [
+      ['/trigger', { jobName: 'pays', input: secret }],
+      [`/retrigger?runId=${id}`, undefined],
+    ] as const
+    for (const [path, body] of calls) {
+      const [status, answer] = await json('POST', path, body)
+      const { runId, run } = answer as { runId: string; run: object }
+      expect([status, run]).toEqual([200, { id: runId }])
+    }
+  })
+
+  test('labels of the scope that the schema of labels leaves out are a mistake of the server', async () => {
+    const world = await open()
+    const labels = z.object({ team: z.string() })
+    const process = await world.work({ pays }, { labels })
+    const errors: unknown[] = []
+    const onError = (error: unknown) => void errors.push(error)
+    const { json } = serve(world, process, { auth: { authenticate: () => own }, onError })
+    const body = { jobName: 'pays', labels: { team: 'x' } }
+    expect(await json('POST', '/trigger', body)).toMatchObject([500, {}])
+    expect(String(errors[0])).toMatch(
+      /was made with the labels \{"team":"x"\}: the labels schema of createDurably must keep those of the scope, \{"tenant":"own"\}/,
+    )
   })
 
   test('what may be done is asked for each operation', async () => {
@@ -255,7 +299,7 @@ inMemory((open) => {
     }
   })
 
-  test('lists hear of runs in the scope, and of others no more than that something happened', async () => {
+  test('lists hear of runs in the scope, and nothing of others', async () => {
     const world = await open()
     const server = await begin(world, own)
     const client = overHttp(server, { auth: { authenticate: () => own } })
@@ -263,9 +307,8 @@ inMemory((open) => {
     const first = reader.read()
     await world.settle()
     await server.run('fails', 'other')
-    expect((await world.until(first)).value).toEqual({ type: 'run:changed', runId: null })
     await server.run('fails', 'own')
-    let heard = await world.until(reader.read())
+    let heard = await world.until(first)
     while (heard.value?.type === 'run:changed') heard = await world.until(reader.read())
     expect(heard.value).toMatchObject({
       type: 'run:trigger',
@@ -273,6 +316,47 @@ inMemory((open) => {
       labels: { tenant: 'own' },
     })
     await reader.cancel()
+  })
+
+  const both: Access = { scope: { jobNames: ['mails', 'fails'], labels: { tenant: 'own' } } }
+  const reader: Access = { may: () => true }
+  test.each([
+    [own, '?label.tenant=other', false],
+    [own, '?label.tenant=other&label.kind=x', false],
+    [own, '?label.kind=x', false],
+    [own, '?jobName=mails', false],
+    [own, '?jobName=pays', true],
+    [both, '', false],
+    [both, '?jobName=pays', false],
+    // Whoever may hear but that something changed is not to learn of what by asking for it.
+    [reader, '?label.tenant=nobody', true],
+    [reader, '?label.tenant=other', true],
+  ])('of what others do nobody hears by asking for it: %j, %s', async (access, query, hears) => {
+    const world = await open()
+    const { ask, run } = await begin(world, access)
+    const { body } = await ask('GET', `/runs/subscribe${query}`)
+    if (body === null) throw new Error('no stream')
+    const stream = body.pipeThrough(new TextDecoderStream()).getReader()
+    let heard = ''
+    const listening = (async () => {
+      for (let next = await stream.read(); !next.done; next = await stream.read()) {
+        heard += next.value
+      }
+    })()
+    await world.settle()
+    heard = ''
+    await run('pays', 'other')
+    await run('pays', 'own')
+    await world.settle()
+    expect([heard.includes('data:'), heard.includes('other')]).toEqual([hears, false])
+    // What is left out puts off no heartbeat.
+    for (let i = 0; i < 3; i++) {
+      await world.advance(7000)
+      await run('pays', 'other')
+    }
+    expect(heard).toMatch(access === reader ? /changed/ : /^:$/m)
+    await world.until(stream.cancel())
+    await listening
   })
 
   test.each([
