@@ -16,8 +16,8 @@ interface Walk {
   objects: number
   /** How many of them it would have written before. */
   again: number
-  /** How many objects each has within, and itself; not of the first few. */
-  readonly sizes: Map<object, number>
+  /** How many objects each has within, and itself; not of the first few, which are most. */
+  sizes: Map<object, number> | null
 }
 
 /**
@@ -25,7 +25,7 @@ interface Walk {
  * Throws `SerializationError`, with its path, for what no form can carry.
  */
 export function formatOf(value: unknown, what: string): Form {
-  return inspect(value, what, { above: new Set(), objects: 0, again: 0, sizes: new Map() })
+  return inspect(value, what, { above: new Set(), objects: 0, again: 0, sizes: null })
 }
 
 function inspect(value: unknown, path: string, walk: Walk): Form {
@@ -47,14 +47,14 @@ function inspect(value: unknown, path: string, walk: Walk): Form {
 
 function inspectObject(value: object, path: string, walk: Walk): Form {
   if (walk.above.has(value)) return 'rich'
-  const again = walk.sizes.get(value)
+  const again = walk.sizes?.get(value)
   // Parts of parts that are all shared double at each level: no walk would end.
   if (again !== undefined) return skip(again, walk)
   const before = walk.objects++
   walk.above.add(value)
   const format = inspectParts(value, path, walk)
   walk.above.delete(value)
-  if (before >= FEW) walk.sizes.set(value, walk.objects - before)
+  if (before >= FEW) (walk.sizes ??= new Map()).set(value, walk.objects - before)
   return format
 }
 

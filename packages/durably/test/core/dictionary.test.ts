@@ -32,7 +32,7 @@ test('keeps nothing of what came and went, where a Map does', async () => {
   expect(map).toBeGreaterThan(2 * dictionary)
 })
 
-/** In the space of old objects, after 20,000 values of some 6 KB have come and gone. */
+/** In the space of old objects at most, while 20,000 values of some 6 KB come and go. */
 async function megabytesLeft(table: string): Promise<number> {
   const options = { execArgv: ['--expose-gc', '--max-semi-space-size=16'] }
   const child = fork(new URL('churn-process.ts', import.meta.url), [table], options)
