@@ -6,8 +6,8 @@ export interface EventSourceOptions {
   readonly env: Pick<Env, 'after' | 'random'>
   /** Begins a stream that goes on where the last one broke; a 204 says that there is nothing more. */
   readonly connect: (signal: AbortSignal) => Promise<Response>
-  /** Whether the server has said all, when it closes the stream. */
-  readonly isOver: () => boolean
+  /** Whether what came last may be the last there is: then it is asked at once, when the stream ends. */
+  readonly mayBeOver: () => boolean
 }
 
 const FIRST_PAUSE_MS = 250
@@ -16,26 +16,32 @@ const LONGEST_PAUSE_MS = 10_000
 const SILENCE_MS = 45_000
 
 /**
- * Server-sent events until all is said; `null` wherever the connection broke and something may have been missed.
- * When it breaks, or the server is away, it connects again. Throws what the server refuses.
+ * Server-sent events until the server says that there are no more: how a stream ends tells nothing, for what breaks on the
+ * way may look like an end. When it ends, or the server is away, it connects again; `null` at both ends of the gap,
+ * where something may have been missed. Throws what the server refuses.
  */
 export async function* readEvents<T>(
-  { env, connect, isOver }: EventSourceOptions,
+  { env, connect, mayBeOver }: EventSourceOptions,
   signal: AbortSignal,
 ): AsyncGenerator<T | null> {
   let failures = 0
   while (true) {
+    let isNew = false
     try {
       const response = await connect(signal)
       if (response.status === 204) return
+      const isAgain = failures > 0
       failures = 0
-      yield* eventsOf<T>(response, env)
+      for await (const event of eventsOf<T>(response, env, signal, isAgain)) {
+        isNew ||= event !== null
+        yield event
+      }
       signal.throwIfAborted()
-      if (isOver()) return
     } catch (error) {
       signal.throwIfAborted()
       if (!isPassing(error)) throw error
     }
+    if (isNew && mayBeOver()) continue
     yield null
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
     // Not all at once: they all lost the same server.
@@ -44,28 +50,38 @@ export async function* readEvents<T>(
   }
 }
 
-/** The events of one connection, until it closes, breaks, or falls silent. */
-async function* eventsOf<T>(response: Response, env: Pick<Env, 'after'>): AsyncGenerator<T> {
+/** The events of one connection, until it closes, breaks, or falls silent; `null` before them after a gap. */
+async function* eventsOf<T>(
+  response: Response,
+  env: Pick<Env, 'after'>,
+  signal: AbortSignal,
+  isAgain: boolean,
+): AsyncGenerator<T | null> {
   const reader = response.body?.getReader()
   if (reader === undefined) return
+  const cancel = (): void => void reader.cancel().catch(() => {})
+  // The fetch that was given may know no signals.
+  signal.addEventListener('abort', cancel)
+  if (signal.aborted) cancel()
   const decoder = new TextDecoder()
   let rest = ''
   try {
+    if (isAgain) yield null
     while (true) {
-      const cancelTimer = env.after(SILENCE_MS, () => void reader.cancel().catch(() => {}))
+      const cancelTimer = env.after(SILENCE_MS, cancel)
       // What broke and what closed are the same: it may go on elsewhere.
       const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
       cancelTimer()
       if (done) return
-      const frames = (rest + decoder.decode(value, { stream: true })).split('\n\n')
-      rest = frames.pop() ?? ''
-      for (const frame of frames) {
-        const data = /^data: (.*)$/m.exec(frame)?.[1]
-        if (data !== undefined) yield (await parseText(data)) as T
+      const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) {
+        if (line.startsWith('data: ')) yield (await parseText(line.slice(6))) as T
       }
     }
   } finally {
-    reader.cancel().catch(() => {})
+    signal.removeEventListener('abort', cancel)
+    cancel()
   }
 }
 
@@ -99,7 +115,6 @@ export function toStream<T>(read: (signal: AbortSignal) => AsyncGenerator<T>): R
       },
       cancel() {
         stop.abort()
-        // Also where the fetch that was given knows no signals: what was opened is closed.
         events.return(undefined).catch(() => {})
       },
     },

@@ -15,8 +15,6 @@ interface RequestOptions {
   readonly query?: Query
   readonly body?: object
   readonly signal?: AbortSignal
-  /** Continue after this position. */
-  readonly lastEventId?: string
 }
 
 /** The requests that a handler answers. All reject with the errors that the server says, of the same classes. */
@@ -31,11 +29,10 @@ export function createRequests(options: RequestsOptions): Requests {
   async function request(
     method: string,
     path: string,
-    { query = {}, body, signal, lastEventId }: RequestOptions = {},
+    { query = {}, body, signal }: RequestOptions = {},
   ): Promise<Response> {
     const headers = new Headers(await options.headers())
     headers.set('accept', RICH_TYPE)
-    if (lastEventId !== undefined) headers.set('last-event-id', lastEventId)
     if (body !== undefined) headers.set('content-type', RICH_TYPE)
     const init: RequestInit = {
       method,

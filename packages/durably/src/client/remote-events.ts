@@ -20,14 +20,16 @@ export function followRun(
 
   async function* read(signal: AbortSignal): AsyncGenerator<DurablyEvent> {
     const connect = (): Promise<Response> =>
-      requests.open('/subscribe', { query: { runId }, lastEventId: String(position), signal })
-    const isOver = (): boolean => last !== null && isEnding(last.type)
+      requests.open('/subscribe', { query: { runId, after: position }, signal })
+    const mayBeOver = (): boolean => last !== null && isEnding(last.type)
     try {
-      for await (const event of readEvents<DurablyEvent>({ env, connect, isOver }, signal)) {
+      for await (const event of readEvents<DurablyEvent>({ env, connect, mayBeOver }, signal)) {
         if (event === null) continue
         last = event
         if (!isTick(event)) position = event.sequence
         yield event
+        // Nothing comes after it; any other end may have been taken back by a retry.
+        if (event.type === 'run:delete') return
       }
     } catch (error) {
       // Who was there and is no more was deleted meanwhile.
@@ -56,7 +58,7 @@ function deleted(
   }
 }
 
-/** What happens to runs; that anything may have changed, wherever the connection broke. */
+/** What happens to runs; that anything may have changed, when the connection broke and when there is one again. */
 export function followRuns(
   requests: Requests,
   env: ClientEnv,
@@ -65,7 +67,7 @@ export function followRuns(
   async function* read(signal: AbortSignal): AsyncGenerator<RunChange> {
     const connect = () => requests.open('/runs/subscribe', { query, signal })
     for await (const change of readEvents<RunChange>(
-      { env, connect, isOver: () => false },
+      { env, connect, mayBeOver: () => false },
       signal,
     )) {
       yield change ?? { type: 'run:changed', runId: null }

@@ -17,7 +17,7 @@ export type Wait = (runId: string, how: WaitHow) => Promise<Run>
 /** The net beneath the stream. */
 const POLL_MS = 5000
 /** Beyond any event: the stream tells none, and ends with the run. */
-const LAST_POSITION = '999999999999999'
+const LAST_POSITION = 999_999_999_999_999
 
 export function waitFor({
   requests,
@@ -66,9 +66,8 @@ async function watch(
   signal: AbortSignal,
 ): Promise<void> {
   const connect = () =>
-    requests.open('/subscribe', { query: { runId }, lastEventId: LAST_POSITION, signal })
-  // It closes when the run has ended, but also when its server stops.
-  for await (const event of readEvents({ env, connect, isOver: () => false }, signal)) {
+    requests.open('/subscribe', { query: { runId, after: LAST_POSITION }, signal })
+  for await (const event of readEvents({ env, connect, mayBeOver: () => false }, signal)) {
     if (event === null) onChange()
   }
 }

@@ -58,9 +58,12 @@ export function createRunHints(
   }
 
   async function follow(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
       try {
-        await readUntil(client.subscribeRuns(), signal, tell)
+        const changes = client.subscribeRuns()
+        // Nobody listened since the last one ended.
+        if (!isFirst) tell(anything)
+        await readUntil(changes, signal, tell)
       } catch (error) {
         if (signal.aborted) return
         if (!isPassing(error)) for (const { onError } of listeners) onError(error as Error)

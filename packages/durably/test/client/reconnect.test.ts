@@ -49,6 +49,22 @@ async function begin(world: World, network: Network) {
   return { ...process, id: run.id, client: overHttp(process, {}, network) }
 }
 
+/** Passes on a stream up to the first chunk with `word` in it, then breaks it. */
+function breakingAt(response: Response, word: string, how: 'broken' | 'closed'): Response {
+  let isOver = false
+  const decoder = new TextDecoder()
+  const cut = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      if (isOver) return
+      controller.enqueue(chunk)
+      isOver = decoder.decode(chunk).includes(word)
+      if (isOver && how === 'broken') controller.error(new Error('the connection broke'))
+      if (isOver && how === 'closed') controller.terminate()
+    },
+  })
+  return new Response(response.body?.pipeThrough(cut) ?? null, response)
+}
+
 inMemory((open) => {
   test('a connection that breaks in the middle of a word loses no event and repeats none', async () => {
     const world = await open()
@@ -112,8 +128,76 @@ inMemory((open) => {
       return connections === 1 ? new Response(new ReadableStream()) : proceed()
     })
     const events = await world.until(readAll(client.subscribe(id)))
-    expect(connections).toBe(2)
+    // The last one only hears that this was all.
+    expect(connections).toBe(3)
     expect(events.at(-1)?.type).toBe('run:complete')
+  })
+
+  test.each(['broken', 'closed'] as const)(
+    'a failure that a retry took back is not the end of a run, also where its stream is %s after it',
+    async (how) => {
+      const world = await open()
+      let isFailing = true
+      const flaky = job(async (step) => {
+        if (isFailing) throw new Error('out of ink')
+        return step.run('print', () => 'printed')
+      }, 'flaky')
+      const process = await world.work({ flaky })
+      const { id } = await process.jobs.flaky.trigger(null)
+      await world.settle()
+      isFailing = false
+      await process.durably.retry(id)
+      await world.until(process.durably.waitForRun(id))
+      let isCut = true
+      const client = overHttp(process, {}, async (_, proceed) => {
+        const response = await proceed()
+        if (!isCut) return response
+        isCut = false
+        return breakingAt(response, 'run:fail', how)
+      })
+      const began = world.now()
+      const events = await world.until(readAll(client.subscribe(id)))
+      const all = await world.until(readAll(process.durably.subscribe(id)))
+      expect(events.map(({ type }) => type)).toEqual(all.map(({ type }) => type))
+      expect(events.at(-1)?.type).toBe('run:complete')
+      expect(world.now()).toBe(began)
+    },
+  )
+
+  test('whether a run has ended is asked once, not again and again of a server that only hangs up', async () => {
+    const world = await open()
+    let asked = 0
+    const { client, id, durably } = await begin(world, async (_, proceed) => {
+      asked++
+      if (asked === 1) return proceed()
+      return asked < 5 ? new Response('') : new Response(null, { status: 204 })
+    })
+    await world.until(durably.waitForRun(id))
+    const began = world.now()
+    const events = await world.until(readAll(client.subscribe(id)))
+    expect(events.at(-1)?.type).toBe('run:complete')
+    expect(asked).toBe(5)
+    expect(world.now() - began).toBeGreaterThan(300)
+  })
+
+  test('a run that is deleted ends its stream with that', async () => {
+    const world = await open()
+    const { client, id, durably } = await begin(world, (_, proceed) => proceed())
+    const reading = readAll(client.subscribe(id))
+    await world.settle()
+    await durably.cancel(id)
+    await durably.deleteRun(id)
+    const events = await world.until(reading)
+    expect(events.filter(({ type }) => type === 'run:delete')).toEqual([events.at(-1)])
+  })
+
+  test('text that some take for the end of a line arrives as it is', async () => {
+    const world = await open()
+    const { client, jobs } = await begin(world, (_, proceed) => proceed())
+    const text = 'one\u2028two\u2029three\r\nfour'
+    const { id } = await jobs.steps.trigger({ text })
+    const [event] = await world.until(readAll(client.subscribe(id)))
+    expect(event).toMatchObject({ type: 'run:trigger', payload: { text } })
   })
 
   test('a list is told that it may have missed something', async () => {
@@ -125,6 +209,42 @@ inMemory((open) => {
     if (value !== undefined) heard.push(value)
     expect(heard).toEqual([{ type: 'run:changed', runId: null }])
     await reader.cancel()
+  })
+
+  test('a list is told so again once it is connected again: what happened meanwhile nobody tells', async () => {
+    const world = await open()
+    let isAway = false
+    let hangUp = (): void => {}
+    const { client } = await begin(world, async (request, proceed) => {
+      if (isAway) throw new TypeError('fetch failed')
+      const gone = new AbortController()
+      hangUp = () => gone.abort()
+      const signal = AbortSignal.any([request.signal, gone.signal])
+      const response = await proceed()
+      return new Response(
+        response.body?.pipeThrough(new TransformStream(), { signal }) ?? null,
+        response,
+      )
+    })
+    const heard: (RunChange['type'] | 'away' | 'back')[] = []
+    const reader = client.subscribeRuns().getReader()
+    const reading = (async () => {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        heard.push(next.value.type)
+      }
+    })()
+    await world.settle()
+    heard.splice(0)
+    isAway = true
+    hangUp()
+    await world.advance(1000)
+    expect(heard.length).toBeGreaterThan(0)
+    heard.push('back')
+    isAway = false
+    await world.advance(10_000)
+    expect(heard.slice(heard.indexOf('back'))).toContain('run:changed')
+    await reader.cancel()
+    await reading
   })
 
   test('a stream that is cancelled closes what it had opened, whatever fetch was given', async () => {
@@ -139,6 +259,28 @@ inMemory((open) => {
     await reader.cancel()
     await world.settle()
     expect(closed).toBe(1)
+  })
+
+  test('so does one that is cancelled while it waits, with a fetch that knows no signals', async () => {
+    const world = await open()
+    let closed = 0
+    const { client, id, jobs } = await begin(world, async (_, proceed) =>
+      noticing(await proceed(), () => void closed++),
+    )
+    await jobs.steps.trigger(null)
+    for (const stream of [client.subscribe(id), client.subscribeRuns()]) {
+      closed = 0
+      const reader = (stream as ReadableStream<unknown>).getReader()
+      const reading = (async () => {
+        while (!(await reader.read()).done);
+      })()
+      await world.settle()
+      expect(closed).toBe(0)
+      await reader.cancel()
+      await reading
+      await world.settle()
+      expect(closed).toBe(1)
+    }
   })
 
   test('what the server refuses is not asked again', async () => {
