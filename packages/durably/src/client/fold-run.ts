@@ -1,10 +1,8 @@
 import type { DurablyEvent } from '../core/event.ts'
 import type { Run } from '../core/run.ts'
-import { isTick } from '../core/tick.ts'
 
-/** The run as it is after an event; null when it was deleted. What is older than the run says nothing new of it. */
+/** The run as it is after an event; null when it was deleted. */
 export function foldRun(run: Run, event: DurablyEvent): Run | null {
-  if (!isTick(event) && event.timestamp < run.updatedAt) return run
   const at = event.timestamp
   switch (event.type) {
     case 'run:start':

@@ -41,7 +41,7 @@ export function createObservers(
       subscribe(listener) {
         const known = followed.get(key)
         const onIdle = (): void => void followed.delete(key)
-        const observer = known ?? createRunObserver({ client, runId, maxLogs, env, onIdle })
+        const observer = known ?? createRunObserver({ client, runId, maxLogs, hints, env, onIdle })
         followed.set(key, observer)
         return observer.subscribe(listener)
       },
@@ -60,6 +60,9 @@ export function createObservers(
     for (const run of shown) run.expect(change)
     try {
       return await perform()
+    } catch (error) {
+      for (const run of shown) run.expect({})
+      throw error
     } finally {
       for (const observer of [...shown, ...lists]) observer.refresh()
     }

@@ -3,18 +3,22 @@ import { NotFoundError } from '../core/error.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import type { Run } from '../core/run.ts'
 import type { Log } from '../core/step.ts'
+import { isTick } from '../core/tick.ts'
+import { isTerminal } from '../core/transitions.ts'
+import { createSoon } from '../events/soon.ts'
 import type { Client } from './client.ts'
 import { foldRun } from './fold-run.ts'
 import { foldStreams, type Streams } from './fold-streams.ts'
 import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
 import { isPassing } from './remote-error.ts'
+import type { RunHints } from './run-hints.ts'
 import { describeRun, noRun, type RunState } from './run-state.ts'
 
 /** A run as it is and becomes. */
 export interface RunObserver extends Observed<RunState> {
   /** Something was done to it: it is read again. */
   refresh(): void
-  /** Shows it so until the next refresh: what was asked for is expected to happen. */
+  /** Shows it so until more is known: what was asked for is expected to happen. Of nothing: shows what is known. */
   expect(change: Partial<Run>): void
 }
 
@@ -23,7 +27,8 @@ export interface RunObserverOptions {
   readonly runId: string
   /** How many lines of its log are kept. */
   readonly maxLogs: number
-  readonly env: Pick<Env, 'after'>
+  readonly hints: RunHints
+  readonly env: Pick<Env, 'after' | 'now'>
   /** Nobody observes it any more. */
   readonly onIdle: () => void
 }
@@ -31,16 +36,28 @@ export interface RunObserverOptions {
 export const loading: RunState = { ...noRun, isLoading: true }
 
 const RETRY_MS = 1000
+/** Of hints that some run may have changed, few are of one that has ended. */
+const LOOK_GAP_MS = 500
 
 interface State extends RunObserverOptions {
   readonly observed: Observing<RunState>
   /** Always the same: of many events that come together it is asked once. */
   readonly describe: () => RunState
   run: Run | null
+  /** When the run that was read had changed last. */
+  readAt: string
+  /** The latest time that its stream told. */
+  heardAt: string
+  /** Events that made of the run what it is. */
+  folded: number
   logs: Log[]
   streams: Streams
   signal: AbortSignal | null
   isFollowing: boolean
+  /** The attempt whose end its stream has told. */
+  toldAttempt: number | null
+  /** Listens no more for what becomes of it after its end. */
+  unlisten: (() => void) | null
 }
 
 /** Shows a run at once as it is read, then lets its events make of it what becomes of it. */
@@ -52,6 +69,7 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     onIdle,
     follow(signal) {
       state.signal = signal
+      signal.addEventListener('abort', () => unlisten(state))
       void follow(state, signal)
     },
   })
@@ -60,24 +78,31 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     observed,
     describe: () => stateOf(state),
     run: null,
+    readAt: '',
+    heardAt: '',
+    folded: 0,
     logs: [],
     streams: foldStreams(),
     signal: null,
     isFollowing: false,
+    toldAttempt: null,
+    unlisten: null,
   }
   return {
     ...observed,
-    refresh() {
-      const { signal, isFollowing } = state
-      if (signal === null || signal.aborted) return
-      // Its stream tells what becomes of it; what it is now is asked for once more.
-      if (isFollowing) read(state, signal).catch(() => {})
-      else void follow(state, signal)
-    },
+    refresh: () => refresh(state),
     expect(change) {
       if (state.run !== null) observed.set(describeRun({ ...state.run, ...change }))
     },
   }
+}
+
+function refresh(state: State): void {
+  const { signal, isFollowing } = state
+  if (signal === null || signal.aborted) return
+  // Its stream tells what becomes of it; what it is now is asked for once more.
+  if (isFollowing) read(state, signal).catch(() => {})
+  else void follow(state, signal)
 }
 
 function show({ observed, describe }: State): void {
@@ -91,10 +116,14 @@ function stateOf({ run, logs, streams }: State): RunState {
 
 /** The run as it is now. Throws when there is none. */
 async function read(state: State, signal: AbortSignal): Promise<void> {
-  const { client, runId } = state
+  const { client, runId, folded } = state
   const run = await client.getRun(runId)
   if (signal.aborted) return
-  state.run = run
+  // What its stream told since it was asked for is newer, or will be.
+  if (folded === state.folded) {
+    state.run = run
+    state.readAt = run?.updatedAt ?? ''
+  }
   if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
   show(state)
 }
@@ -105,9 +134,14 @@ async function follow(state: State, signal: AbortSignal): Promise<void> {
   state.isFollowing = true
   while (!signal.aborted) {
     const error = await followOnce(state, signal)
-    if (error === null || signal.aborted) break
-    if (!isPassing(error)) {
+    if (signal.aborted) break
+    if (error === null && isOver(state)) {
+      listen(state)
+      break
+    }
+    if (error !== null && !isPassing(error)) {
       observed.set({ ...describeRun(state.run), isLoading: false, loadError: error })
+      unlisten(state)
       break
     }
     await pause(env, RETRY_MS)
@@ -115,14 +149,22 @@ async function follow(state: State, signal: AbortSignal): Promise<void> {
   state.isFollowing = false
 }
 
+/** Whether all is told, and nothing came after it. */
+function isOver({ run, toldAttempt }: State): boolean {
+  return run === null || (isTerminal(run.status) && run.attempt === toldAttempt)
+}
+
 async function followOnce(state: State, signal: AbortSignal): Promise<Error | null> {
   const { client, runId } = state
   try {
     await read(state, signal)
-    if (signal.aborted) return null
+    if (signal.aborted || isOver(state)) return null
+    unlisten(state)
     state.logs = []
     state.streams = foldStreams()
+    state.heardAt = ''
     await readUntil(client.subscribe(runId), signal, (event) => onEvent(state, event))
+    state.toldAttempt = state.run?.attempt ?? null
     return null
   } catch (error) {
     return error as Error
@@ -131,13 +173,41 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
 
 function onEvent(state: State, event: DurablyEvent): void {
   const { run, logs, maxLogs } = state
-  if (run !== null) state.run = foldRun(run, event)
+  if (!isTick(event) && event.timestamp > state.heardAt) state.heardAt = event.timestamp
+  // Up to where it was read, its stream says nothing new of it; from there on all counts, whatever the clock was set to.
+  if (run !== null && (isTick(event) || state.heardAt >= state.readAt)) {
+    state.run = foldRun(run, event)
+    state.folded++
+  }
   if (event.type === 'log:write') {
     logs.push(toLog(event))
     if (logs.length > maxLogs) logs.shift()
   }
   state.streams.add(event)
   show(state)
+}
+
+/** What has ended may be retried, or deleted, by anyone: lists hear of that. */
+function listen(state: State): void {
+  if (state.run === null || state.unlisten !== null) return
+  const { hints, runId, env } = state
+  const soon = createSoon(env, LOOK_GAP_MS, () => refresh(state))
+  const stop = hints.listen({
+    filter: {},
+    onChange(change) {
+      if (change.runId === null || change.runId === runId) soon.ask()
+    },
+    onError: () => {},
+  })
+  state.unlisten = () => {
+    stop()
+    soon.cancel()
+  }
+}
+
+function unlisten(state: State): void {
+  state.unlisten?.()
+  state.unlisten = null
 }
 
 function toLog(line: DurablyEvent<'log:write'>): Log {

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { createObservers, type Observers } from '../../src/client/observers.ts'
 import type { Observed } from '../../src/client/observed.ts'
 import { defineJob } from '../../src/core/job.ts'
+import type { Client } from '../../src/client/client.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
 import { implementations, overHttp } from './clients.ts'
 
@@ -43,7 +44,13 @@ const recites = job(async (step) => {
   await step.run('go on', () => write('more', [1]))
 }, 'recites')
 
-const jobs = { waits, add, fails, talks, recites }
+let isBroken = true
+const flaky = job(() => {
+  if (isBroken) throw new Error('out of ink')
+  return 'printed'
+}, 'flaky')
+
+const jobs = { waits, add, fails, talks, recites, flaky }
 
 /** A page that someone looks at all the time. */
 const seen = { isVisible: () => true, onChange: () => () => {} }
@@ -200,6 +207,73 @@ inMemory((open) => {
       expect(run.last()).toMatchObject({ status: 'completed', output: 1 })
     })
 
+    test('an answer that comes late does not undo what was told meanwhile', async () => {
+      const { world, process, client, id } = await beginWaiting()
+      let late: Promise<void> | null = null
+      const slow: Client = {
+        ...client,
+        async getRun(runId: string) {
+          const run = await client.getRun(runId)
+          await late
+          return run as never
+        },
+      }
+      const observers = createObservers(slow, process.env, seen)
+      const run = watch(observers.run(id))
+      await world.advance(200)
+      const answer = Promise.withResolvers<void>()
+      late = answer.promise
+      await world.until(observers.actions().signal(id, 'unheard'))
+      await process.durably.signal(id, 'go', 'now')
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now' })
+      answer.resolve()
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now' })
+    })
+
+    test('what becomes of a run is shown also after the clock was set back', async () => {
+      const { world, process, observers } = await begin()
+      const { id } = await process.jobs.waits.trigger(null)
+      await world.advance(200)
+      const run = watch(observers.run(id))
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'waiting' })
+      process.setAhead(-60_000)
+      await process.durably.signal(id, 'go', 'now')
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now' })
+      // Who comes later sees the same.
+      const late = watch(createObservers(connect(process), process.env, seen).run(id))
+      await world.advance(200)
+      expect(late.last()).toMatchObject({ status: 'completed', output: 'now' })
+    })
+
+    test('a run that has ended is shown as it becomes when someone else retries it, and deletes it', async () => {
+      const { world, process, observers } = await begin()
+      isBroken = true
+      const { id } = await process.jobs.flaky.trigger(null)
+      await world.advance(1000)
+      const run = watch(observers.run(id))
+      await world.advance(1000)
+      expect(run.last()).toMatchObject({ status: 'failed' })
+      // What becomes of others is nothing to it.
+      const { length } = run.states
+      await process.jobs.add.trigger({ a: 1 })
+      await world.advance(1000)
+      expect(run.states.length).toBe(length)
+      isBroken = false
+      await process.durably.retry(id)
+      await world.advance(1000)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'printed', error: null })
+      await process.durably.deleteRun(id)
+      await world.advance(1000)
+      expect(run.last()).toMatchObject({
+        run: null,
+        loadError: { message: `Run not found: ${id}` },
+      })
+    })
+
     test('a list is read page by page, and changes as runs do', async () => {
       const { world, process, observers } = await begin()
       const ids: string[] = []
@@ -306,6 +380,32 @@ inMemory((open) => {
     const next = await process.jobs.add.trigger({ a: 2 })
     await world.advance(400)
     expect(list.last().runs[0]).toMatchObject({ id: next.id, status: 'completed' })
+  })
+
+  test('what never reached the server is not shown as done', async () => {
+    const world = await open()
+    windDown(world)
+    const process = await world.work(jobs)
+    let isAway = false
+    const client = overHttp(process, {}, (request, proceed) =>
+      isAway && !request.url.includes('subscribe')
+        ? Promise.reject(new TypeError('fetch failed'))
+        : proceed(),
+    )
+    const observers = createObservers(client, process.env, seen)
+    const waiting = await process.jobs.waits.trigger(null)
+    const failed = await process.jobs.fails.trigger(null)
+    const runs = [watch(observers.run(waiting.id)), watch(observers.run(failed.id))]
+    await world.advance(1000)
+    isAway = true
+    const { cancel, retry } = observers.actions()
+    await expect(world.until(cancel(waiting.id))).rejects.toThrow('cannot be reached')
+    await expect(world.until(retry(failed.id))).rejects.toThrow('cannot be reached')
+    await world.advance(1000)
+    expect(runs.map(({ last }) => last().status)).toEqual(['waiting', 'failed'])
+    expect(runs[1]?.last()).toMatchObject({ error: 'out of ink' })
+    isAway = false
+    await world.advance(2000)
   })
 
   test('a page outlives its server', async () => {
