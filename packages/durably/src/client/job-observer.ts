@@ -1,12 +1,12 @@
+import { parseDuration } from '../core/duration.ts'
 import type { Env } from '../core/env.ts'
-import { NotFoundError } from '../core/error.ts'
+import { NotFoundError, TimeoutError } from '../core/error.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
-import { activeStatuses } from '../core/transitions.ts'
+import { activeStatuses, type RunStatus } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
 import { createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
-import type { RunObserver } from './run-observer.ts'
 import { createSoon } from '../events/soon.ts'
 import { noRun, type RunState } from './run-state.ts'
 
@@ -39,7 +39,7 @@ export interface JobObserverOptions extends JobQuery {
   readonly client: Client
   readonly jobName: string
   readonly hints: RunHints
-  readonly observeRun: (runId: string) => RunObserver
+  readonly observeRun: (runId: string) => Observed<RunState>
   readonly env: Pick<Env, 'after' | 'now'>
 }
 
@@ -51,6 +51,12 @@ const nothing: JobState = { ...noRun, currentRunId: null }
 interface State extends JobObserverOptions {
   readonly observed: Observing<JobState>
   currentRunId: string | null
+  /** The newest run that is known of, ended or not; null before one was looked for. What is triggered next is newer. */
+  newest: string | null
+  /** What was asked for here has numbers: what was asked for last decides, whatever is answered last. */
+  asked: number
+  /** The number of what decided. */
+  decided: number
   signal: AbortSignal | null
   /** Listens to the current run no more. */
   letGo: () => void
@@ -65,7 +71,7 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
       state.signal = signal
       signal.addEventListener('abort', () => state.letGo())
       if (state.currentRunId !== null) showRun(state, state.currentRunId)
-      else if (autoResume) void resume(state, signal)
+      if (followLatest || autoResume) void begin(state, signal)
       if (followLatest) listen(state, signal)
     },
   })
@@ -73,23 +79,39 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
     ...options,
     observed,
     currentRunId: initialRunId,
+    newest: null,
+    asked: 0,
+    decided: 0,
     signal: null,
     letGo: () => {},
   }
   const trigger = async (input: unknown, triggerOptions: TriggerOptions = {}) => {
+    const number = ++state.asked
     const run = await handleOf(state).trigger(input, triggerOptions)
-    turnTo(state, run.id)
+    know(state, run.id)
+    if (number > state.decided) {
+      state.decided = number
+      turnTo(state, run.id)
+    }
     return run
   }
   return {
     ...observed,
     trigger,
     async triggerAndWait(input, { timeout, ...triggerOptions } = {}) {
+      // Before there is a run.
+      const timeoutMs = timeout === undefined ? undefined : parseDuration(timeout, 'timeout')
       const { id, disposition } = await trigger(input, triggerOptions)
-      const { output } = await client.waitForRun(id, { timeout })
-      return { id, output, disposition }
+      try {
+        const { output } = await client.waitForRun(id, { timeout: timeoutMs })
+        return { id, output, disposition }
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error
+        throw new TimeoutError(`triggerAndWait timeout after ${timeoutMs}ms`)
+      }
     },
     reset() {
+      state.decided = ++state.asked
       state.letGo()
       state.letGo = () => {}
       state.currentRunId = null
@@ -126,27 +148,39 @@ function turnTo(state: State, runId: string): void {
   observed.set({ ...nothing, currentRunId: runId, isLoading: true })
 }
 
-async function resume(state: State, signal: AbortSignal): Promise<void> {
-  const latest = await readLatest(state)
-  if (signal.aborted || latest === null || state.currentRunId !== null) return
-  showRun(state, latest.id)
-}
-
-/** The newest run that has not ended. */
-async function readLatest({ client, jobName }: State): Promise<Run | null> {
+/** Learns which run is the newest, and resumes one that has not ended, if nothing was asked for here. */
+async function begin(state: State, signal: AbortSignal): Promise<void> {
   try {
-    const filter = { jobName, status: activeStatuses, limit: 1 }
-    return (await client.getRuns(filter))[0] ?? null
+    const newest = await readNewest(state)
+    know(state, newest?.id ?? '')
+    if (!mayResume(state)) return
+    const isActive = newest !== null && activeStatuses.includes(newest.status)
+    const resumed = isActive ? newest : await readNewest(state, activeStatuses)
+    if (resumed !== null && mayResume(state) && !signal.aborted) showRun(state, resumed.id)
   } catch {
     // Who could not look has nothing to resume; what is triggered is followed all the same.
-    return null
   }
+}
+
+function mayResume({ autoResume = true, currentRunId, decided }: State): boolean {
+  return autoResume && currentRunId === null && decided === 0
+}
+
+async function readNewest(
+  { client, jobName }: State,
+  status?: readonly RunStatus[],
+): Promise<Run | null> {
+  return (await client.getRuns({ jobName, status, limit: 1 }))[0] ?? null
 }
 
 /** Goes on to whichever run is triggered next. */
 function listen(state: State, signal: AbortSignal): void {
   const { hints, jobName, env } = state
-  const look = async (): Promise<void> => turnToNewer(state, (await readLatest(state))?.id)
+  const look = async (): Promise<void> => {
+    if (state.newest === null) return begin(state, signal)
+    const run = await readNewest(state).catch(() => null)
+    if (run !== null) turnToNewer(state, run.id)
+  }
   const soon = createSoon(env, LOOK_GAP_MS, () => void look())
   signal.addEventListener('abort', soon.cancel)
   const stop = hints.listen({
@@ -161,9 +195,14 @@ function listen(state: State, signal: AbortSignal): void {
   signal.addEventListener('abort', stop)
 }
 
+function turnToNewer(state: State, runId: string): void {
+  const { signal, newest } = state
+  if (signal?.aborted !== false || (newest !== null && runId <= newest)) return
+  know(state, runId)
+  turnTo(state, runId)
+}
+
 /** Ids sort by time. */
-function turnToNewer(state: State, runId: string | undefined): void {
-  const { signal, currentRunId } = state
-  if (runId === undefined || signal?.aborted !== false) return
-  if (currentRunId === null || runId > currentRunId) turnTo(state, runId)
+function know(state: State, runId: string): void {
+  if (state.newest === null || runId > state.newest) state.newest = runId
 }

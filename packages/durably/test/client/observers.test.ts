@@ -2,6 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { createObservers, type Observers } from '../../src/client/observers.ts'
 import type { Observed } from '../../src/client/observed.ts'
+import { TimeoutError } from '../../src/core/error.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { Client } from '../../src/client/client.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
@@ -327,6 +328,93 @@ inMemory((open) => {
       expect(resumed.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
       expect(fresh.last()).toMatchObject({ currentRunId: null, status: null })
       expect(chosen.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
+    })
+
+    test('the current run is the one that was triggered last, whichever is answered last', async () => {
+      const { world, process, client } = await begin()
+      const first = Promise.withResolvers<void>()
+      const gates = [first.promise]
+      const slow: Client = {
+        ...client,
+        getJob(name) {
+          const handle = client.getJob(name)
+          if (handle === undefined) return undefined
+          const gate = gates.shift()
+          const trigger = async (input: unknown) => {
+            const run = await handle.trigger(input)
+            await gate
+            return run
+          }
+          return { ...handle, trigger }
+        },
+      }
+      const how = { autoResume: false, followLatest: false }
+      const observer = createObservers(slow, process.env, seen).job('waits', how)
+      const shown = watch(observer)
+      const one = observer.trigger(1)
+      await world.settle()
+      const two = await world.until(observer.trigger(2))
+      first.resolve()
+      await world.until(one)
+      await world.advance(200)
+      expect(shown.last()).toMatchObject({ currentRunId: two.id, status: 'waiting' })
+    })
+
+    test('what was there before is not what is triggered next', async () => {
+      const { world, process, client, id } = await beginWaiting()
+      let hint = (): void => {}
+      const hinting: Client = {
+        ...client,
+        subscribeRuns: () =>
+          new ReadableStream({
+            start(controller) {
+              hint = () => controller.enqueue({ type: 'run:changed', runId: null })
+            },
+          }),
+      }
+      const observers = createObservers(hinting, process.env, seen)
+      const fresh = watch(observers.job('waits', { autoResume: false }))
+      const observer = observers.job('waits')
+      const shown = watch(observer)
+      await world.advance(1000)
+      expect(shown.last()).toMatchObject({ currentRunId: id })
+      observer.reset()
+      hint()
+      await world.advance(1000)
+      for (const { last } of [shown, fresh]) expect(last()).toMatchObject({ currentRunId: null })
+      const next = await process.jobs.waits.trigger(null)
+      hint()
+      await world.advance(1000)
+      for (const { last } of [shown, fresh]) expect(last()).toMatchObject({ currentRunId: next.id })
+    })
+
+    test('what is being looked for does not undo a reset', async () => {
+      const { world, process, client } = await beginWaiting()
+      const answer = Promise.withResolvers<void>()
+      const slow: Client = {
+        ...client,
+        async getRuns(...filter: never[]) {
+          await answer.promise
+          return client.getRuns(...filter) as never
+        },
+      }
+      const observer = createObservers(slow, process.env, seen).job('waits')
+      const shown = watch(observer)
+      await world.advance(100)
+      observer.reset()
+      answer.resolve()
+      await world.advance(1000)
+      expect(shown.last()).toMatchObject({ currentRunId: null })
+    })
+
+    test('a result is waited for as long as is said, of a run that is made if that can be understood', async () => {
+      const { world, client, observers } = await begin()
+      const observer = observers.job('waits')
+      const late = world.until(observer.triggerAndWait(null, { timeout: '2s' }))
+      await expect(late).rejects.toThrow(new TimeoutError('triggerAndWait timeout after 2000ms'))
+      const odd = world.until(observer.triggerAndWait(null, { timeout: 'soon' as never }))
+      await expect(odd).rejects.toThrow('timeout must be a duration')
+      expect(await world.until(client.getRuns())).toHaveLength(1)
     })
 
     test('a job gives its result to whoever waits for it', async () => {
