@@ -19,5 +19,6 @@ export function useJobLogs({
   const observers = useObservers()
   const run = useMemo(() => observers.run(runId, { maxLogs }), [observers, runId, maxLogs])
   const { logs, isLoading } = useObserved(run)
-  return { logs: useMemo(() => logs.slice(-maxLogs), [logs, maxLogs]), isLoading }
+  const last = useMemo(() => logs.slice(Math.max(0, logs.length - maxLogs)), [logs, maxLogs])
+  return { logs: last, isLoading }
 }

@@ -150,6 +150,20 @@ describe.each(Object.entries(clients))('over %s', (_name, connect) => {
   })
 })
 
+test('of a log as many lines are shown as are asked for, which may be none', async () => {
+  const durably = openInstance()
+  const { id } = (await durably.getJob('add-numbers')?.trigger({ a: 1, b: 2 })) ?? { id: '' }
+  const Counting = ({ maxLogs }: { readonly maxLogs: number }) => {
+    const { logs, isLoading } = useJobLogs({ runId: id, maxLogs })
+    return <output>{`${isLoading} ${logs.length}`}</output>
+  }
+  const one = await show(durably, <Counting maxLogs={1} />)
+  await expect.element(one.getByRole('status')).toHaveTextContent('false 1')
+  await one.unmount()
+  const none = await show(durably, <Counting maxLogs={0} />)
+  await expect.element(none.getByRole('status')).toHaveTextContent('false 0')
+})
+
 test('a provider waits for a client that is promised', async () => {
   const opened = Promise.withResolvers<Client>()
   const page = await show(opened.promise, <Adding />)

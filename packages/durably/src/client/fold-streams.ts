@@ -12,7 +12,7 @@ interface Stream {
 export interface Streams {
   /** Takes an event of the run into account; those of a run come in order. */
   add(event: DurablyEvent): void
-  /** What each stream has so far, without what attempts wrote that did not succeed. */
+  /** What each stream has so far, without what attempts wrote that did not succeed; the same until it changes. */
   chunks(): Readonly<Record<string, readonly unknown[]>>
 }
 
@@ -21,9 +21,12 @@ const MAX_CHUNKS = 100_000
 
 export function foldStreams(): Streams {
   const streams = new Map<string, Stream>()
+  let shown: ReturnType<Streams['chunks']> | null = null
 
   function retract(isVoid: (stream: Stream) => boolean): void {
-    for (const [name, stream] of streams) if (isVoid(stream)) streams.delete(name)
+    for (const [name, stream] of streams) {
+      if (isVoid(stream) && streams.delete(name)) shown = null
+    }
   }
 
   return {
@@ -31,6 +34,7 @@ export function foldStreams(): Streams {
       switch (event.type) {
         case 'step:chunk':
           addChunk(streams, event)
+          shown = null
           break
         case 'step:complete':
           for (const stream of streams.values()) stream.isSettled ||= stream.step === event.stepName
@@ -47,7 +51,10 @@ export function foldStreams(): Streams {
           break
       }
     },
-    chunks: () => Object.fromEntries([...streams].map(([name, { chunks }]) => [name, [...chunks]])),
+    chunks() {
+      shown ??= Object.fromEntries([...streams].map(([name, { chunks }]) => [name, [...chunks]]))
+      return shown
+    },
   }
 }
 

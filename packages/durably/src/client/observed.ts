@@ -42,8 +42,10 @@ export function createObserved<T extends object>({
   let cancelStop = (): void => {}
 
   function notify(): void {
-    shown = changes.reduce((state, change) => ({ ...state, ...change() }), shown)
+    const next = changes.reduce((state, change) => ({ ...state, ...change() }), shown)
     changes = []
+    if (!isChanged(shown, next)) return
+    shown = next
     for (const listener of listeners) listener()
   }
 
@@ -74,6 +76,10 @@ export function createObserved<T extends object>({
       }
     },
   }
+}
+
+function isChanged<T extends object>(before: T, after: T): boolean {
+  return Object.entries(after).some(([name, value]) => value !== before[name as keyof T])
 }
 
 /** Reads a stream to its end, or until the signal aborts. Throws what the stream breaks with. */

@@ -20,8 +20,6 @@ export interface Observers {
   actions(): ActionsObserver
 }
 
-const DEFAULT_MAX_LOGS = 1000
-
 export function createObservers(
   client: Client,
   env: Pick<Env, 'after' | 'now'>,
@@ -32,21 +30,18 @@ export function createObservers(
   const lists = new Set<RunsObserver>()
 
   /** Whoever shows a run shares what follows it. */
-  function observeRun(runId: string, atLeast = 0): RunObserver {
-    const maxLogs = Math.max(DEFAULT_MAX_LOGS, atLeast)
-    const key = `${maxLogs} ${runId}`
+  function observeRun(runId: string, maxLogs = 0): Observed<RunState> {
     return {
       initial: loading,
-      get: () => followed.get(key)?.get() ?? loading,
+      get: () => followed.get(runId)?.get() ?? loading,
       subscribe(listener) {
-        const known = followed.get(key)
-        const onIdle = (): void => void followed.delete(key)
-        const observer = known ?? createRunObserver({ client, runId, maxLogs, hints, env, onIdle })
-        followed.set(key, observer)
+        const known = followed.get(runId)
+        const onIdle = (): void => void followed.delete(runId)
+        const observer = known ?? createRunObserver({ client, runId, hints, env, onIdle })
+        followed.set(runId, observer)
+        observer.keepLogs(maxLogs)
         return observer.subscribe(listener)
       },
-      refresh: () => followed.get(key)?.refresh(),
-      expect: (change) => followed.get(key)?.expect(change),
     }
   }
 
@@ -56,15 +51,16 @@ export function createObservers(
     change: Partial<Run>,
     perform: () => Promise<T>,
   ): Promise<T> {
-    const shown = [...followed].flatMap(([key, run]) => (key.endsWith(` ${runId}`) ? [run] : []))
-    for (const run of shown) run.expect(change)
+    const run = followed.get(runId)
+    run?.expect(change)
     try {
       return await perform()
     } catch (error) {
-      for (const run of shown) run.expect({})
+      run?.expect({})
       throw error
     } finally {
-      for (const observer of [...shown, ...lists]) observer.refresh()
+      run?.refresh()
+      for (const list of lists) list.refresh()
     }
   }
 

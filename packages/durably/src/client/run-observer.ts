@@ -20,13 +20,13 @@ export interface RunObserver extends Observed<RunState> {
   refresh(): void
   /** Shows it so until more is known: what was asked for is expected to happen. Of nothing: shows what is known. */
   expect(change: Partial<Run>): void
+  /** Keeps at least so many lines of its log from now on. */
+  keepLogs(count: number): void
 }
 
 export interface RunObserverOptions {
   readonly client: Client
   readonly runId: string
-  /** How many lines of its log are kept. */
-  readonly maxLogs: number
   readonly hints: RunHints
   readonly env: Pick<Env, 'after' | 'now'>
   /** Nobody observes it any more. */
@@ -35,6 +35,7 @@ export interface RunObserverOptions {
 
 export const loading: RunState = { ...noRun, isLoading: true }
 
+const DEFAULT_MAX_LOGS = 1000
 const RETRY_MS = 1000
 /** Of hints that some run may have changed, few are of one that has ended. */
 const LOOK_GAP_MS = 500
@@ -50,7 +51,10 @@ interface State extends RunObserverOptions {
   heardAt: string
   /** Events that made of the run what it is. */
   folded: number
+  maxLogs: number
   logs: Log[]
+  /** The same as they are shown; null once there are others. */
+  shownLogs: readonly Log[] | null
   streams: Streams
   signal: AbortSignal | null
   isFollowing: boolean
@@ -81,7 +85,9 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     readAt: '',
     heardAt: '',
     folded: 0,
+    maxLogs: DEFAULT_MAX_LOGS,
     logs: [],
+    shownLogs: null,
     streams: foldStreams(),
     signal: null,
     isFollowing: false,
@@ -93,6 +99,13 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     refresh: () => refresh(state),
     expect(change) {
       if (state.run !== null) observed.set(describeRun({ ...state.run, ...change }))
+    },
+    keepLogs(count) {
+      const { logs, maxLogs } = state
+      if (!(count > maxLogs)) return
+      state.maxLogs = count
+      // What was left out so far is read once more.
+      if (logs.length === maxLogs) void readLogs(state)
     },
   }
 }
@@ -109,8 +122,10 @@ function show({ observed, describe }: State): void {
   observed.set(describe)
 }
 
-function stateOf({ run, logs, streams }: State): RunState {
-  const shown = { logs: [...logs], streams: streams.chunks() }
+function stateOf(state: State): RunState {
+  const { run, logs, streams } = state
+  state.shownLogs ??= [...logs]
+  const shown = { logs: state.shownLogs, streams: streams.chunks() }
   return { ...describeRun(run), ...shown, isLoading: false, loadError: null }
 }
 
@@ -160,7 +175,7 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
     await read(state, signal)
     if (signal.aborted || isOver(state)) return null
     unlisten(state)
-    state.logs = []
+    setLogs(state, [])
     state.streams = foldStreams()
     state.heardAt = ''
     await readUntil(client.subscribe(runId), signal, (event) => onEvent(state, event))
@@ -172,19 +187,35 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
 }
 
 function onEvent(state: State, event: DurablyEvent): void {
-  const { run, logs, maxLogs } = state
+  const { run, logs } = state
   if (!isTick(event) && event.timestamp > state.heardAt) state.heardAt = event.timestamp
   // Up to where it was read, its stream says nothing new of it; from there on all counts, whatever the clock was set to.
   if (run !== null && (isTick(event) || state.heardAt >= state.readAt)) {
     state.run = foldRun(run, event)
     state.folded++
   }
-  if (event.type === 'log:write') {
+  if (event.type === 'log:write' && event.sequence > (logs.at(-1)?.sequence ?? 0)) {
     logs.push(toLog(event))
-    if (logs.length > maxLogs) logs.shift()
+    if (logs.length > state.maxLogs) logs.shift()
+    state.shownLogs = null
   }
   state.streams.add(event)
   show(state)
+}
+
+/** The log from its beginning, to which its stream goes on to add. */
+async function readLogs(state: State): Promise<void> {
+  const { client, runId } = state
+  const lines = await client.getLogs(runId).catch(() => [])
+  const last = lines.at(-1)?.sequence ?? 0
+  const later = state.logs.filter(({ sequence }) => sequence > last)
+  if (last > 0) setLogs(state, [...lines, ...later].slice(-state.maxLogs))
+  show(state)
+}
+
+function setLogs(state: State, logs: Log[]): void {
+  state.logs = logs
+  state.shownLogs = null
 }
 
 /** What has ended may be retried, or deleted, by anyone: lists hear of that. */

@@ -41,13 +41,33 @@ const REREAD_GAP_MS = 200
 const REREAD_MS = 5000
 const DEFAULT_PAGE_SIZE = 20
 
+interface Place {
+  /** Where each page begins up to this one: after the run with this id. */
+  readonly cursors: readonly (string | undefined)[]
+  /** Where the next one begins; undefined where there is none, or none is known yet. */
+  readonly next: string | undefined
+}
+
+const firstPage: Place = { cursors: [undefined], next: undefined }
+
 interface State {
-  /** Where each page begins that was seen: after the run with this id. */
-  readonly cursors: (string | undefined)[]
+  /** What is read, and what was read last. */
+  place: Place
+  shown: Place
+  runs: readonly Run[]
   signal: AbortSignal | null
   /** Each read has a number: an answer that was overtaken is dropped. */
   reads: number
   cancelTimer: () => void
+}
+
+const nothingRead: State = {
+  place: firstPage,
+  shown: firstPage,
+  runs: [],
+  signal: null,
+  reads: 0,
+  cancelTimer: () => {},
 }
 
 export interface RunsObserverOptions {
@@ -62,12 +82,7 @@ export interface RunsObserverOptions {
 export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
   const { client, query, hints, env, shown } = options
   const { pageSize = DEFAULT_PAGE_SIZE, realtime = true, ...filter } = query
-  const state: State = {
-    cursors: [undefined],
-    signal: null,
-    reads: 0,
-    cancelTimer: () => {},
-  }
+  const state = { ...nothingRead }
   const soon = createSoon(env, REREAD_GAP_MS, () => void read())
   const observed = createObserved<RunsState>({
     initial: { runs: [], page: 0, hasMore: false, isLoading: true, error: null },
@@ -90,25 +105,26 @@ export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
   })
 
   async function read(): Promise<void> {
-    const { signal, cursors } = state
+    const { signal, place } = state
     if (signal === null || signal.aborted) return
     state.cancelTimer()
     const number = ++state.reads
-    const page = cursors.length - 1
+    const cursor = place.cursors.at(-1)
     try {
-      const found = await client.getRuns({ ...filter, cursor: cursors[page], limit: pageSize + 1 })
+      const found = await client.getRuns({ ...filter, cursor, limit: pageSize + 1 })
       if (signal.aborted || number !== state.reads) return
-      const runs = found.slice(0, pageSize)
-      observed.set({ runs, page, hasMore: found.length > pageSize, isLoading: false, error: null })
+      observed.set({ ...arrive(state, found, pageSize), isLoading: false, error: null })
     } catch (error) {
       if (signal.aborted || number !== state.reads) return
+      // The page that was to be turned to is not there: the one that is shown still is.
+      state.place = state.shown
       observed.set({ isLoading: false, error: error as Error })
     }
     if (realtime) state.cancelTimer = env.after(REREAD_MS, () => void read())
   }
 
-  function turnTo(change: (cursors: State['cursors']) => void): void {
-    change(state.cursors)
+  function turnTo(cursors: Place['cursors']): void {
+    state.place = { cursors, next: undefined }
     observed.set({ isLoading: true })
     void read()
   }
@@ -116,13 +132,42 @@ export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
   const observer: RunsObserver = {
     ...observed,
     nextPage() {
-      const { runs, hasMore, isLoading } = observed.get()
-      if (hasMore && !isLoading) turnTo((cursors) => cursors.push(runs.at(-1)?.id))
+      const { cursors, next } = state.place
+      if (next !== undefined) turnTo([...cursors, next])
     },
     prevPage() {
-      if (state.cursors.length > 1) turnTo((cursors) => cursors.pop())
+      const { cursors } = state.place
+      if (cursors.length > 1) turnTo(cursors.slice(0, -1))
     },
     refresh: () => void read(),
   }
   return observer
+}
+
+/** The page that was turned to has been read, with one run more if there is one. */
+function arrive(
+  state: State,
+  found: readonly Run[],
+  pageSize: number,
+): Pick<RunsState, 'runs' | 'page' | 'hasMore'> {
+  const { cursors } = state.place
+  const hasMore = found.length > pageSize
+  const runs = keepSame(state.runs, found.slice(0, pageSize))
+  state.runs = runs
+  state.place = { cursors, next: hasMore ? runs.at(-1)?.id : undefined }
+  state.shown = state.place
+  return { runs, page: cursors.length - 1, hasMore }
+}
+
+/** What was found, as the same objects where nothing has changed. */
+function keepSame(before: readonly Run[], found: readonly Run[]): readonly Run[] {
+  const known = new Map(before.map((run) => [textOf(run), run]))
+  const runs = found.map((run) => known.get(textOf(run)) ?? run)
+  const isSame = runs.length === before.length && runs.every((run, i) => run === before[i])
+  return isSame ? before : runs
+}
+
+/** What changes of a run, without its values: they change only with the rest. */
+function textOf({ id, status, attempt, progress, waitingFor, updatedAt }: Run): string {
+  return JSON.stringify([id, status, attempt, progress, waitingFor, updatedAt])
 }

@@ -25,6 +25,12 @@ const talks = job((step) => {
   for (let i = 0; i < 50; i++) step.log.info(`line ${i}`)
 }, 'talks')
 
+const chatters = job(async (step) => {
+  for (let i = 0; i < 1500; i++) step.log.info(`line ${i}`)
+  await step.waitForSignal('go')
+  step.log.info('that was all')
+}, 'chatters')
+
 const recites = job(async (step) => {
   const write = async (name: string, chunks: readonly unknown[]): Promise<void> => {
     const writer = step.stream(name).getWriter()
@@ -51,7 +57,7 @@ const flaky = job(() => {
   return 'printed'
 }, 'flaky')
 
-const jobs = { waits, add, fails, talks, recites, flaky }
+const jobs = { waits, add, fails, talks, recites, flaky, chatters }
 
 /** A page that someone looks at all the time. */
 const seen = { isVisible: () => true, onChange: () => () => {} }
@@ -300,6 +306,97 @@ inMemory((open) => {
       const { id } = await process.jobs.add.trigger({ a: 9 })
       await world.advance(500)
       expect(shown.last().runs[0]).toMatchObject({ id, status: 'completed' })
+    })
+
+    test('a page is turned once for two clicks at once, and not where there was no answer', async () => {
+      const { world, process, client } = await begin()
+      const ids: string[] = []
+      for (let a = 0; a < 6; a++) {
+        ids.unshift((await world.until(process.jobs.add.triggerAndWait({ a }))).id)
+      }
+      let isAway = false
+      const flickering: Client = {
+        ...client,
+        async getRuns(...filter: never[]) {
+          if (isAway) throw new Error('away')
+          return client.getRuns(...filter) as never
+        },
+      }
+      const observers = createObservers(flickering, process.env, seen)
+      const list = observers.runs({ jobName: 'add', pageSize: 2 })
+      const shown = watch(list)
+      const page = () => [shown.last().page, ...shown.last().runs.map(({ id }) => id)]
+      await world.advance(100)
+      list.nextPage()
+      list.nextPage()
+      await world.advance(100)
+      expect(page()).toEqual([1, ...ids.slice(2, 4)])
+      isAway = true
+      for (const turn of [list.nextPage, list.prevPage]) {
+        turn()
+        await world.advance(100)
+        expect(page()).toEqual([1, ...ids.slice(2, 4)])
+        expect(shown.last()).toMatchObject({ error: { message: 'away' }, isLoading: false })
+      }
+      isAway = false
+      list.nextPage()
+      await world.advance(100)
+      expect(page()).toEqual([2, ...ids.slice(4)])
+      list.prevPage()
+      list.prevPage()
+      await world.advance(100)
+      expect(page()).toEqual([0, ...ids.slice(0, 2)])
+    })
+
+    test('what has not changed is the same object', async () => {
+      const { world, process, observers, id } = await beginWaiting()
+      const done = await world.until(process.jobs.add.triggerAndWait({ a: 1 }))
+      const list = watch(observers.runs())
+      const run = watch(observers.run(id))
+      await world.advance(1000)
+      const [before, { logs, streams }] = [list.last(), run.last()]
+      const { length } = list.states
+      await world.advance(20_000)
+      expect(list.states.length).toBe(length)
+      expect(list.last()).toBe(before)
+      await process.durably.signal(id, 'go', 'now')
+      await world.advance(1000)
+      expect(run.last()).toMatchObject({ status: 'completed' })
+      expect(run.last().logs).toBe(logs)
+      expect(run.last().streams).toBe(streams)
+      const [changed, same] = [id, done.id].map((one) =>
+        [before, list.last()].map(({ runs }) => runs.find((found) => found.id === one)),
+      )
+      expect(changed?.[0]).not.toBe(changed?.[1])
+      expect(same?.[0]).toBe(same?.[1])
+    })
+
+    test('who wants more of a log than others follows it with them', async () => {
+      const { world, process, client } = await begin()
+      const { id } = await process.jobs.chatters.trigger(null)
+      await world.advance(1000)
+      let streams = 0
+      const counting: Client = {
+        ...client,
+        subscribe(...args) {
+          streams++
+          return client.subscribe(...args)
+        },
+      }
+      const observers = createObservers(counting, process.env, seen)
+      const lines = (from: number, to: number) =>
+        Array.from({ length: to - from }, (_, i) => `line ${from + i}`)
+      const some = watch(observers.run(id))
+      await world.advance(1000)
+      const said = ({ last }: typeof some) => last().logs.map(({ message }) => message)
+      expect(said(some)).toEqual(lines(500, 1500))
+      const more = watch(observers.run(id, { maxLogs: 1501 }))
+      await world.advance(1000)
+      expect(said(more)).toEqual(lines(0, 1500))
+      await process.durably.signal(id, 'go')
+      await world.advance(1000)
+      expect(said(more)).toEqual([...lines(0, 1500), 'that was all'])
+      expect(streams).toBe(1)
     })
 
     test('a job is followed from the run that is triggered here, or by anyone', async () => {
