@@ -7,7 +7,7 @@ export interface EventSourceOptions {
   /** Begins a stream that goes on where the last one broke; a 204 says that there is nothing more. */
   readonly connect: (signal: AbortSignal) => Promise<Response>
   /** Whether what came last may be the last there is: then it is asked at once, when the stream ends. */
-  readonly mayBeOver: () => boolean
+  readonly mayBeOver?: () => boolean
 }
 
 const FIRST_PAUSE_MS = 250
@@ -41,7 +41,7 @@ export async function* readEvents<T>(
       signal.throwIfAborted()
       if (!isPassing(error)) throw error
     }
-    if (isNew && mayBeOver()) continue
+    if (isNew && mayBeOver?.() === true) continue
     yield null
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
     // Not all at once: they all lost the same server.

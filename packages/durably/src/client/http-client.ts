@@ -3,7 +3,7 @@ import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
 import type { RunChangeFilter, RunFilter } from '../core/handle.ts'
-import { requireObject } from '../core/require-object.ts'
+import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
@@ -27,6 +27,7 @@ export interface ClientOptions {
 type WaitOptions = NonNullable<Parameters<Client['waitForRun']>[1]>
 
 const PAGE_SIZE = 1000
+const MAX_COUNT = Number.MAX_SAFE_INTEGER
 
 /** The client whose other half is a handler, far away. */
 export function createHttpClient(
@@ -58,7 +59,7 @@ export function createHttpClient(
     getLogs: (runId, page = {}) => getLogs(requests, runId, page),
     subscribe(runId, { after = 0 } = {}) {
       requireText(runId, 'run id')
-      requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
+      requireCount('after', after)
       return followRun(requests, env, runId, after)
     },
     subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter)),
@@ -110,17 +111,33 @@ function toQuery({ jobName, labels = {} }: RunChangeFilter): Query {
   return { jobName, ...(Object.fromEntries(named) as Query) }
 }
 
+/** Throws `ValidationError` unless it is a whole number; the largest there is for none. */
+function requireCount(what: string, value: unknown = MAX_COUNT): number {
+  return requireInteger(value, what, 0, MAX_COUNT)
+}
+
+const filters: Names<RunFilter> = {
+  jobName: true,
+  status: true,
+  labels: true,
+  limit: true,
+  offset: true,
+  cursor: true,
+}
+
 /** As many pages as it takes. */
 async function getRuns(requests: Requests, filter: RunFilter): Promise<Run[]> {
   requireObject(filter, 'filter')
-  const { status, limit = Number.POSITIVE_INFINITY, offset, cursor } = filter
-  const query = { ...toQuery(filter), status, offset }
+  requireKnown(filter, filters, '', 'filter')
+  const { status, offset, cursor } = filter
+  const limit = requireCount('limit', filter.limit)
+  const query = { ...toQuery(filter), status }
   const runs: Run[] = []
   let next = cursor
   while (runs.length < limit) {
     const size = Math.min(PAGE_SIZE, limit - runs.length)
     const page = (await requests.send('GET', '/runs', {
-      query: { ...query, limit: size, cursor: next, ...(next === cursor ? {} : { offset: 0 }) },
+      query: { ...query, limit: size, cursor: next, offset: next === cursor ? offset : 0 },
     })) as { readonly runs: readonly Run[]; readonly nextCursor: string | null }
     runs.push(...page.runs)
     if (page.nextCursor === null) break
@@ -135,9 +152,11 @@ async function getLogs(
   page: NonNullable<Parameters<Client['getLogs']>[1]>,
 ): Promise<Log[]> {
   requireText(runId, 'run id')
-  const { after = 0, limit = Number.POSITIVE_INFINITY } = page
+  requireObject(page, 'page')
+  const { after = 0 } = page
+  const limit = requireCount('limit', page.limit)
   const logs: Log[] = []
-  let position = after
+  let position = requireCount('after', after)
   while (logs.length < limit) {
     const size = Math.min(PAGE_SIZE, limit - logs.length)
     const query = { runId, after: position, limit: size }

@@ -66,10 +66,7 @@ export function followRuns(
 ): ReadableStream<RunChange> {
   async function* read(signal: AbortSignal): AsyncGenerator<RunChange> {
     const connect = () => requests.open('/runs/subscribe', { query, signal })
-    for await (const change of readEvents<RunChange>(
-      { env, connect, mayBeOver: () => false },
-      signal,
-    )) {
+    for await (const change of readEvents<RunChange>({ env, connect }, signal)) {
       yield change ?? { type: 'run:changed', runId: null }
     }
   }

@@ -67,7 +67,7 @@ async function watch(
 ): Promise<void> {
   const connect = () =>
     requests.open('/subscribe', { query: { runId, after: LAST_POSITION }, signal })
-  for await (const event of readEvents({ env, connect, mayBeOver: () => false }, signal)) {
+  for await (const event of readEvents({ env, connect }, signal)) {
     if (event === null) onChange()
   }
 }

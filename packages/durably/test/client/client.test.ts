@@ -191,6 +191,28 @@ onEveryBackend((open) => {
       await expect(bad).rejects.toThrow('status must be one of')
     })
 
+    test('refuses a filter or a page that says nothing, and finds nothing for a limit of nothing', async () => {
+      const { world, client } = await begin()
+      const { id } = await world.until(client.jobs.echo.triggerAndWait(null))
+      for (const limit of [-1, Number.NaN, 2.5, null as never]) {
+        const message = `limit must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}; got ${limit}`
+        await expect(world.until(client.getRuns({ limit }))).rejects.toThrow(
+          new ValidationError(message),
+        )
+        await expect(world.until(client.getLogs(id, { limit }))).rejects.toThrow(
+          new ValidationError(message),
+        )
+      }
+      await expect(world.until(client.getLogs(id, { after: -1 }))).rejects.toThrow(
+        'after must be a whole number',
+      )
+      await expect(world.until(client.getRuns({ stauts: 'failed' } as never))).rejects.toThrow(
+        'unknown filter "stauts"; the filters are jobName, status, labels, limit, offset, cursor',
+      )
+      expect(await world.until(client.getRuns({ limit: 0 }))).toEqual([])
+      expect(await world.until(client.getLogs(id, { limit: 0 }))).toEqual([])
+    })
+
     test('knows nothing of runs that do not exist', async () => {
       const { world, client } = await begin()
       expect(await world.until(client.getRun('nobody'))).toBeNull()
