@@ -485,6 +485,39 @@ inMemory((open) => {
       for (const { last } of [shown, fresh]) expect(last()).toMatchObject({ currentRunId: next.id })
     })
 
+    test('what was triggered while nobody could listen is found once somebody can', async () => {
+      const { world, process, client } = await begin()
+      let breakOff = (): void => {}
+      const breaking: Client = {
+        ...client,
+        subscribeRuns(filter) {
+          const reader = client.subscribeRuns(filter).getReader()
+          return new ReadableStream({
+            start(controller) {
+              breakOff = () => {
+                controller.error(new Error('broken'))
+                void reader.cancel()
+              }
+            },
+            async pull(controller) {
+              const { value } = await reader.read()
+              if (value !== undefined) controller.enqueue(value)
+            },
+            cancel: () => reader.cancel(),
+          })
+        },
+      }
+      const shown = watch(createObservers(breaking, process.env, seen).job('waits'))
+      await world.advance(1000)
+      breakOff()
+      await world.settle()
+      const { id } = await process.jobs.waits.trigger(null)
+      await world.advance(1000)
+      expect(shown.last()).toMatchObject({ currentRunId: null })
+      await world.advance(10_000)
+      expect(shown.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
+    })
+
     test('what is being looked for does not undo a reset', async () => {
       const { world, process, client } = await beginWaiting()
       const answer = Promise.withResolvers<void>()
