@@ -14,7 +14,7 @@ interface HasJobs {
 }
 
 type TypesOf<T> =
-  T extends Instance<infer TJobs, infer TLabels>
+  T extends Instance<infer TJobs, infer TLabels, never>
     ? { readonly jobs: TJobs; readonly labels: TLabels }
     : { readonly jobs: null; readonly labels: Labels }
 
@@ -33,7 +33,9 @@ type RunsPages = Pick<RunsObserver, 'nextPage' | 'prevPage' | 'refresh'>
 
 /** The hooks, typed by the jobs of an instance: they take the jobs' names. */
 export interface DurablyHooks<T extends HasJobs> {
-  useDurably(): T extends Instance<infer TJobs, infer TLabels> ? Client<TJobs, TLabels> : Client
+  useDurably(): T extends Instance<infer TJobs, infer TLabels, never>
+    ? Client<TJobs, TLabels>
+    : Client
   useJob<TName extends NamesOf<T>>(
     name: TName,
     query?: JobQuery,

@@ -25,7 +25,7 @@ interface HasJobs {
 
 /** The client of an instance that has its jobs as the `jobs` option; of another one, a client of any jobs. */
 export type ClientOf<T extends HasJobs> =
-  T extends Instance<infer TJobs, infer TLabels> ? Client<TJobs, TLabels> : Client
+  T extends Instance<infer TJobs, infer TLabels, never> ? Client<TJobs, TLabels> : Client
 
 /**
  * A client of the handler at `api`, with the types of the server's jobs and none of their code. Does no I/O.

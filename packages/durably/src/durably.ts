@@ -32,8 +32,8 @@ export interface DurablyOptions<
 }
 
 /** An instance of Durably: the jobs, runs and events of one database, as one process sees them. */
-export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels>
-  extends Instance<TJobs, TLabels> {
+export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels, TGiven = TLabels>
+  extends Instance<TJobs, TLabels, TGiven> {
   /** Kysely on the same database and connection; `db.$extendTables<AppTables>()` types it. */
   readonly db: Kysely<unknown>
 }
@@ -52,10 +52,10 @@ export function createDurably<
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 >(
   options: DurablyOptions<TJobs, TLabels> & { readonly jobs: TJobs },
-): Durably<TJobs, StandardSchemaV1.InferOutput<TLabels>>
+): Durably<TJobs, StandardSchemaV1.InferOutput<TLabels>, StandardSchemaV1.InferInput<TLabels>>
 export function createDurably<TLabels extends LabelsSchema = StandardSchemaV1<Labels>>(
   options: DurablyOptions<Jobs, TLabels>,
-): Durably<null, StandardSchemaV1.InferOutput<TLabels>>
+): Durably<null, StandardSchemaV1.InferOutput<TLabels>, StandardSchemaV1.InferInput<TLabels>>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   requireOptions(options, knownOptions)
   const { dialect, synchronous, tablePrefix } = options

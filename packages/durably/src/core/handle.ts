@@ -81,8 +81,12 @@ export interface BulkFilter<TLabels = Labels> {
   readonly before?: Date | undefined
 }
 
-/** A registered job: triggers it and reads its runs. */
-export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = Labels> {
+/** A registered job: triggers it, with labels as they are given, and reads its runs, with labels as they are kept. */
+export interface JobHandle<
+  J extends JobDefinition = JobDefinition,
+  TLabels = Labels,
+  TGiven = TLabels,
+> {
   readonly name: J['name']
   /**
    * Stores a run of the job; resolves once that is durable. Throws `ValidationError` (`Invalid input: …`) and
@@ -90,12 +94,12 @@ export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = La
    */
   trigger(
     input: JobInput<J>,
-    ...options: LastArgument<TriggerOptions<TLabels>, TLabels>
+    ...options: LastArgument<TriggerOptions<TGiven>, TGiven>
   ): Promise<RunOf<J, TLabels> & { readonly disposition: Disposition }>
   /** The same, and waits for the result. Rejects as `waitForRun` does. */
   triggerAndWait(
     input: JobInput<J>,
-    ...options: LastArgument<TriggerAndWaitOptions<TLabels>, TLabels>
+    ...options: LastArgument<TriggerAndWaitOptions<TGiven>, TGiven>
   ): Promise<{
     readonly id: string
     readonly output: JobOutput<J>
@@ -106,7 +110,7 @@ export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = La
    * An item `{ input, options? }` whose `input` the schema accepts carries options; any other is the input itself.
    */
   batchTrigger(
-    items: readonly InBatch<JobInput<J>, TLabels>[],
+    items: readonly InBatch<JobInput<J>, TGiven>[],
   ): Promise<(RunOf<J, TLabels> & { readonly disposition: Disposition })[]>
   /** Null when there is no such run, or it is another job's. */
   getRun(runId: string): Promise<RunOf<J, TLabels> | null>
@@ -114,6 +118,10 @@ export interface JobHandle<J extends JobDefinition = JobDefinition, TLabels = La
 }
 
 /** The handles of a record of definitions, under the same keys. */
-export type Handles<TJobs extends Record<string, JobDefinition>, TLabels = Labels> = {
-  readonly [K in keyof TJobs]: JobHandle<TJobs[K], TLabels>
+export type Handles<
+  TJobs extends Record<string, JobDefinition>,
+  TLabels = Labels,
+  TGiven = TLabels,
+> = {
+  readonly [K in keyof TJobs]: JobHandle<TJobs[K], TLabels, TGiven>
 }

@@ -17,7 +17,7 @@ type LooseHandles = any
 type AnyRun = Run<unknown, unknown, unknown>
 
 /** The jobs, runs and events of one database, as one process sees them. */
-export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
+export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels, TGiven = TLabels> {
   /** `migrate()`, then `start()`. */
   init(): Promise<void>
   /** Creates or upgrades the tables. Several processes may do it at once. Throws if they are another product's. */
@@ -34,10 +34,10 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels> {
   [Symbol.asyncDispose](): Promise<void>
 
   /** Makes jobs known here and returns their handles. Throws when another job has a name already. */
-  register<T extends Jobs>(jobs: T): Handles<T, TLabels>
+  register<T extends Jobs>(jobs: T): Handles<T, TLabels, TGiven>
   /** The handles of all registered jobs. */
-  readonly jobs: TJobs extends Jobs ? Handles<TJobs, TLabels> : LooseHandles
-  getJob(name: string): JobHandle<JobDefinition, TLabels> | undefined
+  readonly jobs: TJobs extends Jobs ? Handles<TJobs, TLabels, TGiven> : LooseHandles
+  getJob(name: string): JobHandle<JobDefinition, TLabels, TGiven> | undefined
   /** No worker claims runs of this job until it is resumed. Runs that execute go on. */
   pauseJob(name: string): Promise<void>
   resumeJob(name: string): Promise<void>

@@ -138,6 +138,11 @@ function wrongMethod(method: string, allowed: readonly string[]): Response {
 
 /** What the path answers, or null when there is nothing. */
 function methodsOf(path: string, basePath: string): Readonly<Record<string, Route>> | null {
+  if (typeof basePath !== 'string') {
+    throw new TypeError(
+      `handle(request, basePath): basePath must say where the handler is mounted, like '/api/durably'; got ${show(basePath)}`,
+    )
+  }
   const base = basePath.endsWith('/') ? basePath.slice(0, -1) : basePath
   if (!path.startsWith(`${base}/`)) return null
   const rest = path.slice(base.length)

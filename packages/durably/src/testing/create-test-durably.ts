@@ -29,12 +29,12 @@ export interface TestDurablyOptions<
 }
 
 /** An instance for tests, in a time of its own. */
-export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels> {
+export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels, TGiven = TLabels> {
   /**
    * The instance itself, working. What it does by itself later, such as delayed runs, needs `advance`; `db`, a dialect.
    */
-  readonly durably: Durably<TJobs, TLabels>
-  readonly jobs: Handles<TJobs, TLabels>
+  readonly durably: Durably<TJobs, TLabels, TGiven>
+  readonly jobs: Handles<TJobs, TLabels, TGiven>
   /**
    * Triggers the job and returns its run once that has ended, or waits for something; also a failed one.
    * As much time passes as it takes. Throws `ValidationError` for a bad input, `NotFoundError` for a job that
@@ -43,7 +43,7 @@ export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels> {
   run<J extends TJobs[keyof TJobs]>(
     job: J,
     input: JobInput<J>,
-    ...options: LastArgument<TriggerOptions<TLabels>, TLabels>
+    ...options: LastArgument<TriggerOptions<TGiven>, TGiven>
   ): Promise<RunOf<J, TLabels>>
   /** Lets time pass, and happen what comes of it. Time stands still while a step does real work. */
   advance(duration: Duration): Promise<void>
@@ -88,7 +88,7 @@ export function createTestDurably<
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 >(
   options: TestDurablyOptions<TJobs, TLabels>,
-): TestDurably<TJobs, StandardSchemaV1.InferOutput<TLabels>>
+): TestDurably<TJobs, StandardSchemaV1.InferOutput<TLabels>, StandardSchemaV1.InferInput<TLabels>>
 export function createTestDurably<TJobs extends Jobs>(
   options: TestDurablyOptions<TJobs>,
 ): TestDurably<TJobs> {

@@ -290,6 +290,18 @@ inMemory((open) => {
     wire.intercept(null)
   })
 
+  test('a handler that is not told where it is mounted says so', async () => {
+    const world = await open()
+    const errors: unknown[] = []
+    const { handler } = await begin(world, { onError: (error) => errors.push(error) })
+    const request = new Request('http://app.test/api/durably/runs')
+    const { status } = await world.until(handler.handle(request, undefined as never))
+    expect([status, String(errors[0])]).toEqual([
+      500,
+      "TypeError: handle(request, basePath): basePath must say where the handler is mounted, like '/api/durably'; got undefined",
+    ])
+  })
+
   test('names that every object has are values like others', async () => {
     const world = await open()
     const { json, trigger } = await begin(world)

@@ -47,6 +47,14 @@ export async function typedByTheServer() {
   return [rows, sure, same, shown]
 }
 
+export async function labelsOfTheServer() {
+  const labels = z.object({ tenant: z.string().default('us') })
+  const durably = createDurably({ dialect, jobs: { importCsv }, labels })
+  const client = createDurablyClient<typeof durably>({ api: '/api' })
+  const { labels: kept } = await client.jobs.importCsv.trigger({ url: 'x' })
+  return kept.tenant.length
+}
+
 export async function anyJobs(durably: Durably) {
   const loose: Client = createDurablyClient({ api: '/api' })
   await loose.getJob('anything')?.trigger({ goes: true })

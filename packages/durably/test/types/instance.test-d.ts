@@ -129,6 +129,10 @@ for await (const change of labelled.subscribeRuns()) {
 // @ts-expect-error -- labels are strings
 createDurably({ dialect, labels: z.object({ n: z.number() }) })
 const sometimes = createDurably({ dialect, labels: z.object({ tenant: z.string().optional() }) })
+const mostly = createDurably({ dialect, labels: z.object({ tenant: z.string().default('us') }) })
+const defaulted = await mostly.register({ count }).count.trigger({ n: 1 })
+same<typeof defaulted.labels, { tenant: string }>()
+mostly satisfies Durably
 await sometimes.register({ count }).count.trigger({ n: 1 })
 labelled satisfies Durably
 const labelledRun = await labelledCount.getRun('id')
