@@ -159,16 +159,18 @@ test.each([SMALL, 100_000])(
 
     const examine = async (n: number, maxCost: number): Promise<string[]> => {
       const tooDear: string[] = []
+      const client = await pool.connect()
       for (const [name, operate] of Object.entries(operations(n))) {
         seen.length = 0
         await operate(store)
         for (const statement of seen) {
           for (const mode of ['force_custom_plan', 'auto']) {
-            const cost = await costOf(pool, statement, mode)
+            const cost = await costOf(client, statement, mode)
             if (cost > maxCost) tooDear.push(`${name}: ${cost}, ${mode}: ${statement.text}`)
           }
         }
       }
+      client.release(true)
       return tooDear
     }
     // As after a sudden load.
@@ -188,30 +190,30 @@ interface Seen {
 const EXECUTIONS = 7
 
 /** The pages that a statement reads, or the rows that pass through a part of it, whichever are more. */
-async function costOf(pool: pg.Pool, { text, values }: Seen, mode: string): Promise<number> {
-  const client = await pool.connect()
+async function costOf(
+  client: pg.PoolClient,
+  { text, values }: Seen,
+  mode: string,
+): Promise<number> {
   const literals = values.map((value) =>
     typeof value === 'string' ? client.escapeLiteral(value) : JSON.stringify(value),
   )
   const execute = `execute examined(${literals.join(', ')})`
-  try {
-    await client.query(`set plan_cache_mode = ${mode}; prepare examined as ${text}`)
-    let cost = 0
-    for (let i = 0; i < (mode === 'auto' ? EXECUTIONS : 1); i++) {
-      await client.query('begin')
-      const explained = await client
-        .query<Explained>(`explain (analyze, buffers, timing off, format json) ${execute}`)
-        .catch(ignoreRepetition)
-      await client.query('rollback')
-      if (explained === null) break
-      const { rows } = explained
-      const plan = only(rows)['QUERY PLAN'][0].Plan
-      cost = Math.max(plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], rowsOf(plan))
-    }
-    return cost
-  } finally {
-    client.release(true)
+  await client.query(`set plan_cache_mode = ${mode}; prepare examined as ${text}`)
+  let cost = 0
+  for (let i = 0; i < (mode === 'auto' ? EXECUTIONS : 1); i++) {
+    await client.query('begin')
+    const explained = await client
+      .query<Explained>(`explain (analyze, buffers, timing off, format json) ${execute}`)
+      .catch(ignoreRepetition)
+    await client.query('rollback')
+    if (explained === null) break
+    const { rows } = explained
+    const plan = only(rows)['QUERY PLAN'][0].Plan
+    cost = Math.max(cost, plan['Shared Hit Blocks'] + plan['Shared Read Blocks'], rowsOf(plan))
   }
+  await client.query('deallocate examined')
+  return cost
 }
 
 const UNIQUE_VIOLATION = '23505'
