@@ -166,6 +166,11 @@ export const mutants: readonly Mutant[] = [
     find: 'consumes: items.flatMap(({ consumes }) => consumes ?? []),',
     replace: 'consumes: [],',
   }),
+  mutant('the end of a run is for the first wait only', {
+    file: 'engine/waits.ts',
+    find: 'message.seq > since',
+    replace: 'message.seq < 0',
+  }),
   mutant('a parked copy goes on though another had the run', {
     file: 'engine/execution.ts',
     find: 'isNext: ({ run }) => run.generation === generation + 1,',
