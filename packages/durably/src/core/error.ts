@@ -183,6 +183,8 @@ export interface ErrorDetail {
   readonly errors?: readonly ErrorDetail[]
   /** The step the error left through; absent when the job itself threw. */
   readonly step?: string
+  /** Of a wait for several things: the one that ended it, and could not be taken. */
+  readonly branch?: string
 }
 
 /** Whether it is what is stored of an error. */

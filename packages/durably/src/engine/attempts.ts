@@ -264,7 +264,7 @@ function backOff(attempts: State, step: Step, until: number): void {
     const sources = [{ kind: 'retry', name, until }] as const
     const end: Parameters<Waits['open']>[0]['end'] = (_source, message) =>
       void attempt(attempts, step, message?.seq)
-    return waits.open({ name, index, sources, since: waits.inbox(), end })
+    return waits.open({ name, index, sources, end })
   }
   if (left <= 0) return void attempt(attempts, step)
   suspension.enter()

@@ -36,8 +36,8 @@ export interface Calls {
   /** Its outcome is stored. */
   succeeded(call: Call, output: Encoded): void
   failed(call: Call, error: ErrorDetail): void
-  /** The step whose failure this very error is. */
-  stepOf(error: unknown): string | undefined
+  /** The step or wait whose failure this very error is. */
+  failureOf(error: unknown): Failure | undefined
   /** Calls are kept until `release`; `onHeld` says that there is one. */
   hold(): void
   release(): void
@@ -48,6 +48,13 @@ export interface Calls {
   suspend(): void
   /** Nothing that is begun now would come to anything. */
   isOver(): boolean
+}
+
+export interface Failure {
+  /** The name of the call. */
+  readonly step: string
+  /** Of a wait for several things: the one whose end could not be taken. */
+  readonly branch: string | undefined
 }
 
 export interface CallsOptions {
@@ -63,7 +70,7 @@ const SWEEP_MIN = 16
 interface State extends CallsOptions {
   /** In the order in which they were made, settled ones among them until they are swept out. */
   open: Call[]
-  readonly failedIn: WeakMap<object, string>
+  readonly failures: WeakMap<object, Failure>
   /** So many of them are too many to keep the settled ones. */
   sweepAt: number
   held: Call[] | null
@@ -76,7 +83,7 @@ export function createCalls(options: CallsOptions): Calls {
     ...options,
     open: [],
     sweepAt: SWEEP_MIN,
-    failedIn: new WeakMap(),
+    failures: new WeakMap(),
     held: null,
     cancelled: null,
     suspended: false,
@@ -91,8 +98,8 @@ export function createCalls(options: CallsOptions): Calls {
     succeeded: (call, output) =>
       deliveries.push(() => completeWith(calls, call, () => decode(output, codec))),
     failed: (call, error) => deliveries.push(() => fail(calls, call, error)),
-    stepOf: (error) =>
-      typeof error === 'object' && error !== null ? calls.failedIn.get(error) : undefined,
+    failureOf: (error) =>
+      typeof error === 'object' && error !== null ? calls.failures.get(error) : undefined,
     hold() {
       calls.held = []
     },
@@ -180,7 +187,7 @@ function fail(calls: State, call: Call, detail: ErrorDetail): void {
   if (!closes(calls, call)) return
   if (call.past !== null) call.past.isUsed = false
   const error = restoreError(detail)
-  calls.failedIn.set(error, call.name)
+  calls.failures.set(error, { step: call.name, branch: detail.branch })
   reject(call, error)
 }
 

@@ -12,7 +12,7 @@ import type { Branch, Branches, BranchOf, RunEnd } from '../core/wait.ts'
 import type { Ending } from '../store/store.ts'
 import { refuse } from './calls.ts'
 import { createTokens, type Tokens } from './tokens.ts'
-import { wait, type Plan, type WaitOptions } from './wait.ts'
+import { ONLY, wait, type Plan, type WaitOptions } from './wait.ts'
 
 export interface PrimitivesOptions extends WaitOptions {
   readonly job: Pick<JobDefinition, 'signals'>
@@ -33,7 +33,7 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
   const tokens = createTokens(options)
   const state: State = { ...options, tokens }
   const one = (primitive: Primitive, name: string, plan: () => Plan) =>
-    checked(options, primitive, name, () => wait(state, name, { only: plan() }, valueOnly))
+    checked(options, primitive, name, () => wait(state, name, { [ONLY]: plan() }, valueOnly))
   const primitives = {
     sleep: (name: string, duration: Duration) => one('sleep', name, () => sleepFor(name, duration)),
     sleepUntil: (name: string, date: Date) => one('sleepUntil', name, () => sleepUntil(name, date)),
@@ -43,18 +43,15 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
       checked(options, 'token', name, () => tokens.make(name, tokenOptions)),
     waitForToken: (name: string, token: string) =>
       checked(options, 'waitForToken', name, () => {
-        const outcome = wait(state, name, { only: tokenPlan(state, token) }, valueOnly)
-        const read = (value: unknown) => keyAndValue('only', value)
-        tokens.awaited({ name, texts: new Map([['only', token]]), branches: 1, outcome, read })
+        const outcome = wait(state, name, { [ONLY]: tokenPlan(state, token) }, valueOnly)
+        tokens.awaited(name, new Map([[ONLY, token]]), outcome, (value) => [ONLY, value])
         return outcome
       }),
     waitAny: (name: string, branches: Branches) =>
       checked(options, 'waitAny', name, () => {
-        const plans = plansOf(state, name, branches)
-        const outcome = wait(state, name, plans, keyAndValue)
-        const read = (first: unknown) => first as ReturnType<typeof keyAndValue>
-        const count = Object.keys(plans).length
-        tokens.awaited({ name, texts: tokensOf(branches), branches: count, outcome, read })
+        const outcome = wait(state, name, plansOf(state, name, branches), keyAndValue)
+        const texts = tokensOf(branches)
+        if (texts.size > 0) tokens.awaited(name, texts, outcome, firstOf)
         return outcome
       }),
   }
@@ -63,6 +60,12 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
 
 const valueOnly = (_key: string, value: unknown): unknown => value
 const keyAndValue = (key: string, value: unknown) => ({ key, value })
+
+/** Something else may stand in the journal under the name, of an earlier version of the job. */
+function firstOf(outcome: unknown): readonly [key: unknown, value: unknown] {
+  const { key, value } = (outcome ?? {}) as Partial<ReturnType<typeof keyAndValue>>
+  return [key, value]
+}
 
 /** What is wrong with the arguments rejects the call, and so does a wait inside of a step's function. */
 function checked(

@@ -132,7 +132,7 @@ export function createSteps(options: StepsOptions): Steps {
       close()
       calls.suspend()
     },
-    stepOf: calls.stepOf,
+    stepOf: (error) => calls.failureOf(error)?.step,
     async finish() {
       await suspension.finish()
       await log.stored()

@@ -5,7 +5,7 @@ import { ConflictError, ValidationError } from '../core/error.ts'
 import { requireOptions } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'
 import type { TokenOptions } from '../core/step-context.ts'
-import { record, type Result, type WaitOptions } from './wait.ts'
+import { ONLY, record, type Result, type WaitOptions } from './wait.ts'
 
 /** The result of the step that made a token. */
 interface StoredToken {
@@ -27,17 +27,16 @@ export interface Tokens {
    * what it was completed with.
    */
   known(text: unknown): KnownToken
-  /** A wait is open for these tokens, each under a key; `read` says by which key it ended, and with which value. */
-  awaited(wait: AwaitedBy): void
-}
-
-interface AwaitedBy {
-  readonly name: string
-  readonly texts: ReadonlyMap<string, string>
-  /** How many things it waits for, these among them. */
-  readonly branches: number
-  readonly outcome: Promise<unknown>
-  readonly read: (value: unknown) => { readonly key: string; readonly value: unknown }
+  /**
+   * The wait of this name is open for these tokens, each by the key of its branch. `read` tells of its outcome which
+   * branch has ended it, and with what value.
+   */
+  awaited(
+    wait: string,
+    texts: ReadonlyMap<unknown, string>,
+    outcome: Promise<unknown>,
+    read: (outcome: unknown) => readonly [key: unknown, value: unknown],
+  ): void
 }
 
 export function createTokens(options: WaitOptions): Tokens {
@@ -59,7 +58,8 @@ export function createTokens(options: WaitOptions): Tokens {
         name,
         (call, { index }) => {
           const at = options.env.now()
-          void record(options, { call, index, at }, () => secretFor(options, name, at, ms), null)
+          const begun = { call, index, at, branch: ONLY }
+          void record(options, begun, () => secretFor(options, name, at, ms), null)
         },
         read,
       )
@@ -77,23 +77,24 @@ export function createTokens(options: WaitOptions): Tokens {
         `What token "${token.name}" is completed with goes to the wait "${wait}": use what that returns`,
       )
     },
-    awaited({ name, texts, branches, outcome, read }) {
-      for (const text of texts.values()) waits.set(text, name)
-      const free = (taken: string | null): void => {
+    awaited(wait, texts, outcome, read) {
+      for (const text of texts.values()) waits.set(text, wait)
+      const freeAllBut = (taken: string | undefined): void => {
         for (const text of texts.values()) if (text !== taken) waits.delete(text)
       }
       // Before the code of the job hears of it.
       void outcome.then(
         (result) => {
-          const { key, value } = read(result)
-          const text = texts.get(key) ?? null
+          const [key, value] = read(result)
+          const text = texts.get(key)
           const hasRunOut = value === null && tokens.get(text ?? '')?.expiresAt !== null
-          free(hasRunOut ? null : text)
+          freeAllBut(hasRunOut ? undefined : text)
         },
         (error) => {
-          // What it was completed with was not what its schema wants.
-          const isTaken = branches === 1 && calls.stepOf(error) === name
-          if (!isTaken) free(null)
+          // What it was completed with may have been the wrong thing; or there was no such wait.
+          const failure = calls.failureOf(error)
+          const isOfWait = failure !== undefined && failure.step === wait
+          freeAllBut(isOfWait ? texts.get(failure.branch ?? ONLY) : undefined)
         },
       )
     },

@@ -34,6 +34,9 @@ export interface Plan {
   readonly valueOf: (message: Message | null) => unknown
 }
 
+/** What a source is called that a wait has alone. */
+export const ONLY = ''
+
 /** The one wait: its deadlines are fixed when it begins, and what ends it is recorded with its value. */
 export function wait(
   state: WaitOptions,
@@ -59,20 +62,24 @@ function begin(
     const data = entryData('step:wait', { index, waits: sources.map(toWait) })
     outbox.add({ kind: 'step:wait', name, at, data })
   }
-  const begun = { call, index, at }
+  const begun = { call, index, at, branch: ONLY }
   const end: OpenWait['end'] = (i, message, first) => {
-    const [key, plan] = entries[i] ?? ['', null]
+    const [key = ONLY, plan] = entries[i] ?? []
     const resultOf = async (): Promise<Result> => {
       const value = shape(key, await plan?.valueOf(message))
       return { output: await encode(value, codec, `value of "${name}"`) }
     }
-    void record(state, begun, resultOf, first ? message : null)
+    void record(state, { ...begun, branch: key }, resultOf, first ? message : null)
   }
-  const since = waits.inbox()
-  const open = (): void => waits.open({ name, index, sources, since, end })
   const watched = entries.flatMap(([, plan]) => (plan.kind === 'run' ? plan.name : []))
-  if (watched.length === 0) open()
-  else void watch(state, begun, watched, open)
+  if (watched.length === 0) return waits.open({ name, index, sources, end })
+  void watch(state, begun, watched, (since) => {
+    const asked = sources.map((source) => {
+      const position = source.kind === 'run' ? since.get(source.name) : undefined
+      return position === undefined ? source : { ...source, since: position }
+    })
+    waits.open({ name, index, sources: asked, end })
+  })
 }
 
 /** Deadlines that the journal has stay, whatever the code says by now. */
@@ -99,12 +106,14 @@ interface Begun {
   readonly call: Call
   readonly index: number
   readonly at: number
+  /** Which of several things has ended it. */
+  readonly branch: string
 }
 
 /** Records what a call comes to, in one commit with taking the message that ended it out of the mailbox. */
 export async function record(
   { env, outbox, calls, suspension }: WaitOptions,
-  { call, index, at }: Begun,
+  { call, index, at, branch }: Begun,
   resultOf: () => Promise<Result>,
   message: Message | null,
 ): Promise<void> {
@@ -112,7 +121,7 @@ export async function record(
   const duration = Math.max(0, env.now() - at)
   const consumes = message === null ? null : { consumes: message.seq }
   const failed = (thrown: unknown): void => {
-    const error = describeError(thrown, name)
+    const error = { ...describeError(thrown, name), ...(branch === ONLY ? {} : { branch }) }
     const data = entryData('step:fail', { index, duration, error })
     const onCommitted = (): void => calls.failed(call, error)
     outbox.add({ kind: 'step:fail', name, at: env.now(), data, ...consumes, onCommitted })
@@ -131,32 +140,50 @@ export async function record(
   suspension.leave()
 }
 
-/** Has the ends of other runs told to this one. A database that does not answer is asked until it does. */
+/**
+ * Has the ends of other runs told to this one, then opens the wait: with how far the mailbox had come before. A database
+ * that does not answer is asked until it does.
+ */
 async function watch(
   state: WaitOptions,
   begun: Begun,
   targets: readonly string[],
-  open: () => void,
+  open: (since: ReadonlyMap<string, number>) => void,
 ): Promise<void> {
-  const { store, run, env, calls, waits, suspension, onError } = state
-  const backoff = createBackoff(env)
-  const left = [...targets]
+  const { calls, waits, suspension } = state
   suspension.enter()
-  for (let target = left[0]; target !== undefined && !calls.isOver(); target = left[0]) {
-    try {
-      if (!(await store.watch(run.id, target, env.now()))) {
-        const missing = new NotFoundError(`Run not found: ${target}`)
-        await record(state, begun, () => Promise.reject(missing), null)
-        return suspension.leave()
+  const release = waits.begin(targets)
+  const since = await ask(state, targets)
+  if (typeof since === 'string') {
+    const missing = new NotFoundError(`Run not found: ${since}`)
+    await record(state, begun, () => Promise.reject(missing), null)
+  } else if (!calls.isOver()) {
+    // What is known of the mailbox may be older than the answers.
+    waits.check()
+    open(since)
+  }
+  release()
+  suspension.leave()
+}
+
+/** How far the mailbox had come when each was asked for; or the first of which there is none. */
+async function ask(
+  { store, run, env, calls, onError }: WaitOptions,
+  targets: readonly string[],
+): Promise<ReadonlyMap<string, number> | string> {
+  const backoff = createBackoff(env)
+  const since = new Map<string, number>()
+  for (const target of targets) {
+    while (!since.has(target) && !calls.isOver()) {
+      try {
+        const position = await store.watch(run.id, target, env.now())
+        if (position === null) return target
+        since.set(target, position)
+      } catch (error) {
+        onError(error, 'watching another run', run)
+        await pause(env, backoff.next())
       }
-      left.shift()
-    } catch (error) {
-      onError(error, 'watching another run', run)
-      await pause(env, backoff.next())
     }
   }
-  // What is known of the mailbox may be older than the answers.
-  waits.check()
-  open()
-  suspension.leave()
+  return since
 }

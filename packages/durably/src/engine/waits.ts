@@ -8,6 +8,8 @@ import { createBackoff } from './backoff.ts'
 export interface Source extends Pick<Wait, 'kind' | 'name'> {
   /** In milliseconds since the epoch. */
   readonly until: number | null
+  /** Of a run: how far the mailbox had come when it was asked for. What was told of it before is of an earlier end. */
+  readonly since?: number
 }
 
 /** A wait of the job's code. */
@@ -16,8 +18,6 @@ export interface OpenWait {
   readonly name: string
   readonly index: number
   readonly sources: readonly Source[]
-  /** How far the mailbox was read when it began: no end of a run that was told before ends it. */
-  readonly since: number
   /**
    * Called once: which of the sources ended it, by its message, or null when its time came. It is `first` of those that
    * the message ends, which is to take it out of the mailbox.
@@ -31,6 +31,8 @@ export interface OpenWait {
  */
 export interface Waits {
   open(wait: OpenWait): void
+  /** A wait for these runs has begun, and will be opened, or given up, when the returned function is called. */
+  begin(runIds: readonly string[]): () => void
   /** The mailbox has come so far. */
   mail(inbox: number): void
   /** These runs have ended: there is a message for those that wait for one. */
@@ -66,7 +68,9 @@ interface State extends WaitsOptions {
   messages: readonly Message[]
   /** Messages that ended a wait here and may stand in the mailbox still. */
   readonly taken: Set<number>
-  /** The last end of each run that a wait took. */
+  /** For how many waits that have begun and are not open each run is asked for. */
+  readonly begun: Map<string, number>
+  /** The last end that a wait took of each run that others may wait for. */
   readonly ends: Map<string, Message>
   seen: number
   /** The mailbox is to be read before anything else is decided. */
@@ -84,6 +88,7 @@ export function createWaits(options: WaitsOptions): Waits {
     opened: new Set(),
     messages: [],
     taken: new Set(),
+    begun: new Map(),
     ends: new Map(),
     seen: 0,
     stale: options.run.inbox > 0,
@@ -99,6 +104,7 @@ export function createWaits(options: WaitsOptions): Waits {
       opened.add(wait)
       proceed(waits, [wait])
     },
+    begin: (runIds) => begin(waits, runIds),
     mail(inbox) {
       if (inbox > waits.seen) check(waits)
     },
@@ -137,6 +143,22 @@ function isFor({ sources }: OpenWait, runIds: ReadonlySet<string>): boolean {
   return sources.some(({ kind, name }) => kind === 'run' && runIds.has(name))
 }
 
+/** What one of them takes, another one may be asking for at this moment. */
+function begin({ begun, ends }: State, runIds: readonly string[]): () => void {
+  const count = (runId: string, more: number): void => {
+    const left = (begun.get(runId) ?? 0) + more
+    if (left > 0) begun.set(runId, left)
+    else begun.delete(runId)
+  }
+  for (const runId of runIds) count(runId, 1)
+  return () => {
+    for (const runId of runIds) {
+      count(runId, -1)
+      if (!begun.has(runId)) ends.delete(runId)
+    }
+  }
+}
+
 function check(waits: State): void {
   waits.stale = true
   proceed(waits)
@@ -160,6 +182,8 @@ function proceed(waits: State, some: Iterable<OpenWait> = waits.opened): void {
     if (first) take(waits, message)
     wait.end(source, message, first)
   }
+  // Of all that were open, whoever it was for has heard of it.
+  for (const runId of waits.ends.keys()) if (!waits.begun.has(runId)) waits.ends.delete(runId)
   waits.onSettled()
 }
 
@@ -184,19 +208,21 @@ async function read(waits: State): Promise<void> {
   proceed(waits)
 }
 
-function endOf({ messages, ends, env }: State, { sources, since }: OpenWait) {
-  for (const message of messages) {
-    const source = sources.findIndex((one) => awaits([one], message))
-    if (source !== -1) return { source, message }
-  }
-  for (const [source, { kind, name }] of sources.entries()) {
-    const message = kind === 'run' ? ends.get(name) : undefined
-    if (message !== undefined && message.seq > since) return { source, message }
+function endOf({ messages, ends, env }: State, { sources }: OpenWait) {
+  for (const known of [messages, ends.values()]) {
+    for (const message of known) {
+      const source = sources.findIndex((one) => isEndedBy(one, message))
+      if (source !== -1) return { source, message }
+    }
   }
   const now = env.now()
   const due = sources.filter(({ until }) => until !== null && until <= now)
   const [first] = due.toSorted((a, b) => (a.until ?? 0) - (b.until ?? 0))
   return first === undefined ? null : { source: sources.indexOf(first), message: null }
+}
+
+function isEndedBy(source: Source, message: Message): boolean {
+  return awaits([source], message) && message.seq > (source.since ?? 0)
 }
 
 function take(waits: State, taken: Message): void {

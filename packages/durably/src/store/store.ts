@@ -38,9 +38,10 @@ export interface Store {
   /**
    * Has `runId` told once `target` ends, by a message of kind `run` whose name is the target's id; at once if it has
    * ended, and anew each time it is asked: what was told before makes way. To be asked before the run parks: what it
-   * tells at once wakes nobody. False: there is no such target.
+   * tells at once wakes nobody. Answers how far the mailbox had come before: what it is told of this stands behind that.
+   * Null: there is no such target.
    */
-  watch(runId: string, target: string, now: number): Promise<boolean>
+  watch(runId: string, target: string, now: number): Promise<number | null>
   /** Stops or continues the claiming of a job's runs, in every worker. */
   setPaused(jobName: string, paused: boolean, now: number): Promise<void>
   /** Deletes at most `limit` terminal runs that `filter` matches and that ended before `before`; returns their ids. */

@@ -168,8 +168,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('the end of a run is for the first wait only', {
     file: 'engine/waits.ts',
-    find: 'message.seq > since',
-    replace: 'message.seq < 0',
+    find: 'of [messages, ends.values()]',
+    replace: 'of [messages]',
   }),
   mutant('a parked copy goes on though another had the run', {
     file: 'engine/execution.ts',

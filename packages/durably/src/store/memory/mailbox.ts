@@ -12,16 +12,17 @@ export function readMailbox(tables: Tables, runId: string): Mailbox {
   return { inbox: row.record.inbox, messages }
 }
 
-export function watch(tables: Tables, runId: string, target: string): boolean {
+export function watch(tables: Tables, runId: string, target: string): number | null {
   const watched = tables.runs.get(target)
   const row = tables.runs.get(runId)
-  if (watched === undefined || row === undefined) return false
+  if (watched === undefined || row === undefined) return null
+  const { inbox } = row.record
   if (isTerminal(watched.record.status)) {
     tellLate(row, watched.record)
-    return true
+    return inbox
   }
   makeWay(row, target)
   const waiting = tables.waiters.get(target) ?? new Set()
   tables.waiters.set(target, waiting.add(runId))
-  return true
+  return inbox
 }

@@ -16,17 +16,18 @@ export function createWatch(database: Database, steps: WatchSteps): Store['watch
   return (runId, target, now) =>
     database.transaction(async (session) => {
       const locked = await lockRuns(session, [runId, target])
-      const watched = locked.get(target)
-      if (watched === undefined || !locked.has(runId)) return false
+      const [watcher, watched] = [locked.get(runId), locked.get(target)]
+      if (watcher === undefined || watched === undefined) return null
+      const { inbox } = watcher
       if (!isTerminal(watched.status)) {
         await waiters.add(session, runId, target)
-        return true
+        return inbox
       }
       const runs = await readRuns(session, [runId, target])
       const run = runs.get(runId)
       const ended = runs.get(target)
-      if (run === undefined || ended === undefined) return false
+      if (run === undefined || ended === undefined) return null
       await waiters.tellLate(session, run, ended, now)
-      return true
+      return inbox
     })
 }

@@ -97,6 +97,30 @@ onEveryBackend((open) => {
       })
     })
 
+    test('that its schema refuses beside other things is used up all the same, also after a crash', async () => {
+      const world = await open()
+      let sent: Token<unknown> = ''
+      const asker = job(async (step) => {
+        sent = await step.token('approval', { schema: z.number() })
+        const branches = { other: wait.signal('other'), token: wait.token(sent) }
+        const first = await refusalOf(step.waitAny('approved', branches))
+        await step.sleep('pause', '1m')
+        return [first, await refusalOf(step.waitForToken('again', sent))]
+      })
+      const { durably, crash, id } = await begin(world, asker)
+      await world.until(durably.completeToken(sent, 'seven'))
+      await world.advance(60)
+      crash()
+      const next = await world.work({ job: asker })
+      await world.advance(MINUTE + 1100)
+      expect(await world.until(next.durably.waitForRun(id))).toMatchObject({
+        output: [
+          expect.stringContaining('ValidationError: Invalid value of token "approval"') as string,
+          'ConflictError: What token "approval" is completed with goes to the wait "approved": use what that returns',
+        ],
+      })
+    })
+
     test('is free again for another wait where that of a name in use was refused', async () => {
       const world = await open()
       let sent: Token<unknown> = ''

@@ -32,7 +32,7 @@ const DEAD = START + 2 * LEASE_MS
 async function parkParent(store: Store, child = newRun('child')) {
   const parent = await startRun(store, 'parent')
   await enqueue(store, [child])
-  expect(await store.watch('parent', 'child', START)).toBe(true)
+  expect(await store.watch('parent', 'child', START)).toBe(0)
   await commit(store, parking(parent, { waits: [waitFor('run', 'child')] }))
   return parent
 }
@@ -113,7 +113,7 @@ onEveryBackend((open) => {
       const [store] = await open()
       await commit(store, ending(await startRun(store, 'child'), 'complete'))
       const parent = await startRun(store, 'parent')
-      expect(await store.watch('parent', 'child', START)).toBe(true)
+      expect(await store.watch('parent', 'child', START)).toBe(0)
       expect(await news(store)).toMatchObject({ status: 'completed' })
       const waits = [waitFor('run', 'child')]
       expect(await commit(store, parking(parent, { waits }))).toBe('moved')
@@ -138,11 +138,11 @@ onEveryBackend((open) => {
     const child = await startRun(store, 'child')
     await startRun(store, 'a')
     await startRun(store, 'b')
-    for (const id of ['b', 'a', 'b']) expect(await store.watch(id, 'child', START)).toBe(true)
+    for (const id of ['b', 'a', 'b']) expect(await store.watch(id, 'child', START)).toBe(0)
     await commit(store, ending(child, 'complete'))
     for (const id of ['a', 'b']) {
       expect(await store.mailbox(id)).toMatchObject({ inbox: 1, messages: [{ seq: 1 }] })
-      expect(await store.watch(id, 'child', START)).toBe(true)
+      expect(await store.watch(id, 'child', START)).toBe(1)
       expect(await store.mailbox(id)).toMatchObject({ inbox: 2, messages: [{ seq: 2 }] })
     }
   })
@@ -211,8 +211,8 @@ onEveryBackend((open) => {
   test('nobody waits for a run that does not exist', async () => {
     const [store] = await open()
     await startRun(store, 'parent')
-    expect(await store.watch('parent', 'none', START)).toBe(false)
-    expect(await store.watch('none', 'parent', START)).toBe(false)
+    expect(await store.watch('parent', 'none', START)).toBeNull()
+    expect(await store.watch('none', 'parent', START)).toBeNull()
   })
 
   test('a run that was deleted waits for nothing', async () => {
