@@ -50,7 +50,7 @@ export interface Calls {
   isOver(): boolean
 }
 
-export interface Failure {
+interface Failure {
   /** The name of the call. */
   readonly step: string
   /** Of a wait for several things: the one whose end could not be taken. */

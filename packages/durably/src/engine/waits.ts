@@ -144,7 +144,7 @@ function isFor({ sources }: OpenWait, runIds: ReadonlySet<string>): boolean {
 }
 
 /** What one of them takes, another one may be asking for at this moment. */
-function begin({ begun, ends }: State, runIds: readonly string[]): () => void {
+function begin({ begun }: State, runIds: readonly string[]): () => void {
   const count = (runId: string, more: number): void => {
     const left = (begun.get(runId) ?? 0) + more
     if (left > 0) begun.set(runId, left)
@@ -152,10 +152,7 @@ function begin({ begun, ends }: State, runIds: readonly string[]): () => void {
   }
   for (const runId of runIds) count(runId, 1)
   return () => {
-    for (const runId of runIds) {
-      count(runId, -1)
-      if (!begun.has(runId)) ends.delete(runId)
-    }
+    for (const runId of runIds) count(runId, -1)
   }
 }
 
@@ -182,7 +179,7 @@ function proceed(waits: State, some: Iterable<OpenWait> = waits.opened): void {
     if (first) take(waits, message)
     wait.end(source, message, first)
   }
-  // Of all that were open, whoever it was for has heard of it.
+  // All that are open have heard of them.
   for (const runId of waits.ends.keys()) if (!waits.begun.has(runId)) waits.ends.delete(runId)
   waits.onSettled()
 }

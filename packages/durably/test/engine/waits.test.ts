@@ -69,20 +69,22 @@ function createRunWaits() {
     waits.mail(box.inbox)
     await time.settle()
   }
-  return { waits, box, heard, open, tell }
+  return { waits, box, heard, open, tell, settle: time.settle }
 }
 
 test('the end of a run is for all that are open, and for one that has begun to wait meanwhile', async () => {
-  const { waits, box, heard, open, tell } = createRunWaits()
+  const { waits, box, heard, open, tell, settle } = createRunWaits()
   open('a', 0)
   open('b', 0)
   const release = waits.begin(['child'])
   await tell()
   expect(heard).toEqual(['a 1 true', 'b 1 false'])
-  // It is consumed by the time that the third is opened.
+  // It is consumed by the time that the third is opened, and looks into the mailbox once more.
   box.messages = []
+  waits.check()
   open('c', 0)
   release()
+  await settle()
   expect(heard).toEqual(['a 1 true', 'b 1 false', 'c 1 false'])
 })
 

@@ -19,8 +19,14 @@ interface Told {
   readonly outcomes: string[]
 }
 
-/** `attemptOf` tells which attempt of a run is under way. */
-export function createObserver(attemptOf: (run: string) => number): Observer {
+/**
+ * `attemptOf` tells which attempt of a run is under way, `goesOn` of a run that it can always end, also when another one
+ * waits for it: it needs no key that one may hold, and waits for nobody.
+ */
+export function createObserver(
+  attemptOf: (run: string) => number,
+  goesOn: (run: string) => boolean,
+): Observer {
   const violations: string[] = []
   const triggered = new Set<string>()
   const executions = new Map<string, number>()
@@ -68,7 +74,7 @@ export function createObserver(attemptOf: (run: string) => number): Observer {
     retried: (run, attempt) => void retries.set(run, [...(retries.get(run) ?? []), attempt]),
     hands: (run, token) => void tokens.set(run, new Set(tokens.get(run)).add(token)),
     tokens: (run) => [...(tokens.get(run) ?? [])],
-    anyRun: (run) => [...triggered].findLast((other) => other !== run) ?? run,
+    anyRun: (run) => [...triggered].findLast((other) => other !== run && goesOn(other)) ?? run,
     newExecution: () => ++lastExecution,
     executions: (run, step) => executions.get(`${run} ${step}`) ?? 0,
     executes(run, attempt, step) {

@@ -195,7 +195,7 @@ function planSlowRead(random: Random): Fault {
   }
 }
 
-const WAITING_JOB = 'waiting'
+export const WAITING_JOB = 'waiting'
 
 function planWait(name: string, random: Random): Part {
   const kind = random.pick([

@@ -17,7 +17,7 @@ export interface Witness {
   refuses(run: string, step: string): void
   /** The run has made a token. */
   hands(run: string, token: string): void
-  /** A run that there is, or was. */
+  /** A run that there is, or was, and that can end though this one waits for it; if there is none, itself. */
   anyRun(run: string): string
 }
 

@@ -7,7 +7,7 @@ import type { Store } from '../../src/store/store.ts'
 import { createConnection, type Connection } from './connection.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { createObserver, type Observer } from './observer.ts'
-import type { Fault, Plan, StoreOperation } from './plan.ts'
+import { WAITING_JOB, type Fault, type Plan, type StoreOperation } from './plan.ts'
 import type { Random } from './random.ts'
 import { createTimeline, type Owner, type Timeline } from './timeline.ts'
 import { createJob } from './workload.ts'
@@ -41,7 +41,13 @@ const START = Date.UTC(2027, 0, 1)
 
 export function createWorld(plan: Plan, store: Store, random: Random): World {
   const timeline = createTimeline(START, random.fork('order'))
-  const observer = createObserver((run) => ledger.accounts.get(run)?.attempt ?? 1)
+  const observer = createObserver(
+    (run) => ledger.accounts.get(run)?.attempt ?? 1,
+    (run) => {
+      const account = ledger.accounts.get(run)
+      return account?.concurrencyKey === null && account.jobName !== WAITING_JOB
+    },
+  )
   const ledger = createLedger(store, observer)
   const world: World = {
     timeline,
