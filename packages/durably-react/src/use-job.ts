@@ -1,12 +1,5 @@
-import type {
-  JobDefinition,
-  JobInput,
-  JobOutput,
-  Labels,
-  RunOf,
-  TriggerAndWaitOptions,
-  TriggerOptions,
-} from '@coji/durably'
+import type { JobDefinition, Labels, RunOf } from '@coji/durably'
+import type { ClientHandle } from '@coji/durably/client'
 import type { JobQuery, JobState } from '@coji/durably/observers'
 import { useMemo } from 'react'
 import { useObservers } from './provider.ts'
@@ -15,24 +8,13 @@ import { useObserved } from './use-observed.ts'
 /** The name of a job whose types are not known here. */
 export type JobName = string
 
-type Triggered<J extends JobDefinition, TLabels> = RunOf<J, TLabels> & {
-  readonly disposition: 'created' | 'idempotent' | 'coalesced'
-}
-
 /** The current run of a job, and how to make one. */
 export interface UseJobResult<J extends JobDefinition, TLabels extends Labels = Labels>
   extends JobState<RunOf<J, TLabels>> {
   /** Triggers the job; its run becomes the current one. Rejects with what the server refuses. */
-  trigger(input: JobInput<J>, options?: TriggerOptions<TLabels>): Promise<Triggered<J, TLabels>>
+  readonly trigger: ClientHandle<J, TLabels>['trigger']
   /** The same, and waits for the result. */
-  triggerAndWait(
-    input: JobInput<J>,
-    options?: TriggerAndWaitOptions<TLabels>,
-  ): Promise<{
-    readonly id: string
-    readonly output: JobOutput<J>
-    readonly disposition: Triggered<J, TLabels>['disposition']
-  }>
+  readonly triggerAndWait: ClientHandle<J, TLabels>['triggerAndWait']
   /** There is no current run any more. */
   reset(): void
 }

@@ -34,6 +34,8 @@ export function ByName() {
   hooks.useJob('import-cvs')
   // @ts-expect-error -- the input is not what the job takes
   void trigger({ uri: 'x' })
+  // The server may add it.
+  void trigger({ url: 'x' }, { labels: {} })
   // @ts-expect-error -- there is no such label
   void trigger({ url: 'x' }, { labels: { tennant: 'a' } })
   // @ts-expect-error -- there is no such label

@@ -3,7 +3,9 @@ import type { Instance, Jobs } from '../core/instance.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
 import type { Labels } from '../core/run.ts'
 
-type SomeLabels<TLabels> = string extends keyof TLabels ? TLabels : Partial<TLabels>
+type SomeLabels<TLabels> = string extends keyof TLabels
+  ? TLabels
+  : { readonly [K in keyof TLabels]?: TLabels[K] | undefined }
 
 /** What a job's handle does from afar: triggers and reads. */
 export interface ClientHandle<J extends JobDefinition = JobDefinition, TLabels = Labels>

@@ -88,6 +88,7 @@ export interface StepContext<TSignals extends Signals = Signals> {
     name: keyof TSignals & string,
     options: SignalOptions<T> & { readonly schema: StandardSchemaV1<unknown, T> },
   ): Promise<T | null>
+  waitForSignal<T>(name: keyof TSignals & string, options: SignalOptions<T>): Promise<T | null>
   /**
    * Makes a token with which someone outside can complete a wait: mail it, or put it into an address. With a
    * `timeout` it is void after it, and its wait ends with null.

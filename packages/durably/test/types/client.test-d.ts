@@ -1,7 +1,7 @@
 import type { Dialect } from 'kysely'
 import { z } from 'zod'
 import { createDurablyClient, type Client } from '../../src/client.ts'
-import { createDurably, defineJob, type Durably } from '../../src/index.ts'
+import { createDurably, createDurablyHandler, defineJob, type Durably } from '../../src/index.ts'
 
 declare const dialect: Dialect
 
@@ -52,6 +52,8 @@ export async function labelsOfTheServer() {
   const durably = createDurably({ dialect, jobs: { importCsv }, labels })
   const client = createDurablyClient<typeof durably>({ api: '/api' })
   const { labels: kept } = await client.jobs.importCsv.trigger({ url: 'x' })
+  const mixed = z.object({ tenant: z.string().default('us'), team: z.string() })
+  createDurablyHandler(createDurably({ dialect, jobs: { importCsv }, labels: mixed }))
   return kept.tenant.length
 }
 

@@ -7,6 +7,7 @@ import {
   type Duration,
   wait,
   type RunEnd,
+  type SignalOptions,
   type StepContext,
   type Token,
 } from '../../src/index.ts'
@@ -61,6 +62,8 @@ export async function waits(step: StepContext): Promise<void> {
   const checked = await step.waitForSignal('number', { schema: z.coerce.number() })
   is<number>()(checked)
 
+  const options: SignalOptions<number> = { schema: z.coerce.number() }
+  is<number | null>()(await step.waitForSignal('number', options))
   const soon = await step.waitForSignal('number', { schema: z.coerce.number(), timeout: maybe })
   is<number | null>()(soon)
   is<Token<number | null>>()(await step.token<number>('perhaps', { timeout: maybe }))
