@@ -99,7 +99,7 @@ describe('an end', () => {
     await schema.untilBlocked()
     transaction.commit()
     await completing
-    expect(await watching).toBe(true)
+    expect(await watching).toBe(0)
     expect(await mailOf(second, 'parent')).toEqual(['run child'])
     expect(await commit(second, parking(parent))).toBe('moved')
   })
@@ -119,7 +119,7 @@ describe('an end', () => {
           : second.write({ ...nothing, commits: [ending(child, 'complete')] }, START)
       await schema.untilBlocked()
       transaction.commit()
-      expect(await watching).toBe(true)
+      expect(await watching).toBe(0)
       expect(await ended).toMatchObject({ woken: [{ run: { id: 'parent', status: 'pending' } }] })
       expect(await mailOf(second, 'parent')).toEqual(['run child'])
     },
