@@ -3,7 +3,7 @@ const MAX_AGAIN = 4 * 1024 * 1024
 
 /** An object on the way down. */
 interface Holder {
-  readonly value: object
+  readonly value: unknown
   /** What JSON is made of in its place. */
   readonly shown: unknown
   readonly isAgain: boolean
@@ -12,9 +12,9 @@ interface Holder {
 /** JSON of whatever can be stored: where JSON has no word for it, as near to it as a reader would expect. */
 export function toPlainText(value: unknown): string {
   const above: Holder[] = []
-  const known = new Set<object>()
+  const known = new Set<unknown>()
   // As long as `above`; a value may be nested as deeply as there is room.
-  const onTheWay = new Set<object>()
+  const onTheWay = new Set<unknown>()
   let again = 0
 
   function leaveTo(holder: unknown): void {
@@ -28,17 +28,19 @@ export function toPlainText(value: unknown): string {
     }
   }
 
-  function show(this: unknown, _key: string, part: unknown): unknown {
+  function show(this: unknown, key: string, part: unknown): unknown {
     leaveTo(this)
-    if (above.at(-1)?.isAgain === true) again += typeof part === 'string' ? part.length : 1
-    if (typeof part === 'bigint') return part.toString()
-    if (typeof part !== 'object' || part === null) return part
-    if (onTheWay.has(part)) return '[cycle]'
-    const isAgain = above.at(-1)?.isAgain === true || known.has(part)
+    const holder = above.at(-1)
+    const isBelow = holder?.isAgain === true
+    const isCycle = onTheWay.has(part)
+    const isAgain = isBelow || (known.has(part) && !isCycle)
     // Parts of parts that are all shared double at each level.
-    if (isAgain && ++again > MAX_AGAIN) return '[again]'
-    const shown = inJson(part)
-    if (typeof shown !== 'object') return shown
+    if (isAgain && again > MAX_AGAIN) return '[again]'
+    const shown = isCycle ? '[cycle]' : inJson(part)
+    // All that is written: what doubles may be next to nothing under a long key.
+    if (isAgain) again += lengthOf(shown)
+    if (isBelow && !Array.isArray(holder.shown)) again += lengthOf(key)
+    if (typeof shown !== 'object' || shown === null) return shown
     above.push({ value: part, shown, isAgain })
     onTheWay.add(part)
     known.add(part)
@@ -48,11 +50,19 @@ export function toPlainText(value: unknown): string {
   return JSON.stringify(value, show)
 }
 
-function inJson(value: object): unknown {
+/** How many characters it is in JSON, with what stands between it and the next; of objects without their parts. */
+function lengthOf(shown: unknown): number {
+  if (typeof shown === 'object' && shown !== null) return '{},'.length
+  return String(JSON.stringify(shown)).length + 1
+}
+
+function inJson(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString()
   if (value instanceof Map || value instanceof Set) return [...value]
   if (value instanceof RegExp) return String(value)
   if (value instanceof Error) return { name: value.name, message: value.message }
   if (ArrayBuffer.isView(value)) return [...bytesOf(value)]
+  if (value instanceof String) return value.valueOf()
   return value
 }
 
