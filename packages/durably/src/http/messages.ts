@@ -56,17 +56,15 @@ type Body = Readonly<Record<string, unknown>>
 
 /** The object that a request carries, or `ifNone` where it carries nothing. Throws what is wrong with it. */
 export async function readBody(request: Request, maxBytes: number, ifNone?: Body): Promise<Body> {
+  const text = await readText(request, maxBytes)
+  // Most servers make a stream of a body that is not there, and many programs name a type for it.
+  if (text === '' && ifNone !== undefined) return ifNone
   const type = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
-  // Most servers make a stream of a body that is not there.
-  if (type === undefined && ifNone !== undefined && (await readText(request, maxBytes)) === '') {
-    return ifNone
-  }
   if (type !== 'application/json' && type !== RICH_TYPE) {
     throw new ValidationError(
       `Content-Type must be application/json; got ${type === undefined ? 'none' : JSON.stringify(type)}`,
     )
   }
-  const text = await readText(request, maxBytes)
   const body = parseBody(text, type === RICH_TYPE, maxBytes)
   requireObject(body, 'the body', 'a JSON object')
   return body as Body

@@ -253,11 +253,13 @@ describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
 
   test('a token is completed without a body, too', async () => {
     const { api, durably } = await serve(mount)
-    const none = await fetch(`${api}/tokens/none`, { method: 'POST' })
-    expect([none.status, await none.text()]).toEqual([
-      404,
-      expect.stringContaining('no such token'),
-    ])
+    for (const headers of [{}, { 'content-type': 'application/json' }]) {
+      const none = await fetch(`${api}/tokens/none`, { method: 'POST', headers })
+      expect([none.status, await none.text()]).toEqual([
+        404,
+        expect.stringContaining('no such token'),
+      ])
+    }
     expect(await durably.getRuns()).toEqual([])
   })
 
