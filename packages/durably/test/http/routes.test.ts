@@ -1,3 +1,4 @@
+import { stringify } from 'devalue'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/core/job.ts'
@@ -250,6 +251,12 @@ inMemory((open) => {
     ...Array.from({ length: levels }, (_, i) => [i + 3, i + 3]),
     'x',
   ]
+  // As devalue writes it: should that become another form one day, the bound has to know it.
+  const holes = (length: number): unknown[] => {
+    const array: unknown[] = []
+    array[length - 1] = 0
+    return array
+  }
   const cycle = Array.from({ length: 14 }, (_, i) => i + 2)
   test.each([
     ['parts that double at each level', doubling(40)],
@@ -257,7 +264,10 @@ inMemory((open) => {
       'parts of a cycle that all lead to all',
       [{ jobName: 1, input: 2 }, 'echo', ...cycle.map(() => cycle)],
     ],
-    ['an array of holes', [{ jobName: 1, input: 2 }, 'names', [-7, 2_000_000]]],
+    [
+      'an array of holes',
+      JSON.parse(stringify({ jobName: 'names', input: holes(2_000_000) })) as unknown[],
+    ],
     [
       'a part with its value in it',
       [{ jobName: 1, input: 2 }, 'echo', ['Json', [3, 3]], 'x'.repeat(600_000)],
@@ -282,7 +292,8 @@ inMemory((open) => {
       400,
       { error: { message: "the body is not valid: Nothing is sent as 'codec'" } },
     ])
-    const sparse = [{ jobName: 1, input: 2 }, 'echo', [-7, 10_000, 5, 0]]
+    const few = stringify({ jobName: 'echo', input: holes(10_000) })
+    const sparse = JSON.parse(few) as unknown
     expect(await json('POST', '/trigger', { format: 'rich', value: sparse }, rich)).toMatchObject([
       200,
       {},

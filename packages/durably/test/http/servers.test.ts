@@ -191,13 +191,17 @@ test('HTTP/2 carries requests and streams as well', async () => {
   await ask({ ':path': `${BASE}/health` })
   gate.resolve()
   await ask({ ':path': `${BASE}/health` })
+  // Each look takes the one place there is, and gives it back in its own time.
   await expect
-    .poll(async () => {
-      const next = session.request({ ':path': `${BASE}/runs/subscribe` })
-      const [head] = (await once(next, 'response')) as [Record<string, unknown>]
-      next.close(constants.NGHTTP2_CANCEL)
-      return head[':status']
-    })
+    .poll(
+      async () => {
+        const next = session.request({ ':path': `${BASE}/runs/subscribe` })
+        const [head] = (await once(next, 'response')) as [Record<string, unknown>]
+        next.close(constants.NGHTTP2_CANCEL)
+        return head[':status']
+      },
+      { timeout: 10_000 },
+    )
     .toBe(200)
   expect(await ask({ ':method': 'POST', ':path': `${BASE}/tokens/none` })).toContain(
     'no such token',
@@ -269,14 +273,17 @@ describe.each(Object.entries(mounts))('mounted on %s', (_name, mount) => {
     for (let i = 0; i < 3; i++) {
       // One stream at a time: this waits until the last one is over there too.
       await expect
-        .poll(async () => {
-          const gone = new AbortController()
-          const { signal } = gone
-          const response = await fetch(`${api}/subscribe?runId=${run.id}`, { signal })
-          if (response.status === 200) await response.body?.getReader().read()
-          gone.abort()
-          return response.status
-        })
+        .poll(
+          async () => {
+            const gone = new AbortController()
+            const { signal } = gone
+            const response = await fetch(`${api}/subscribe?runId=${run.id}`, { signal })
+            if (response.status === 200) await response.body?.getReader().read()
+            gone.abort()
+            return response.status
+          },
+          { timeout: 10_000 },
+        )
         .toBe(200)
     }
     await client.cancel(run.id)
