@@ -34,9 +34,16 @@ export interface CrashTestOptions<TEffects extends object = object> {
   readonly codec?: Codec | undefined
 }
 
-type EffectName<TEffects extends object> = {
-  [K in keyof TEffects & string]: K | `${K}.${keyof TEffects[K] & string}`
-}[keyof TEffects & string]
+/** `charge`, `mail.send`, and so on; from the fourth name on any text, for types that lead on without end. */
+type EffectName<T extends object, Above extends readonly unknown[] = []> = Above['length'] extends 3
+  ? string
+  : { [K in keyof T & string]: K | `${K}.${NameWithin<T[K], Above>}` }[keyof T & string]
+
+type NameWithin<T, Above extends readonly unknown[]> = T extends object
+  ? T extends readonly unknown[] | ((...args: never[]) => unknown)
+    ? never
+    : EffectName<T, [...Above, T]>
+  : never
 
 const START = Date.UTC(2030, 0, 1)
 
@@ -121,7 +128,9 @@ function prepareTrials({
   readonly close: () => Promise<void>
 } {
   const time = createVirtualTime(START)
-  const shared: Store | null = dialect === undefined ? null : openStore(dialect, time).store
+  const open = (): Store => openStore(dialect, time).store
+  // Opened by the first trial: where there is none, there is nothing to close.
+  let shared: Store | undefined
   return {
     time,
     async run(variables) {
@@ -130,7 +139,7 @@ function prepareTrials({
         ...variables,
         time,
         codec,
-        store: shared ?? openStore(undefined, time).store,
+        store: dialect === undefined ? open() : (shared ??= open()),
       })
     },
     close: async () => shared?.close(),

@@ -53,7 +53,7 @@ const recorders = new WeakSet<Effect>()
  */
 export function recordEffects(effects: object | undefined, scope: Scope<Actor>): Recording {
   if (effects === undefined) return nothing
-  const places = functionsOf(effects, '')
+  const places = functionsOf(effects, '', new Set())
   if (places.length === 0) {
     throw new ValidationError(
       'effects has no functions: pass the object through whose functions the job has its effects',
@@ -65,11 +65,20 @@ export function recordEffects(effects: object | undefined, scope: Scope<Actor>):
       `effects.${name} is being recorded by another crashTest: await that one first, or give each an object of its own`,
     )
   }
-  const restores = places.map((place) => replace(place, scope))
-  return {
-    names: places.map(({ name }) => name),
-    stop: () => restores.forEach((restore) => restore()),
+  return { names: places.map(({ name }) => name), stop: replaceAll(places, scope) }
+}
+
+/** All or none. Returns what puts them back. */
+function replaceAll(places: readonly Place[], scope: Scope<Actor>): () => void {
+  const restores: (() => void)[] = []
+  const stop = (): void => restores.reverse().forEach((restore) => restore())
+  try {
+    for (const place of places) restores.push(replace(place, scope))
+  } catch (error) {
+    stop()
+    throw error
   }
+  return stop
 }
 
 function replace({ owner, key, name, effect }: Place, scope: Scope<Actor>): () => void {
@@ -82,13 +91,15 @@ function replace({ owner, key, name, effect }: Place, scope: Scope<Actor>): () =
     own === undefined ? Reflect.deleteProperty(owner, key) : Reflect.defineProperty(owner, key, own)
 }
 
-function functionsOf(owner: object, path: string): Place[] {
+/** An object that stands in several places, or within itself, has its functions once: under the first of its names. */
+function functionsOf(owner: object, path: string, seen: Set<object>): Place[] {
+  seen.add(owner)
   const found = new Map<string, Place>()
   const nested: Place[] = []
   for (let level: object | null = owner; level !== null && level !== Object.prototype; ) {
     for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
       const name = `${path}${key}`
-      if (isPlain(value)) nested.push(...functionsOf(value, `${name}.`))
+      if (isPlain(value) && !seen.has(value)) nested.push(...functionsOf(value, `${name}.`, seen))
       const isEffect = typeof value === 'function' && key !== 'constructor'
       if (isEffect && !found.has(key)) found.set(key, { owner, key, name, effect: value as Effect })
     }

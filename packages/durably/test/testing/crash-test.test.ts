@@ -281,6 +281,33 @@ describe('effects', () => {
     expect([...errors, ...warnings]).toEqual([])
   })
 
+  test('may stand in several places, also within themselves, and are put back in each', async () => {
+    const send = (_orderId: string): void => {}
+    interface Mail {
+      readonly smtp: { readonly send: typeof send; mail?: Mail }
+    }
+    const mail: Mail = { smtp: { send } }
+    mail.smtp.mail = mail
+    const shop = { mail, notify: mail, again: send, send }
+    const mails = job(async (step, { orderId }) => {
+      shop.notify.smtp.send(orderId)
+      await step.run('store', () => {})
+    })
+    for (let i = 0; i < 2; i++) {
+      const { effects } = await crashTest(mails, order, { effects: shop })
+      expect(effects).toMatchObject([{ effect: 'mail.smtp.send', verdict: 'runs again' }])
+      expect([mail.smtp.send, shop.again, shop.send]).toEqual([send, send, send])
+    }
+    const { errors } = await crashTest(mails, order, {
+      effects: shop,
+      idempotent: ['mail.smtp.send'],
+    })
+    expect(errors).toEqual([])
+    // @ts-expect-error -- there is no such effect
+    const unknown = crashTest(mails, order, { effects: shop, idempotent: ['mail.smtp.sent'] })
+    await expect(unknown).rejects.toThrow("got 'mail.smtp.sent'")
+  })
+
   test('that are not there, or are being recorded, are refused', async () => {
     const nothing = job(async () => {})
     await expect(crashTest(nothing, order, { effects: { shop: 'closed' } })).rejects.toThrow(
@@ -306,5 +333,23 @@ describe('effects', () => {
     await expect(crashTest(nothing, { orderId: 1 as unknown as string })).rejects.toThrow(
       ValidationError,
     )
+  })
+
+  test('that are refused are all as they were, and no database was opened', async () => {
+    const { charge } = api
+    const shop = { charge, config: Object.freeze({ region: () => 'eu' }) }
+    const opens = () => {
+      throw new Error('it is opened')
+    }
+    const dialect = new Proxy(sqliteDialect({ database: new BetterSqlite(':memory:') }), {
+      get: opens,
+    })
+    const nothing = job(async () => {})
+    await expect(crashTest(nothing, order, { effects: shop, dialect })).rejects.toThrow(
+      'effects.config.region cannot be replaced',
+    )
+    expect(shop.charge).toBe(charge)
+    const report = await crashTest(nothing, order, { effects: { charge: shop.charge } })
+    expect(report.ok).toBe(true)
   })
 })
