@@ -50,8 +50,8 @@ interface World {
   activity: number
   readonly work: Set<Promise<unknown>>
   readonly timers: Set<Timer>
-  /** Code of a job was at work for longer than it is waited for. */
-  leftBehind: boolean
+  /** Code of jobs that is at work for longer than it is waited for. */
+  readonly leftBehind: Set<Promise<unknown>>
   readonly real: Env
   readonly random: () => number
   /** One for all processes: ids sort by when they were made, wherever that was. */
@@ -64,7 +64,7 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
     activity: 0,
     work: new Set(),
     timers: new Set(),
-    leftBehind: false,
+    leftBehind: new Set(),
     real: createEnv(),
     random: createRandom(seed),
     ids: new V7Generator(),
@@ -86,7 +86,7 @@ export function createVirtualTime(start: number, seed = 1): VirtualTime {
     },
     until: (promise) => until(world, promise),
     pass: (isDone, limitMs) => pass(world, isDone, limitMs),
-    whyNot: (reason) => (world.leftBehind ? LEFT_BEHIND : reason),
+    whyNot: (reason) => (world.leftBehind.size > 0 ? LEFT_BEHIND : reason),
   }
 }
 
@@ -100,13 +100,14 @@ function track<T>(world: World, promise: Promise<T>): Promise<T> {
 }
 
 /** Resolves when `work` settles, or when it did not for too long. */
-async function patiently(world: World, work: Promise<unknown>): Promise<void> {
+async function patiently({ real, leftBehind }: World, work: Promise<unknown>): Promise<void> {
   const enough = Promise.withResolvers<void>()
-  const cancel = world.real.after(REAL_PATIENCE_MS, () => {
-    world.leftBehind = true
+  const cancel = real.after(REAL_PATIENCE_MS, () => {
+    leftBehind.add(work)
     enough.resolve()
   })
-  await Promise.race([work.catch(() => {}), enough.promise])
+  const settled = work.catch(() => {}).then(() => leftBehind.delete(work))
+  await Promise.race([settled, enough.promise])
   cancel()
 }
 

@@ -132,6 +132,21 @@ describe('a step', () => {
     expect(run).toMatchObject({ output: 'done', completedAt: '2030-01-01T00:00:00.000Z' })
   })
 
+  test('that took too long and is done now is no reason for anything', async () => {
+    const gate = Promise.withResolvers<void>()
+    const slow = defineJob({
+      name: 'slow',
+      input: z.null(),
+      run: (step) => step.run('slow', () => gate.promise),
+    })
+    const t = createTestDurably({ jobs: { slow, greet } })
+    await expect(t.run(slow, null)).rejects.toThrow('still at work after a second of real time')
+    gate.resolve()
+    await t.advance(0)
+    await t.durably.pauseJob('greet')
+    await expect(t.run(greet, { name: 'Ada' })).rejects.toThrow('or it may not start yet')
+  })
+
   test('that never settles holds up neither time nor the test', async () => {
     const hang = defineJob({
       name: 'hang',
