@@ -84,8 +84,8 @@ export async function workInOneTab(
 
   async function work(): Promise<void> {
     if (waiting.signal.aborted) return
-    isWorking = true
     durably.start()
+    isWorking = true
     // What it throws is for the page to hear of; the work stays here.
     void (async () => onWork?.())()
     await left.promise

@@ -4,7 +4,7 @@ import { sqlocalDialect, workInOneTab } from '../../src/browser.ts'
 import { createDurably, defineJob } from '../../src/index.ts'
 
 // What the address says: the tab's name, its database, whether it stops in the middle of the job, whether it waits to
-// be woken, and whether the page fails when the work comes to it.
+// be woken, and whether the page, or Durably, fails when the work comes to it.
 const query = new URLSearchParams(location.search)
 const by = query.get('tab') ?? 'nobody'
 const path = query.get('db') ?? 'tabs.db'
@@ -32,8 +32,13 @@ const durably = createDurably({
 const page = { client, durably, relay: durably.jobs.relay, open, storage }
 
 async function open() {
-  const tab = await workInOneTab(durably, { name: path, ...(query.has('fails') ? { onWork } : {}) })
+  const worker = query.has('breaks') ? { ...durably, start } : durably
+  const tab = await workInOneTab(worker, { name: path, ...(query.has('fails') ? { onWork } : {}) })
   return Object.assign(page, { tab })
+}
+
+function start(): never {
+  throw new Error('the worker does not start')
 }
 
 function onWork(): void {

@@ -149,6 +149,18 @@ test('a tab whose page fails when the work comes keeps it, and the page hears of
   expect([await isWorking(a), await isWorking(b)]).toEqual([true, false])
 })
 
+test('a tab whose worker does not start leaves the work to another, and says so', async () => {
+  const context = await openBrowser()
+  const a = await openTab(context, 'tab=a&breaks')
+  const b = await openTab(context, 'tab=b')
+  const error = a.waitForEvent('pageerror')
+  await open(a)
+  expect(await error).toMatchObject({ message: 'the worker does not start' })
+  await open(b)
+  expect(await outcome(b, await trigger(b))).toEqual(['b', 'b'])
+  expect([await isWorking(a), await isWorking(b)]).toEqual([false, true])
+})
+
 test('tells whether the browser keeps the data, and refuses where tabs cannot agree', async () => {
   const tab = await openTab(await openBrowser(), 'tab=a')
   await open(tab)
