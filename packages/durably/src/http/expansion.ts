@@ -1,4 +1,5 @@
 import { DurablyError } from '../core/error.ts'
+import { requireDepth } from './depth.ts'
 
 /** What an array that is mostly holes begins with in the rich form: its length follows, then where each item is. */
 const SPARSE = -7
@@ -7,7 +8,7 @@ const HOLE = 'null,'
 
 /**
  * Throws for a value in the rich form, parsed but not yet decoded, that is larger than `max` once its parts are
- * written wherever they occur. The form has each part once and says of holes only how many they are: a body of a
+ * written wherever they occur, or nested too deeply. The form has each part once and says of holes only how many they are: a body of a
  * hundred bytes could be a billion objects to whoever walks through them, be it a schema or the job.
  */
 export function requireExpansion(flat: unknown, max: number): void {
@@ -26,6 +27,7 @@ export function requireExpansion(flat: unknown, max: number): void {
     count(typeof value === 'string' ? 1 + value.length : 1)
     if (typeof value !== 'object' || value === null || above.has(value)) return
     above.add(value)
+    requireDepth(above.size)
     for (const part of partsOf(value, count)) visit(typeof part === 'number' ? values[part] : part)
     above.delete(value)
   }

@@ -3,6 +3,7 @@ import { DurablyError, ValidationError, type ErrorCode } from '../core/error.ts'
 import { requireObject } from '../core/require-object.ts'
 import { show } from '../core/show.ts'
 import { RICH_TYPE, type Envelope, type ErrorBody } from '../core/wire.ts'
+import { requireDepthOf } from './depth.ts'
 import { requireExpansion } from './expansion.ts'
 import { toPlainText } from './plain.ts'
 
@@ -73,6 +74,7 @@ export async function readBody(request: Request, maxBytes: number, ifNone?: Body
 function parseBody(text: string, isRich: boolean, maxBytes: number): unknown {
   try {
     const parsed: unknown = JSON.parse(text)
+    requireDepthOf(parsed)
     return isRich ? open(parsed as Envelope, maxBytes) : parsed
   } catch (error) {
     if (error instanceof DurablyError) throw error

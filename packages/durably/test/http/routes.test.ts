@@ -1,8 +1,6 @@
-import { stringify } from 'devalue'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineJob } from '../../src/core/job.ts'
-import { RICH_TYPE } from '../../src/core/wire.ts'
 import type { HandlerOptions } from '../../src/http/handler.ts'
 import { BASE, handlerOf } from '../client/clients.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
@@ -243,62 +241,6 @@ inMemory((open) => {
     const endless = handler.handle(new Request(`http://app.test${BASE}/trigger`, init), BASE)
     expect((await world.until(endless)).status).toBe(413)
     expect(sent).toBeLessThan(400)
-  })
-
-  const doubling = (levels: number): unknown[] => [
-    { jobName: 1, input: 2 },
-    'echo',
-    ...Array.from({ length: levels }, (_, i) => [i + 3, i + 3]),
-    'x',
-  ]
-  // As devalue writes it: should that become another form one day, the bound has to know it.
-  const holes = (length: number): unknown[] => {
-    const array: unknown[] = []
-    array[length - 1] = 0
-    return array
-  }
-  const cycle = Array.from({ length: 14 }, (_, i) => i + 2)
-  test.each([
-    ['parts that double at each level', doubling(40)],
-    [
-      'parts of a cycle that all lead to all',
-      [{ jobName: 1, input: 2 }, 'echo', ...cycle.map(() => cycle)],
-    ],
-    [
-      'an array of holes',
-      JSON.parse(stringify({ jobName: 'names', input: holes(2_000_000) })) as unknown[],
-    ],
-    [
-      'a part with its value in it',
-      [{ jobName: 1, input: 2 }, 'echo', ['Json', [3, 3]], 'x'.repeat(600_000)],
-    ],
-  ])('a small body that says much is refused before it is decoded: %s', async (_, value) => {
-    const world = await open()
-    const { json, jobs } = await begin(world)
-    const rich = { 'content-type': RICH_TYPE }
-    const refused = [
-      413,
-      {
-        error: {
-          code: 'too-large',
-          message: expect.stringMatching(/^the body must be at most 1048576 bytes, also/) as string,
-        },
-      },
-    ]
-    expect(await json('POST', '/trigger', { format: 'rich', value }, rich)).toEqual(refused)
-    // As the app's own codec stores it: nobody else is to say what that decodes.
-    const stored = { format: 'codec', value: JSON.stringify(value) }
-    expect(await json('POST', '/trigger', stored, rich)).toMatchObject([
-      400,
-      { error: { message: "the body is not valid: Nothing is sent as 'codec'" } },
-    ])
-    const few = stringify({ jobName: 'echo', input: holes(10_000) })
-    const sparse = JSON.parse(few) as unknown
-    expect(await json('POST', '/trigger', { format: 'rich', value: sparse }, rich)).toMatchObject([
-      200,
-      {},
-    ])
-    expect(await jobs.echo.getRuns()).toHaveLength(1)
   })
 
   test('what breaks inside is not told, but reported', async () => {
