@@ -10,7 +10,10 @@ type SomeLabels<TLabels> = string extends keyof TLabels
 /** What a job's handle does from afar: triggers and reads. */
 export interface ClientHandle<J extends JobDefinition = JobDefinition, TLabels = Labels>
   extends Pick<JobHandle<J, TLabels>, 'getRun' | 'getRuns'> {
-  /** As on the instance. Labels that the server adds by itself, those of the scope, need not be given. */
+  /**
+   * As on the instance. Labels that the server adds by itself, those of the scope, need not be given.
+   * Where the run may be triggered and not read, there is no more of it than `id` and `disposition`.
+   */
   trigger(
     input: JobInput<J>,
     options?: TriggerOptions<SomeLabels<TLabels>>,
