@@ -150,6 +150,35 @@ describe.each(Object.entries(clients))('over %s', (_name, connect) => {
   })
 })
 
+test.each(Object.entries(clients))(
+  'over %s, a list by a label that is not known yet is refused: it would be the runs of everyone',
+  async (_name, connect) => {
+    const durably = openInstance()
+    await durably.getJob(fails.name)?.trigger(null, { labels: { tenant: 'other' } })
+    const Listing = ({ labels }: { readonly labels: Record<string, string> }) => {
+      const { runs, isLoading, error } = useRuns({ labels })
+      return <output>{`${isLoading} ${runs.length} ${error?.message}`}</output>
+    }
+    const client = connect(durably)
+    const listing = (labels: Record<string, unknown>) => (
+      <DurablyProvider durably={client}>
+        <Listing labels={labels as Record<string, string>} />
+      </DurablyProvider>
+    )
+    const page = await render(listing({}))
+    const shown = page.getByRole('status')
+    await expect.element(shown).toHaveTextContent('false 1 undefined')
+    await page.rerender(listing({ tenant: undefined }))
+    await expect
+      .element(shown)
+      .toHaveTextContent('false 0 label "tenant" must be a string; got undefined')
+    await page.rerender(listing({ tenant: 'other' }))
+    await expect.element(shown).toHaveTextContent('false 1 undefined')
+    await page.rerender(listing({ tenant: 'mine' }))
+    await expect.element(shown).toHaveTextContent('false 0 undefined')
+  },
+)
+
 test('of a log as many lines are shown as are asked for, which may be none', async () => {
   const durably = openInstance()
   const { id } = (await durably.getJob('add-numbers')?.trigger({ a: 1, b: 2 })) ?? { id: '' }

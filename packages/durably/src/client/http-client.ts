@@ -44,7 +44,7 @@ export function createHttpClient(
     const ask = onRun(method, path)
     return async (runId: string) => void (await ask(runId))
   }
-  const getRun = async (runId: string) => orNone(onRun('GET', '/run')(runId), null)
+  const getRun = (runId: string) => orNone(onRun('GET', '/run')(runId), null)
   const wait = waitFor({ requests, env, getRun: getRun as Client['getRun'] })
   const reads = { getRuns: (filter: RunFilter) => getRuns(requests, filter), wait }
   return {
@@ -55,14 +55,14 @@ export function createHttpClient(
     },
     getRun: getRun as Client['getRun'],
     getRuns: (async (filter: RunFilter = {}) => getRuns(requests, filter)) as Client['getRuns'],
-    getSteps: async (runId) => (await orNone(onRun('GET', '/steps')(runId), [])) as Step[],
+    getSteps: (runId) => orNone(onRun('GET', '/steps')(runId), []) as Promise<Step[]>,
     getLogs: (runId, page = {}) => getLogs(requests, runId, page),
     subscribe(runId, { after = 0 } = {}) {
       requireText(runId, 'run id')
       requireCount('after', after)
       return followRun(requests, env, runId, after)
     },
-    subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter)),
+    subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter, choices)),
     waitForRun: (async (runId: string, { timeout, signal }: WaitOptions = {}) => {
       requireText(runId, 'run id')
       const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
@@ -84,8 +84,9 @@ export function createHttpClient(
     },
     async completeToken(token, data) {
       requireText(token, 'token')
-      const body = data === undefined ? {} : { data }
-      await send('POST', `/tokens/${encodeURIComponent(token)}`, { body })
+      await send('POST', `/tokens/${encodeURIComponent(token)}`, {
+        body: data === undefined ? {} : { data },
+      })
     },
   }
 }
@@ -106,9 +107,19 @@ function readOptions(options: ClientOptions): Parameters<typeof createRequests>[
   }
 }
 
-function toQuery({ jobName, labels = {} }: RunChangeFilter): Query {
-  const named = Object.entries(labels).map(([name, value]) => [`label.${name}`, value])
-  return { jobName, ...(Object.fromEntries(named) as Query) }
+/** What chooses runs. Throws `ValidationError` where that would be other runs than were meant. */
+function toQuery<T extends RunChangeFilter>(filter: T, known: Names<T>): Query {
+  requireObject(filter, 'filter')
+  requireKnown(filter, known, '', 'filter')
+  const { jobName, labels = {} } = filter
+  requireObject(labels, 'labels', 'an object of strings')
+  const query: Record<string, string | undefined> = { jobName }
+  for (const [name, value] of Object.entries(labels)) {
+    // One without a value does not travel: the runs of everyone would be chosen.
+    requireText(value, `label "${name}"`)
+    query[`label.${name}`] = value
+  }
+  return query
 }
 
 /** Throws `ValidationError` unless it is a whole number; the largest there is for none. */
@@ -116,6 +127,7 @@ function requireCount(what: string, value: unknown = MAX_COUNT): number {
   return requireInteger(value, what, 0, MAX_COUNT)
 }
 
+const choices: Names<RunChangeFilter> = { jobName: true, labels: true }
 const filters: Names<RunFilter> = {
   jobName: true,
   status: true,
@@ -127,17 +139,15 @@ const filters: Names<RunFilter> = {
 
 /** As many pages as it takes. */
 async function getRuns(requests: Requests, filter: RunFilter): Promise<Run[]> {
-  requireObject(filter, 'filter')
-  requireKnown(filter, filters, '', 'filter')
+  const query = toQuery(filter, filters)
   const { status, offset, cursor } = filter
   const limit = requireCount('limit', filter.limit)
-  const query = { ...toQuery(filter), status }
   const runs: Run[] = []
   let next = cursor
   while (runs.length < limit) {
     const size = Math.min(PAGE_SIZE, limit - runs.length)
     const page = (await requests.send('GET', '/runs', {
-      query: { ...query, limit: size, cursor: next, offset: next === cursor ? offset : 0 },
+      query: { ...query, status, limit: size, cursor: next, offset: next === cursor ? offset : 0 },
     })) as { readonly runs: readonly Run[]; readonly nextCursor: string | null }
     runs.push(...page.runs)
     if (page.nextCursor === null) break

@@ -37,8 +37,8 @@ export function createRequests(options: RequestsOptions): Requests {
     const init: RequestInit = {
       method,
       headers,
-      ...(body === undefined ? {} : { body: await toText(body) }),
-      ...(signal === undefined ? {} : { signal }),
+      body: body === undefined ? null : await toText(body),
+      signal: signal ?? null,
     }
     const url = `${options.api}${path}${toSearch(query)}`
     const response = await options.fetch(url, init).catch((cause: unknown) => {
@@ -78,30 +78,35 @@ function toSearch(query: Query): string {
 const loadCodec = () => import('../core/codec.ts')
 
 async function toText(value: object): Promise<string> {
-  if (isPlain(value, MAX_DEPTH)) return `{"format":"json","value":${JSON.stringify(value)}}`
+  if (isPlain(value)) return `{"format":"json","value":${JSON.stringify(value)}}`
   const { encode, richCodec } = await loadCodec()
   const { format, text } = await encode(value, richCodec, 'the request')
   return `{"format":"${format}","value":${text}}`
 }
 
-/** Beyond it may be a cycle. */
-const MAX_DEPTH = 50
+/** What is deeper counts more. Beyond it may be a cycle, or a few values that are shared, each of them many times. */
+const MAX_WALK = 100_000
 
-/** Whether it is surely nothing but JSON. */
-function isPlain(value: unknown, depth: number): boolean {
-  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0)
-  if (typeof value !== 'object' || value === null) {
-    return value === null || typeof value === 'string' || typeof value === 'boolean'
+/** Whether it is surely nothing but JSON, and no more than it looks. */
+function isPlain(value: unknown): boolean {
+  let left = MAX_WALK
+  const isJson = (part: unknown, depth: number): boolean => {
+    left -= depth
+    if (typeof part === 'number') return Number.isFinite(part) && !Object.is(part, -0)
+    if (typeof part !== 'object' || part === null) {
+      return part === null || typeof part === 'string' || typeof part === 'boolean'
+    }
+    if (left < 0 || 'toJSON' in part) return false
+    const values: unknown[] = Object.values(part)
+    return (
+      (Array.isArray(part)
+        ? values.length === part.length
+        : Object.getPrototypeOf(part) === Object.prototype &&
+          Object.getOwnPropertySymbols(part).length === 0) &&
+      values.every((one) => isJson(one, depth + 1))
+    )
   }
-  if (depth === 0 || 'toJSON' in value) return false
-  if (Array.isArray(value)) {
-    return Object.keys(value).length === value.length && value.every((v) => isPlain(v, depth - 1))
-  }
-  return (
-    Object.getPrototypeOf(value) === Object.prototype &&
-    Object.getOwnPropertySymbols(value).length === 0 &&
-    Object.values(value).every((part) => isPlain(part, depth - 1))
-  )
+  return isJson(value, 1)
 }
 
 /** The value that the server sent as this text. */

@@ -40,8 +40,8 @@ export function createRemoteHandle(
       const { output } = await wait(id, { timeoutMs, timeoutMessage, signal: null })
       return { id, output, disposition }
     },
-    getRun: async (runId) =>
-      (await orNone(send('GET', '/run', { query: { runId, jobName: name } }), null)) as Run | null,
+    getRun: (runId) =>
+      orNone(send('GET', '/run', { query: { runId, jobName: name } }), null) as Promise<Run | null>,
     getRuns: (filter = {}) => getRuns({ ...filter, jobName: name }),
   }
 }

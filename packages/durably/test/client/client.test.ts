@@ -209,8 +209,29 @@ onEveryBackend((open) => {
       await expect(world.until(client.getRuns({ stauts: 'failed' } as never))).rejects.toThrow(
         'unknown filter "stauts"; the filters are jobName, status, labels, limit, offset, cursor',
       )
+      const typo = () => client.subscribeRuns({ jobname: 'echo' } as never)
+      expect(typo).toThrow('unknown filter "jobname"; the filters are jobName, labels')
       expect(await world.until(client.getRuns({ limit: 0 }))).toEqual([])
       expect(await world.until(client.getLogs(id, { limit: 0 }))).toEqual([])
+    })
+
+    test('does not take a label without a value for no label: that would be the runs of everyone', async () => {
+      const { world, client } = await begin()
+      await world.until(client.jobs.echo.triggerAndWait(null, { labels: { tenant: 'other' } }))
+      const bad = [
+        [{ tenant: undefined }, 'label "tenant" must be a string; got undefined'],
+        [{ tenant: null }, 'label "tenant" must be a string; got null'],
+        [{ tenant: '' }, 'label "tenant" must not be empty'],
+        ['other', "labels must be an object of strings; got 'other'"],
+      ] as const
+      for (const [labels, message] of bad) {
+        const filter = { labels: labels as never }
+        await expect(world.until(client.getRuns(filter))).rejects.toThrow(
+          new ValidationError(message),
+        )
+        await expect(world.until(client.jobs.echo.getRuns(filter))).rejects.toThrow(message)
+        expect(() => client.subscribeRuns(filter)).toThrow(new ValidationError(message))
+      }
     })
 
     test('knows nothing of runs that do not exist', async () => {
