@@ -6,7 +6,7 @@ export interface EventSourceOptions {
   readonly env: Pick<Env, 'after' | 'random'>
   /** Begins a stream that goes on where the last one broke; a 204 says that there is nothing more. */
   readonly connect: (signal: AbortSignal) => Promise<Response>
-  /** Whether what came last may be the last there is: then it is asked at once, when the stream ends. */
+  /** Whether what this connection brought may be the last there is: then it is asked at once, when it ends. */
   readonly mayBeOver?: () => boolean
 }
 
@@ -21,27 +21,22 @@ const SILENCE_MS = 45_000
  * where something may have been missed. Throws what the server refuses.
  */
 export async function* readEvents<T>(
-  { env, connect, mayBeOver }: EventSourceOptions,
+  { env, connect, mayBeOver = () => false }: EventSourceOptions,
   signal: AbortSignal,
 ): AsyncGenerator<T | null> {
   let failures = 0
   while (true) {
-    let isNew = false
     try {
       const response = await connect(signal)
       if (response.status === 204) return
-      const isAgain = failures > 0
-      failures = 0
-      for await (const event of eventsOf<T>(response, env, signal, isAgain)) {
-        isNew ||= event !== null
-        yield event
-      }
-      signal.throwIfAborted()
+      // Who only answers, and hangs up, is away as well.
+      const onHeard = (): void => void (failures = 0)
+      yield* eventsOf<T>(response, env, signal, failures > 0, onHeard)
     } catch (error) {
-      signal.throwIfAborted()
       if (!isPassing(error)) throw error
     }
-    if (isNew && mayBeOver?.() === true) continue
+    signal.throwIfAborted()
+    if (mayBeOver()) continue
     yield null
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
     // Not all at once: they all lost the same server.
@@ -56,6 +51,7 @@ async function* eventsOf<T>(
   env: Pick<Env, 'after'>,
   signal: AbortSignal,
   isAgain: boolean,
+  onHeard: () => void,
 ): AsyncGenerator<T | null> {
   const reader = response.body?.getReader()
   if (reader === undefined) return
@@ -76,7 +72,10 @@ async function* eventsOf<T>(
       const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
-        if (line.startsWith('data: ')) yield (await parseText(line.slice(6))) as T
+        if (line.startsWith('data: ')) {
+          onHeard()
+          yield (await parseText(line.slice(6))) as T
+        } else if (line === ':') onHeard()
       }
     }
   } finally {
@@ -106,10 +105,10 @@ export function toStream<T>(read: (signal: AbortSignal) => AsyncGenerator<T>): R
       async pull(controller) {
         try {
           const next = await events.next()
-          if (stop.signal.aborted) return
           if (next.done === true) controller.close()
           else controller.enqueue(next.value)
         } catch (error) {
+          // Of what was cancelled meanwhile nobody hears, and it takes no more.
           if (!stop.signal.aborted) throw error
         }
       },

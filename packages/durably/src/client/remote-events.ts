@@ -17,16 +17,25 @@ export function followRun(
 ): ReadableStream<DurablyEvent> {
   let position = after
   let last: DurablyEvent | null = null
+  /** What this connection told last may be the last there is. */
+  let isOver = false
 
   async function* read(signal: AbortSignal): AsyncGenerator<DurablyEvent> {
-    const connect = (): Promise<Response> =>
-      requests.open('/subscribe', { query: { runId, after: position }, signal })
-    const mayBeOver = (): boolean => last !== null && isEnding(last.type)
+    const connect = (): Promise<Response> => {
+      isOver = false
+      return requests.open('/subscribe', { query: { runId, after: position }, signal })
+    }
+    const mayBeOver = (): boolean => isOver
     try {
       for await (const event of readEvents<DurablyEvent>({ env, connect, mayBeOver }, signal)) {
         if (event === null) continue
+        if (!isTick(event)) {
+          // A server that does not go by positions tells it all again.
+          if (event.sequence <= position) continue
+          position = event.sequence
+        }
         last = event
-        if (!isTick(event)) position = event.sequence
+        isOver = isEnding(event.type)
         yield event
         // Nothing comes after it; any other end may have been taken back by a retry.
         if (event.type === 'run:delete') return

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { DurablyError } from '../../src/core/error.ts'
 import type { RunChange } from '../../src/core/event.ts'
 import { isTick } from '../../src/core/tick.ts'
+import { RICH_TYPE } from '../../src/core/wire.ts'
 import { readAll } from '../conformance/api/read-all.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
 import { BASE, handlerOf, overHttp, type Network } from './clients.ts'
@@ -178,6 +179,81 @@ inMemory((open) => {
     expect(events.at(-1)?.type).toBe('run:complete')
     expect(asked).toBe(5)
     expect(world.now() - began).toBeGreaterThan(300)
+  })
+
+  test('what a server tells again is told once, and is no reason to ask at once', async () => {
+    const world = await open()
+    let asked = 0
+    const { client, id, durably, env } = await begin(world, async () => {
+      asked++
+      // It does not go by positions.
+      const address = `http://app.test${BASE}/subscribe?runId=${id}`
+      const request = new Request(address, { headers: { accept: RICH_TYPE } })
+      return asked > 20 ? new Response(null, { status: 204 }) : server.handle(request, BASE)
+    })
+    const server = handlerOf({ durably, env })
+    await world.until(durably.waitForRun(id))
+    const began = world.now()
+    const events = await world.until(readAll(client.subscribe(id)))
+    const facts = events.filter((event) => !isTick(event))
+    expect(facts.map(({ sequence }) => sequence)).toEqual(facts.map((_, i) => i + 1))
+    expect(world.now() - began).toBeGreaterThan(18 * 125)
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['how long to wait', 'retry: 1000\n\n'],
+  ])(
+    'who answers %s and hangs up is asked ever more seldom, like who is away',
+    async (_what, head) => {
+      const world = await open()
+      let asked = 0
+      const { client, id } = await begin(world, async () => {
+        asked++
+        return new Response(head)
+      })
+      let hints = 0
+      const list = client.subscribeRuns().getReader()
+      const reading = (async () => {
+        while (!(await list.read()).done) hints++
+      })()
+      await world.advance(60_000)
+      expect(asked).toBeGreaterThan(6)
+      expect(asked).toBeLessThan(16)
+      expect(hints).toBeLessThan(32)
+      await list.cancel()
+      await reading
+      asked = 0
+      const run = client.subscribe(id).getReader()
+      const read = run.read()
+      await world.advance(60_000)
+      expect(asked).toBeLessThan(16)
+      await run.cancel()
+      await read
+    },
+  )
+
+  test('a stream that lived is found again soon, though it had nothing to say', async () => {
+    const world = await open()
+    let isAway = true
+    let asked = 0
+    const { client } = await begin(world, async () => {
+      asked++
+      if (isAway) throw new TypeError('fetch failed')
+      return new Response('retry: 1000\n\n:\n\n')
+    })
+    const list = client.subscribeRuns().getReader()
+    const reading = (async () => {
+      while (!(await list.read()).done);
+    })()
+    await world.advance(60_000)
+    isAway = false
+    await world.advance(10_000)
+    asked = 0
+    await world.advance(10_000)
+    expect(asked).toBeGreaterThan(30)
+    await list.cancel()
+    await reading
   })
 
   test('a run that is deleted ends its stream with that', async () => {
