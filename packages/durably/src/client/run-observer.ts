@@ -2,11 +2,11 @@ import { pause, type Env } from '../core/env.ts'
 import { NotFoundError } from '../core/error.ts'
 import type { DurablyEvent } from '../core/event.ts'
 import type { Run } from '../core/run.ts'
-import type { Log } from '../core/step.ts'
 import { isTick } from '../core/tick.ts'
 import { isTerminal } from '../core/transitions.ts'
 import { createSoon } from '../events/soon.ts'
 import type { Client } from './client.ts'
+import { foldLogs, type Logs } from './fold-logs.ts'
 import { foldRun } from './fold-run.ts'
 import { foldStreams, type Streams } from './fold-streams.ts'
 import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
@@ -37,8 +37,9 @@ export const loading: RunState = { ...noRun, isLoading: true }
 
 const DEFAULT_MAX_LOGS = 1000
 const RETRY_MS = 1000
-/** Of hints that some run may have changed, few are of one that has ended. */
 const LOOK_GAP_MS = 500
+/** Of hints that any run may have changed, few are of one that has ended. */
+const RARE_LOOK_GAP_MS = 5000
 
 interface State extends RunObserverOptions {
   readonly observed: Observing<RunState>
@@ -49,12 +50,13 @@ interface State extends RunObserverOptions {
   readAt: string
   /** The latest time that its stream told. */
   heardAt: string
+  /** Each read has a number: an answer is dropped if a later read was answered before. */
+  reads: number
+  answered: number
   /** Events that made of the run what it is. */
   folded: number
   maxLogs: number
-  logs: Log[]
-  /** The same as they are shown; null once there are others. */
-  shownLogs: readonly Log[] | null
+  logs: Logs
   streams: Streams
   signal: AbortSignal | null
   isFollowing: boolean
@@ -84,10 +86,11 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     run: null,
     readAt: '',
     heardAt: '',
+    reads: 0,
+    answered: 0,
     folded: 0,
     maxLogs: DEFAULT_MAX_LOGS,
-    logs: [],
-    shownLogs: null,
+    logs: foldLogs(() => state.maxLogs),
     streams: foldStreams(),
     signal: null,
     isFollowing: false,
@@ -101,11 +104,9 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
       if (state.run !== null) observed.set(describeRun({ ...state.run, ...change }))
     },
     keepLogs(count) {
-      const { logs, maxLogs } = state
-      if (!(count > maxLogs)) return
+      if (!(count > state.maxLogs)) return
       state.maxLogs = count
-      // What was left out so far is read once more.
-      if (logs.length === maxLogs) void readLogs(state)
+      void readEarlier(state)
     },
   }
 }
@@ -124,16 +125,17 @@ function show({ observed, describe }: State): void {
 
 function stateOf(state: State): RunState {
   const { run, logs, streams } = state
-  state.shownLogs ??= [...logs]
-  const shown = { logs: state.shownLogs, streams: streams.chunks() }
+  const shown = { logs: logs.lines(), streams: streams.chunks() }
   return { ...describeRun(run), ...shown, isLoading: false, loadError: null }
 }
 
 /** The run as it is now. Throws when there is none. */
 async function read(state: State, signal: AbortSignal): Promise<void> {
   const { client, runId, folded } = state
+  const number = ++state.reads
   const run = await client.getRun(runId)
-  if (signal.aborted) return
+  if (signal.aborted || number < state.answered) return
+  state.answered = number
   // What its stream told since it was asked for is newer, or will be.
   if (folded === state.folded) {
     state.run = run
@@ -175,7 +177,7 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
     await read(state, signal)
     if (signal.aborted || isOver(state)) return null
     unlisten(state)
-    setLogs(state, [])
+    state.logs = foldLogs(() => state.maxLogs)
     state.streams = foldStreams()
     state.heardAt = ''
     await readUntil(client.subscribe(runId), signal, (event) => onEvent(state, event))
@@ -187,61 +189,63 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
 }
 
 function onEvent(state: State, event: DurablyEvent): void {
-  const { run, logs } = state
+  const { run } = state
   if (!isTick(event) && event.timestamp > state.heardAt) state.heardAt = event.timestamp
   // Up to where it was read, its stream says nothing new of it; from there on all counts, whatever the clock was set to.
   if (run !== null && (isTick(event) || state.heardAt >= state.readAt)) {
     state.run = foldRun(run, event)
     state.folded++
   }
-  if (event.type === 'log:write' && event.sequence > (logs.at(-1)?.sequence ?? 0)) {
-    logs.push(toLog(event))
-    if (logs.length > state.maxLogs) logs.shift()
-    state.shownLogs = null
-  }
+  state.logs.add(event)
   state.streams.add(event)
   show(state)
 }
 
-/** The log from its beginning, to which its stream goes on to add. */
-async function readLogs(state: State): Promise<void> {
-  const { client, runId } = state
-  const lines = await client.getLogs(runId).catch(() => [])
-  const last = lines.at(-1)?.sequence ?? 0
-  const later = state.logs.filter(({ sequence }) => sequence > last)
-  if (last > 0) setLogs(state, [...lines, ...later].slice(-state.maxLogs))
-  show(state)
-}
-
-function setLogs(state: State, logs: Log[]): void {
-  state.logs = logs
-  state.shownLogs = null
+/** Reads lines that were left out and are wanted after all, the last ones first. A server that is away is asked again. */
+async function readEarlier(state: State): Promise<void> {
+  const { client, runId, env, logs, signal } = state
+  let before = logs.lines()[0]?.sequence ?? 0
+  // So many positions have no more lines, but they may have fewer.
+  let span = logs.wanted()
+  while (logs.wanted() > 0 && before > 1) {
+    const after = Math.max(0, before - 1 - span)
+    try {
+      logs.prepend(await client.getLogs(runId, { after, limit: before - 1 - after }))
+      before = after + 1
+      span *= 2
+    } catch (error) {
+      if (!isPassing(error)) return
+      await pause(env, RETRY_MS)
+    }
+    if (signal?.aborted !== false) return
+    show(state)
+  }
 }
 
 /** What has ended may be retried, or deleted, by anyone: lists hear of that. */
 function listen(state: State): void {
   if (state.run === null || state.unlisten !== null) return
   const { hints, runId, env } = state
-  const soon = createSoon(env, LOOK_GAP_MS, () => refresh(state))
+  const look = (): void => refresh(state)
+  const own = createSoon(env, LOOK_GAP_MS, look)
+  // Where there are many of them, they come all the time, for each run that is shown.
+  const any = createSoon(env, RARE_LOOK_GAP_MS, look)
   const stop = hints.listen({
     filter: {},
     onChange(change) {
-      if (change.runId === null || change.runId === runId) soon.ask()
+      if (change.runId === runId) own.ask()
+      if (change.runId === null) any.ask()
     },
     onError: () => {},
   })
   state.unlisten = () => {
     stop()
-    soon.cancel()
+    own.cancel()
+    any.cancel()
   }
 }
 
 function unlisten(state: State): void {
   state.unlisten?.()
   state.unlisten = null
-}
-
-function toLog(line: DurablyEvent<'log:write'>): Log {
-  const { sequence, stepName, level, message, data, timestamp } = line
-  return { sequence, stepName, level, message, data, timestamp }
 }

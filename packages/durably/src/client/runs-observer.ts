@@ -56,8 +56,11 @@ interface State {
   shown: Place
   runs: readonly Run[]
   signal: AbortSignal | null
-  /** Each read has a number: an answer that was overtaken is dropped. */
+  /** Each read has a number: an answer is dropped if a later read was answered before, or was of another page. */
   reads: number
+  answered: number
+  /** Something happened since it was asked last. */
+  isStale: boolean
   cancelTimer: () => void
 }
 
@@ -67,6 +70,8 @@ const nothingRead: State = {
   runs: [],
   signal: null,
   reads: 0,
+  answered: 0,
+  isStale: false,
   cancelTimer: () => {},
 }
 
@@ -83,7 +88,11 @@ export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
   const { client, query, hints, env, shown } = options
   const { pageSize = DEFAULT_PAGE_SIZE, realtime = true, ...filter } = query
   const state = { ...nothingRead }
-  const soon = createSoon(env, REREAD_GAP_MS, () => void read())
+  const soon = createSoon(env, REREAD_GAP_MS, () => {
+    // A slow server is not asked more often than it answers.
+    if (state.answered < state.reads) state.isStale = true
+    else void read()
+  })
   const observed = createObserved<RunsState>({
     initial: { runs: [], page: 0, hasMore: false, isLoading: true, error: null },
     env,
@@ -108,19 +117,17 @@ export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
     const { signal, place } = state
     if (signal === null || signal.aborted) return
     state.cancelTimer()
-    const number = ++state.reads
-    const cursor = place.cursors.at(-1)
-    try {
-      const found = await client.getRuns({ ...filter, cursor, limit: pageSize + 1 })
-      if (signal.aborted || number !== state.reads) return
-      observed.set({ ...arrive(state, found, pageSize), isLoading: false, error: null })
-    } catch (error) {
-      if (signal.aborted || number !== state.reads) return
-      // The page that was to be turned to is not there: the one that is shown still is.
-      state.place = state.shown
-      observed.set({ isLoading: false, error: error as Error })
-    }
+    // Also beneath an answer that does not come.
     if (realtime) state.cancelTimer = env.after(REREAD_MS, () => void read())
+    state.isStale = false
+    const number = ++state.reads
+    const { cursors } = place
+    const asked = client.getRuns({ ...filter, cursor: cursors.at(-1), limit: pageSize + 1 })
+    const found = await asked.catch((error: unknown) => error as Error)
+    if (signal.aborted || number < state.answered || cursors !== state.place.cursors) return
+    state.answered = number
+    observed.set(arrive(state, found, pageSize))
+    if (state.isStale) soon.ask()
   }
 
   function turnTo(cursors: Place['cursors']): void {
@@ -144,19 +151,20 @@ export function createRunsObserver(options: RunsObserverOptions): RunsObserver {
   return observer
 }
 
-/** The page that was turned to has been read, with one run more if there is one. */
-function arrive(
-  state: State,
-  found: readonly Run[],
-  pageSize: number,
-): Pick<RunsState, 'runs' | 'page' | 'hasMore'> {
+/** The page that was turned to has been read, with one run more if there is one; or could not be. */
+function arrive(state: State, found: readonly Run[] | Error, pageSize: number): Partial<RunsState> {
+  if (found instanceof Error) {
+    // The page that was to be turned to is not there: the one that is shown still is.
+    state.place = state.shown
+    return { isLoading: false, error: found }
+  }
   const { cursors } = state.place
   const hasMore = found.length > pageSize
   const runs = keepSame(state.runs, found.slice(0, pageSize))
   state.runs = runs
   state.place = { cursors, next: hasMore ? runs.at(-1)?.id : undefined }
   state.shown = state.place
-  return { runs, page: cursors.length - 1, hasMore }
+  return { runs, page: cursors.length - 1, hasMore, isLoading: false, error: null }
 }
 
 /** What was found, as the same objects where nothing has changed. */
