@@ -31,7 +31,7 @@ describe.each(drivers)('%s, several processes', (driver) => {
   }, 60_000)
 
   test('runs survive workers that are killed at any moment, and keep what they had', async () => {
-    const { effects, runIds } = await runAll({ driver, runs: 40, kills: 8 })
+    const { effects, runIds } = await runAll({ driver, runs: 30, kills: 6 })
 
     const counts = countExecutions(effects)
     expect(counts.size).toBe(runIds.length * STEPS)

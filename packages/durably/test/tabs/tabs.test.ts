@@ -1,6 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium, type Browser, type BrowserContext, type Page as Tab } from 'playwright'
-import { createServer, type ViteDevServer } from 'vite'
+import { build, preview, type PreviewServer } from 'vite'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { launchOptions } from '../browser/chromium.ts'
 import type { Page } from './page.ts'
@@ -15,39 +18,39 @@ const isolating = {
 }
 
 let browser: Browser
-let isolated: ViteDevServer
-let plain: ViteDevServer
+let isolated: PreviewServer
+let plain: PreviewServer
+const built = mkdtempSync(join(tmpdir(), 'durably-tabs-'))
 
 beforeAll(async () => {
+  // Bundled once: a page that loads some hundred modules takes seconds each time.
+  await build({
+    root,
+    configFile: false,
+    logLevel: 'error',
+    build: {
+      outDir: built,
+      target: 'esnext',
+      minify: false,
+      rolldownOptions: { input: join(root, place) },
+    },
+    worker: { format: 'es' },
+  })
   isolated = await serve(isolating)
   plain = await serve({})
   browser = await chromium.launch(launchOptions())
-  // The first visit makes Vite bundle what the page imports: no test has to wait for that.
-  const context = await browser.newContext()
-  for (const server of [isolated, plain]) await openTab(context, 'tab=first', server)
-  await context.close()
 }, 120_000)
 
 afterAll(async () => {
   await browser?.close()
   await isolated?.close()
   await plain?.close()
+  rmSync(built, { recursive: true, force: true })
 })
 
-async function serve(headers: Record<string, string>): Promise<ViteDevServer> {
-  const server = await createServer({
-    root,
-    configFile: false,
-    logLevel: 'error',
-    cacheDir: `node_modules/.cache/vite-tabs-${Object.keys(headers).length}`,
-    server: { port: 0, headers, hmr: false, watch: null },
-    optimizeDeps: {
-      exclude: ['sqlocal', '@sqlite.org/sqlite-wasm'],
-      include: ['devalue', 'kysely', 'uuidv7', 'zod', 'sqlocal > coincident'],
-      noDiscovery: true,
-    },
-  })
-  return server.listen()
+function serve(headers: Record<string, string>): Promise<PreviewServer> {
+  const build = { outDir: built }
+  return preview({ root, configFile: false, build, preview: { port: 0, headers } })
 }
 
 /** Tabs of one browser profile, with storage of its own. */
