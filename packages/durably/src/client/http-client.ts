@@ -127,6 +127,7 @@ function requireCount(what: string, value: unknown = MAX_COUNT): number {
   return requireInteger(value, what, 0, MAX_COUNT)
 }
 
+// As in `engine/reads.ts`, of which a page has nothing; a name that is missing in either does not compile.
 const choices: Names<RunChangeFilter> = { jobName: true, labels: true }
 const filters: Names<RunFilter> = {
   jobName: true,

@@ -8,8 +8,8 @@ const HOLE = 'null,'
 
 /**
  * Throws for a value in the rich form, parsed but not yet decoded, that is larger than `max` once its parts are
- * written wherever they occur, or nested too deeply. The form has each part once and says of holes only how many they are: a body of a
- * hundred bytes could be a billion objects to whoever walks through them, be it a schema or the job.
+ * written wherever they occur, or nested too deeply. The form has each part once and says of holes only how many they
+ * are: a body of a hundred bytes could be a billion objects to whoever walks through them, be it a schema or the job.
  */
 export function requireExpansion(flat: unknown, max: number): void {
   const values: readonly unknown[] = Array.isArray(flat) ? flat : []
