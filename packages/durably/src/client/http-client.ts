@@ -9,7 +9,13 @@ import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import type { Log, Step } from '../core/step.ts'
 import type { Client } from './client.ts'
-import { createRequests, orNone, type Query, type Requests } from './http-requests.ts'
+import {
+  createRequests,
+  orNone,
+  type HeadersInput,
+  type Query,
+  type Requests,
+} from './http-requests.ts'
 import { createRemoteHandle, createRemoteHandles } from './remote-handle.ts'
 import { followRun, followRuns } from './remote-events.ts'
 import { waitFor } from './remote-wait.ts'
@@ -21,7 +27,7 @@ export interface ClientOptions {
   /** Default: the platform's. Wrap it to send credentials to another site, or to log. */
   readonly fetch?: typeof fetch | undefined
   /** Sent with every request; a function is asked each time. */
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly headers?: HeadersInput | (() => HeadersInput | Promise<HeadersInput>) | undefined
 }
 
 type WaitOptions = NonNullable<Parameters<Client['waitForRun']>[1]>

@@ -2,11 +2,14 @@ import { DurablyError, NotFoundError } from '../core/error.ts'
 import { RICH_TYPE, type Envelope } from '../core/wire.ts'
 import { errorOf } from './remote-error.ts'
 
+/** What `new Headers` takes: its name in the types of browsers is in no others. */
+export type HeadersInput = NonNullable<ConstructorParameters<typeof Headers>[0]>
+
 export interface RequestsOptions {
   /** Where the handler is, without a slash at the end. */
   readonly api: string
   readonly fetch: typeof fetch
-  readonly headers: () => Promise<HeadersInit>
+  readonly headers: () => Promise<HeadersInput>
 }
 
 export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>

@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,6 +37,23 @@ describe('the example as its readers run it, on the packed package', () => {
     const options = ['--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes']
     const target = ['--target', 'es2022', '--module', 'nodenext', '--noEmit', '--types', 'node']
     await compile('--ignoreConfig', ...options, ...target, join(project, 'main.ts'))
+  })
+
+  test('declares what it exports in types that are there without those of a browser', async () => {
+    const project = createProject('declarations', 'libsql-client-08')
+    const { exports } = JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8'))
+    const entries = Object.keys(exports).filter((entry) => entry !== './package.json')
+    const lines = entries.map((entry) => `export {} from '@coji/durably${entry.slice(1)}'`)
+    writeFileSync(join(project, 'main.ts'), lines.join('\n'))
+    const target = ['--target', 'es2023', '--lib', 'es2023', '--module', 'nodenext', '--noEmit']
+    await compile(
+      '--ignoreConfig',
+      '--strict',
+      ...target,
+      '--types',
+      'node',
+      join(project, 'main.ts'),
+    )
   })
 
   test.each([
