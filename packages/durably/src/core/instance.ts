@@ -1,7 +1,7 @@
 import type { Duration } from './duration.ts'
 import type { DurablyEvent, EventHandler, EventType, RunChange } from './event.ts'
 import type { BulkFilter, Handles, JobHandle, RunChangeFilter, RunFilter } from './handle.ts'
-import type { JobDefinition } from './job.ts'
+import type { JobDefinition, SignalInput } from './job.ts'
 import type { Labels, Run } from './run.ts'
 import type { Log, Step } from './step.ts'
 import type { Token } from './wait.ts'
@@ -95,15 +95,16 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels, TG
   /**
    * Sends a run a signal: kept until the run waits for one of this name, first in first out. Resolves once that is
    * durable. A second one with the same `id` (per name) is the same signal. Throws `NotFoundError`, `ConflictError`
-   * if the run has ended, and `ValidationError` if the data is not what the job's `signals` want.
+   * if the run has ended, and `ValidationError` if the data is not what the job's `signals` want. Where the types
+   * know the jobs, the data of a signal that one of them declares is typed.
    *
    * @example
    * await durably.signal(run.id, 'approval', { ok: true }, { id: request.id })
    */
-  signal(
+  signal<TName extends string>(
     runId: string,
-    name: string,
-    data?: unknown,
+    name: TName,
+    data?: SignalInput<TJobs, TName>,
     options?: { readonly id?: string | undefined },
   ): Promise<void>
   /**

@@ -13,16 +13,18 @@ export interface JobDefinition<
   TInput extends StandardSchemaV1 = StandardSchemaV1,
   TOutput = unknown,
   TSignals extends Signals = Signals,
+  TReturned = TOutput,
 > extends JobLimits {
   readonly name: TName
   readonly input: TInput
-  readonly output?: StandardSchemaV1<unknown, TOutput> | undefined
+  /** What it makes of what `run` returns is the output. Absent: that itself. */
+  readonly output?: StandardSchemaV1<TReturned, TOutput> | undefined
   /** The signals that its runs take, and what their data must be: checked when they are sent. Absent: any. */
   readonly signals?: TSignals | undefined
   run(
     step: StepContext<TSignals>,
     payload: StandardSchemaV1.InferOutput<TInput>,
-  ): Promise<TOutput> | TOutput
+  ): Promise<TReturned> | TReturned
 }
 
 /** How a job's steps and runs are limited. */
@@ -46,8 +48,29 @@ export type JobInput<J> =
 export type JobPayload<J> =
   J extends JobDefinition<string, infer I> ? StandardSchemaV1.InferOutput<I> : never
 
-/** What the job returns. */
-export type JobOutput<J> = J extends JobDefinition<string, StandardSchemaV1, infer O> ? O : never
+/** What comes of the job: what it returns, after its schema parsed it if it has one. */
+export type JobOutput<J> =
+  J extends JobDefinition<string, StandardSchemaV1, infer O, Signals, unknown> ? O : never
+
+/** What may be sent as a signal of this name: what those of the jobs that declare one want, else anything. */
+export type SignalInput<TJobs, TName extends string> =
+  TJobs extends Readonly<Record<string, JobDefinition>>
+    ? OrUnknown<InputIn<DeclaredSignals<TJobs[keyof TJobs]>, TName>>
+    : unknown
+
+type OrUnknown<T> = [T] extends [never] ? unknown : T
+
+type DeclaredSignals<J> =
+  J extends JobDefinition<string, StandardSchemaV1, unknown, infer S, unknown>
+    ? string extends keyof S
+      ? never
+      : S
+    : never
+
+type InputIn<S, TName extends string> =
+  S extends Readonly<Record<TName, StandardSchemaV1>>
+    ? StandardSchemaV1.InferInput<S[TName]>
+    : never
 
 /**
  * Defines a job. Throws `ValidationError` when a part is missing.
@@ -66,20 +89,21 @@ export type JobOutput<J> = J extends JobDefinition<string, StandardSchemaV1, inf
 export function defineJob<
   const TName extends string,
   TInput extends StandardSchemaV1,
-  TOutput = void,
+  TReturned = void,
   TSignals extends Signals = Signals,
+  TOutput = TReturned,
 >(
   definition: JobLimits & {
     readonly name: TName
     readonly input: TInput
-    readonly output?: StandardSchemaV1<unknown, TOutput> | undefined
+    readonly output?: StandardSchemaV1<TReturned, TOutput> | undefined
     readonly signals?: TSignals | undefined
     readonly run: (
       step: StepContext<TSignals>,
       payload: StandardSchemaV1.InferOutput<TInput>,
-    ) => Promise<TOutput> | TOutput
+    ) => Promise<TReturned> | TReturned
   },
-): JobDefinition<TName, TInput, TOutput, TSignals> {
+): JobDefinition<TName, TInput, TOutput, TSignals, TReturned> {
   requireObject(definition, 'job definition')
   requireParts(definition)
   requireKnown(definition, knownParts, `job "${definition.name}": `)

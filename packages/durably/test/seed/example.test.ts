@@ -41,9 +41,10 @@ describe('the example as its readers run it, on the packed package', () => {
 
   test('declares what it exports in types that are there without those of a browser', async () => {
     const project = createProject('declarations', 'libsql-client-08')
-    const { exports } = JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8'))
-    const entries = Object.keys(exports).filter((entry) => entry !== './package.json')
-    const lines = entries.map((entry) => `export {} from '@coji/durably${entry.slice(1)}'`)
+    const manifest = readFileSync(join(unpacked, 'package.json'), 'utf8')
+    const { exports } = JSON.parse(manifest) as { exports: object }
+    const modules = Object.keys(exports).filter((entry) => entry !== './package.json')
+    const lines = modules.map((entry) => `export {} from '@coji/durably${entry.slice(1)}'`)
     writeFileSync(join(project, 'main.ts'), lines.join('\n'))
     const target = ['--target', 'es2023', '--lib', 'es2023', '--module', 'nodenext', '--noEmit']
     await compile(

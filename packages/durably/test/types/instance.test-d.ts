@@ -36,12 +36,23 @@ const send = defineJob({
   input: v.object({ to: v.string() }),
   run: async (_, { to }) => [to],
 })
+const size = defineJob({
+  name: 'size',
+  input: z.object({}),
+  output: z.object({
+    of: z.string().transform((text) => text.length),
+    unit: z.string().default('chars'),
+  }),
+  run: () => ({ of: 'text' }),
+})
 const count = defineJob({ name: 'count', input: type({ n: 'number' }), run: (_, { n }) => n })
 
 same<JobInput<typeof resize>, { url: string; width: string }>()
 same<JobPayload<typeof resize>, { url: string; width: number }>()
 same<JobOutput<typeof resize>, { bytes: number }>()
 same<JobOutput<typeof send>, string[]>()
+// Its schema makes of what it returns what everyone else gets.
+same<JobOutput<typeof size>, { of: number; unit: string }>()
 same<JobInput<typeof count>, { n: number }>()
 same<(typeof resize)['name'], 'resize'>()
 
@@ -162,6 +173,8 @@ createDurably({ dialect, codec: { encode: JSON.stringify } })
 // Definitions.
 // @ts-expect-error -- the output is not what its schema says
 defineJob({ name: 'x', input: z.null(), output: z.string(), run: () => 5 })
+// @ts-expect-error -- what its schema makes of it is not what it takes
+defineJob({ name: 'x', input: z.null(), output: z.string().transform(Number), run: () => 5 })
 defineJob({ name: 'x', input: z.null(), output: undefined, signals: undefined, run: () => 5 })
 // @ts-expect-error -- a schema is required
 defineJob({ name: 'x', run: () => 5 })

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import {
   createDurably,
   defineJob,
+  type Durably,
   type Duration,
   wait,
   type RunEnd,
@@ -56,6 +57,23 @@ const job = defineJob({
 // What a job waits for does not stand in the way of where it is used.
 const durably = createDurably({ dialect, jobs: { job } })
 is<string>()((await durably.jobs.job.triggerAndWait({})).output)
+
+// The data of a signal that a job declares is typed where it is sent.
+await durably.signal('id', 'approval', { ok: true })
+await durably.signal('id', 'cancel', 'why', { id: 'once' })
+// @ts-expect-error -- the data is not what was declared
+await durably.signal('id', 'approval', { ok: 'yes' })
+// @ts-expect-error -- a string was declared
+await durably.signal('id', 'cancel', 5)
+const undeclared = defineJob({ name: 'undeclared', input: z.object({}), run: () => {} })
+const both = createDurably({ dialect, jobs: { job, undeclared } })
+await both.signal('id', 'whatever', 5)
+// @ts-expect-error -- one of the jobs has declared it
+await both.signal('id', 'cancel', 5)
+await createDurably({ dialect }).signal('id', 'cancel', 5)
+both satisfies Durably
+declare const name: string
+await both.signal('id', name, 5)
 
 export async function waits(step: StepContext): Promise<void> {
   is<unknown>()(await step.waitForSignal('anything'))

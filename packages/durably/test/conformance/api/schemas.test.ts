@@ -74,7 +74,7 @@ onEveryBackend((open) => {
           name: 'good',
           input: z.null(),
           output: input,
-          run: () => ({ count: '5' }) as unknown as { count: number },
+          run: () => ({ count: '5' }),
         }),
       })
       const { id, output } = await jobs.good.triggerAndWait(null)
@@ -85,7 +85,12 @@ onEveryBackend((open) => {
     test('an output that its schema refuses fails the run', async () => {
       const world = await open()
       const { jobs, durably } = await world.work({
-        bad: defineJob({ name: 'bad', input: z.null(), output: input, run: () => ({ count: 5 }) }),
+        bad: defineJob({
+          name: 'bad',
+          input: z.null(),
+          output: input,
+          run: () => ({ count: 5 as unknown as string }),
+        }),
       })
       const { id } = await jobs.bad.trigger(null)
       await expect(durably.waitForRun(id)).rejects.toThrow(/^Invalid output: count: /)
