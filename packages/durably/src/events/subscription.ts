@@ -139,11 +139,14 @@ function progressDueIn({ progressAt, env }: State): number {
 function eventsOf(sub: State, { run, entries, eventAt }: JournalPage): DurablyEvent[] {
   sub.about = run
   const ended = isTerminal(run.status)
-  // A terminal fact stays the last word, and who has heard it has heard all.
-  const events = ended && entries.length > 0 ? progressOf(sub, run) : []
+  const events: DurablyEvent[] = []
   for (const [i, entry] of entries.entries()) {
     events.push(...ticksBefore(sub, entry.seq))
-    if (isEnding(entry.kind)) events.push(...heldProgress(sub))
+    // A terminal fact stays the last word, and who has heard it has heard all.
+    if (isEnding(entry.kind)) {
+      events.push(...heldProgress(sub))
+      if (ended && i === entries.length - 1) events.push(...progressOf(sub, run))
+    }
     events.push(eventAt(i))
     sub.position = entry.seq
   }

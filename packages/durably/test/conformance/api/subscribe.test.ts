@@ -124,6 +124,26 @@ onEveryBackend((open) => {
     expect(events.at(-1)?.type).toBe('run:complete')
   })
 
+  test('the progress of a run that has ended is told before its end, after all else', async () => {
+    const world = await open()
+    const { jobs, durably } = await world.work({
+      job: job(async (step) => {
+        step.progress(1, 2)
+        await step.run('one', () => 1)
+        step.progress(2, 2)
+      }),
+    })
+    const { id } = await world.until(jobs.job.triggerAndWait(null))
+    const events = await world.until(readAll(durably.subscribe(id)))
+    expect(events.map(({ type, sequence }) => [type, sequence])).toEqual([
+      ['run:trigger', 1],
+      ['run:start', 2],
+      ['step:complete', 3],
+      ['run:progress', 3],
+      ['run:complete', 4],
+    ])
+  })
+
   test('a failed run that is retried goes on in a later subscription, not beyond its end in the first', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({
