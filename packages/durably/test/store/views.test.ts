@@ -60,3 +60,25 @@ test('PostgreSQL shows steps and waits to people, and no token', async () => {
   )
   expect(rows).toEqual(SHOWN)
 })
+
+test('PostgreSQL shows what no text of it may have as what it stands for', async () => {
+  const schema = await openSchema()
+  const store = await schema.store()
+  const claimed = await startRun(store, 'a')
+  const lines = ['cut \ud83c', '\udf89 cut', 'NUL \0\0', 'whole 🎉', String.raw`\u0000 \ud83c`]
+  const entries = lines.map((message, i): NewEntry => {
+    const data = JSON.stringify({ level: 'info', message, data: { message } })
+    return { seq: i + 3, kind: 'log:write', name: null, at: START, data }
+  })
+  const escaped = String.raw`{"level":"info","message":"\ud83c\udf89","data":{"message":"\u0000"}}`
+  entries.push({ seq: 8, kind: 'log:write', name: null, at: START, data: escaped })
+  expect(await commit(store, commitOf(claimed, entries))).toBe('committed')
+  const rows = await schema.query(
+    `select message, data ->> 'message' as same from durably_logs order by seq`,
+  )
+  const shown = ['cut \ufffd', '\ufffd cut', 'NUL \ufffd\ufffd', 'whole 🎉', lines[4]]
+  expect(rows).toEqual([
+    ...shown.map((message) => ({ message, same: message })),
+    { message: '🎉', same: '\ufffd' },
+  ])
+})

@@ -56,11 +56,25 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       `exists (select 1 from ${outer} cross join lateral (
         select 1 from ${table} p where ${condition} order by ${order} limit 1) f)`,
     unsearched: (column) => `(${column} || '')`,
-    json: (column) => `${column}::json`,
+    json: (column) => `${readable(column)}::json`,
     isRejected: isRejection,
     isTableMissing,
     isConflict,
   }
+}
+
+// Whose backslash is not itself escaped: a NUL, and one half of a character without the other.
+const unreadable = String.raw`(?<!\\)((?:\\\\)*)\\u(0000|[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F]..)`
+
+/** JSON text without what no text of PostgreSQL may have: one cut emoji would spoil a whole view. */
+function readable(column: string): string {
+  const [pattern, replacement] = [unreadable, String.raw`\1\\ufffd`].map(quote)
+  return `regexp_replace(${column}, ${pattern}, ${replacement}, 'g')`
+}
+
+/** Means the same however `standard_conforming_strings` is set. */
+function quote(text: string): string {
+  return `e'${text.replaceAll('\\', '\\\\')}'`
 }
 
 /**
