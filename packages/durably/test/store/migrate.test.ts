@@ -1,11 +1,16 @@
+import { DatabaseSync } from 'node:sqlite'
 import BetterSqlite from 'better-sqlite3'
 import { SqliteAdapter, SqliteDialect } from 'kysely'
+import { PostgresJSDialect } from 'kysely-postgres-js'
+import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { ValidationError } from '../../src/core/error.ts'
 import { createEnv } from '../../src/env.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { backends } from '../backends.ts'
+import { openSchema } from './postgres-schema.ts'
 import { newFile } from './sqlite-file.ts'
 
 function open(file: string): BetterSqlite.Database {
@@ -101,6 +106,29 @@ test('a database that is neither kind is refused by name of what is supported', 
   const dialect = new SqliteDialect({ database: open(':memory:') })
   dialect.createAdapter = () => new OldAdapter()
   expect(() => createSqlStore({ dialect, env: createEnv() })).toThrow(/SQLite.*PostgreSQL/)
+})
+
+test('a client that answers with other names than were asked for is refused', async () => {
+  const { name, query } = await openSchema()
+  const client = postgres(process.env.DURABLY_TEST_POSTGRES_URL as string, {
+    connection: { search_path: name },
+    transform: postgres.camel,
+  })
+  onTestFinished(() => client.end())
+  const dialect = new PostgresJSDialect({ postgres: client })
+  const migrating = createSqlStore({ dialect, env: createEnv() }).store.migrate()
+  await expect(migrating).rejects.toThrow(ValidationError)
+  await expect(migrating).rejects.toThrow(/came back as aNumber: 1, aTruth: true.*no transform/)
+  const tables = `select 1 from information_schema.tables where table_schema = '${name}'`
+  expect(await query(tables)).toEqual([])
+})
+
+test('a client that answers with rows without names is refused', async () => {
+  const database = new DatabaseSync(':memory:', { returnArrays: true })
+  onTestFinished(() => database.close())
+  const dialect = sqliteDialect({ database })
+  const migrating = createSqlStore({ dialect, env: createEnv() }).store.migrate()
+  await expect(migrating).rejects.toThrow(/came back as 0: 1, 1: 1.*no returnArrays/)
 })
 
 test.each(backends)('$name: many migrate a new database at once', async (backend) => {

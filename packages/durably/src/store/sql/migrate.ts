@@ -1,6 +1,8 @@
 import { ValidationError } from '../../core/error.ts'
-import type { Database, Session } from './database.ts'
+import { show } from '../../core/show.ts'
+import type { Database, Row, Session } from './database.ts'
 import { migrations } from './migrations.ts'
+import { toBoolean } from './run-row.ts'
 import type { Sql } from './sql.ts'
 import { tableNames } from './tables.ts'
 
@@ -8,6 +10,7 @@ import { tableNames } from './tables.ts'
 export function createMigrate(sql: Sql, database: Database): () => Promise<void> {
   const { meta } = sql.tables
   const columnsOf = sql.read(sql.columnsOf)
+  const sample = sql.read(`select 1 as a_number, 1 = 1 as a_truth`)
   const readVersion = sql.read(`select value from ${meta} where name = 'version'`)
   const lock = sql.migrationLock === null ? null : sql.read(sql.migrationLock)
   const createMeta = sql.write(
@@ -47,6 +50,7 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
   }
 
   return async () => {
+    requireUnchanged(await database.rows(sample, {}))
     if ((await versionOf(database)) === migrations.length) return
     await database.transaction(async (session) => {
       if (lock !== null) await session.rows(lock, {})
@@ -59,4 +63,15 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
       await session.change(writeVersion, { version: String(migrations.length) })
     })
   }
+}
+
+/** Values under other names, or made into other ones, would be read as missing: no run would ever be due again. */
+function requireUnchanged([row]: readonly Row[]): void {
+  if (Number(row?.a_number) === 1 && toBoolean(row?.a_truth)) return
+  const found = Object.entries(row ?? {}).map(([name, value]) => `${name}: ${show(value)}`)
+  throw new ValidationError(
+    "The database's client changes what it answers: a_number: 1, a_truth: true came back as " +
+      `${found.join(', ')}. Nothing was changed. Give Durably a client that leaves names, rows and values as they are ` +
+      '(postgres.js: no transform; node:sqlite: no returnArrays; pg: no type parser for booleans).',
+  )
 }
