@@ -71,7 +71,7 @@ function requireUnchanged([row]: readonly Row[]): void {
   const found = Object.entries(row ?? {}).map(([name, value]) => `${name}: ${show(value)}`)
   throw new ValidationError(
     "The database's client changes what it answers: a_number: 1, a_truth: true came back as " +
-      `${found.join(', ')}. Nothing was changed. Give Durably a client that leaves names, rows and values as they are ` +
-      '(postgres.js: no transform; node:sqlite: no returnArrays; pg: no type parser for booleans).',
+      `${found.join(', ')}. Nothing was changed. Give Durably a client that leaves names, rows and values as they ` +
+      'are: without transform, returnArrays, or a type parser of your own for booleans.',
   )
 }
