@@ -65,7 +65,7 @@ export function createBus(codec: Codec): Bus {
   function tell(happened: DurablyEvent): void {
     deliver(happened)
     if (!happened.type.startsWith('run:')) return
-    for (const follower of followers) follower.onEvent(happened)
+    for (const follower of present(followers)) follower.onEvent(happened)
   }
 
   function event(happened: DurablyEvent): void {
@@ -100,12 +100,12 @@ export function createBus(codec: Codec): Bus {
     },
     changedElsewhere(runId) {
       mayHaveChanged(runId === null ? watchers.keys() : [runId])
-      for (const follower of followers) follower.onChange(runId)
+      for (const follower of present(followers)) follower.onChange(runId)
     },
     close() {
       isClosed = true
       mayHaveChanged(watchers.keys())
-      for (const follower of followers) follower.onClose()
+      for (const follower of present(followers)) follower.onClose()
     },
     watch(runId, watcher) {
       watchers.set(runId, [...watching(runId), watcher])
@@ -134,7 +134,7 @@ function createListeners(): Listeners {
   const errorHandlers = new Set<(error: unknown) => void>()
 
   function failed(error: unknown): void {
-    for (const handler of errorHandlers) {
+    for (const handler of present(errorHandlers)) {
       try {
         handler(error)
       } catch {
@@ -156,7 +156,7 @@ function createListeners(): Listeners {
       return addTo(errorHandlers, (error: unknown) => handler(error))
     },
     deliver(event) {
-      for (const handler of handlers.get(event.type) ?? []) {
+      for (const handler of present(handlers.get(event.type) ?? none)) {
         try {
           Promise.resolve(handler(event as never)).catch(failed)
         } catch (error) {
@@ -170,6 +170,13 @@ function createListeners(): Listeners {
 }
 
 const nobody: readonly Watcher[] = []
+const none: ReadonlySet<never> = new Set()
+
+/** Those who are there now and still are when their turn comes: who is added meanwhile hears of what comes next. */
+function* present<T>(set: ReadonlySet<T>): Iterable<T> {
+  const now = [...set]
+  for (const one of now) if (set.has(one)) yield one
+}
 
 function isToldOfTicks({ onTick }: Watcher): boolean {
   return onTick !== undefined

@@ -171,6 +171,24 @@ onEveryBackend((open) => {
     expect(heard).toBe(3)
   })
 
+  test('a listener that listens anew hears what comes next, and one that is taken back nothing', async () => {
+    const world = await open()
+    const { durably, jobs } = await world.work({ job: job(() => 1) })
+    let heard = 0
+    const again = (): void => {
+      heard++
+      stop()
+      stop = durably.on('run:start', again)
+      stopOther()
+    }
+    let stop = durably.on('run:start', again)
+    const stopOther = durably.on('run:start', () => expect.unreachable('it was taken back'))
+    await jobs.job.triggerAndWait(null)
+    expect(heard).toBe(1)
+    await jobs.job.triggerAndWait(null)
+    expect(heard).toBe(2)
+  })
+
   test('a listener may trigger, cancel and unsubscribe', async () => {
     const world = await open()
     const { durably, jobs, events } = await world.work({ job: job(() => 1) })
