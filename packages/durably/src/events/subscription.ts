@@ -1,6 +1,7 @@
 import type { Env } from '../core/env.ts'
 import { NotFoundError } from '../core/error.ts'
-import type { DurablyEvent } from '../core/event.ts'
+import type { DurablyEvent, EventType } from '../core/event.ts'
+import type { Entry } from '../core/journal.ts'
 import { toIso, type Labels, type Progress, type RunRecord } from '../core/run.ts'
 import { isEnding, isTerminal } from '../core/transitions.ts'
 import type { Watcher } from './bus.ts'
@@ -24,13 +25,16 @@ interface State extends SubscriptionOptions {
   position: number
   readonly ticks: DurablyEvent[]
   /** The last progress that was not told yet. */
-  held: DurablyEvent | null
+  held: DurablyEvent<'run:progress'> | null
   progressAt: number
   changed: boolean
   wake: (() => void) | null
   unwatch: () => void
   /** The run executes in this process: its ticks come from there, and are ahead of the database. */
   local: boolean
+  /** The fact before the tick that came last. */
+  tickedAt: number
+  /** What was told last. */
   progress: string
   about: { readonly jobName: string; readonly labels: Labels } | null
   cancelled: boolean
@@ -53,6 +57,7 @@ export function createSubscription(options: SubscriptionOptions): ReadableStream
     wake: null,
     unwatch: () => {},
     local: false,
+    tickedAt: 0,
     progress: 'null',
     about: null,
     cancelled: false,
@@ -142,6 +147,10 @@ function eventsOf(sub: State, { run, entries, eventAt }: JournalPage): DurablyEv
   const events: DurablyEvent[] = []
   for (const [i, entry] of entries.entries()) {
     events.push(...ticksBefore(sub, entry.seq))
+    if (isHandedOver(sub, entry)) {
+      events.push(...heldProgress(sub))
+      sub.local = false
+    }
     // A terminal fact stays the last word, and who has heard it has heard all.
     if (isEnding(entry.kind)) {
       events.push(...heldProgress(sub))
@@ -156,6 +165,13 @@ function eventsOf(sub: State, { run, entries, eventAt }: JournalPage): DurablyEv
   return events
 }
 
+/** Whether the execution that the last tick was of is over: who goes on may be another process. */
+function isHandedOver({ local, tickedAt }: State, { kind, seq }: Entry): boolean {
+  return local && seq > tickedAt && handovers.has(kind)
+}
+
+const handovers: ReadonlySet<EventType> = new Set(['run:start', 'run:wait', 'run:release'])
+
 function ticksBefore(sub: State, sequence: number): DurablyEvent[] {
   const later = sub.ticks.findIndex((tick) => tick.sequence >= sequence)
   return sub.ticks.splice(0, later === -1 ? sub.ticks.length : later)
@@ -167,6 +183,7 @@ function heldProgress(sub: State): DurablyEvent[] {
   if (held === null || held.sequence > position) return []
   sub.held = null
   sub.progressAt = env.now()
+  sub.progress = JSON.stringify(held.progress)
   return [{ ...held, sequence: position }]
 }
 
@@ -209,12 +226,15 @@ function change(sub: State): void {
 
 /** Of several steps of progress only the last counts; of ticks that nobody reads the oldest go. */
 function onTick(sub: State, tick: DurablyEvent): void {
-  sub.local = true
-  if (tick.type === 'run:progress') {
-    sub.held = tick
+  if (tick.type === 'worker:error') {
+    // It is of no place among the facts, and may be of an execution that is over.
+    sub.ticks.push({ ...tick, sequence: sub.position })
   } else {
-    sub.ticks.push(tick)
-    if (sub.ticks.length > MAX_TICKS) sub.ticks.shift()
+    sub.local = true
+    sub.tickedAt = tick.sequence
+    if (tick.type === 'run:progress') sub.held = tick
+    else sub.ticks.push(tick)
   }
+  if (sub.ticks.length > MAX_TICKS) sub.ticks.shift()
   sub.wake?.()
 }

@@ -124,6 +124,28 @@ onEveryBackend((open) => {
     expect(events.at(-1)?.type).toBe('run:complete')
   })
 
+  test('progress is told on when the run has moved to another process', async () => {
+    const world = await open()
+    const half = job(async (step) => {
+      step.progress(1, 2)
+      await step.sleep('between', '1m')
+      step.progress(2, 2)
+      await step.sleep('before the end', '1m')
+    })
+    const first = await world.work({ half })
+    const { id } = await first.jobs.half.trigger(null)
+    const following = readAll(first.durably.subscribe(id))
+    await world.advance(1000)
+    await first.durably.stop()
+    await world.work({ half })
+    await world.advance(300_000)
+    const events = await world.until(following)
+    const told = events.flatMap((event) =>
+      event.type === 'run:progress' ? [event.progress.current] : [],
+    )
+    expect(told).toEqual([1, 2])
+  })
+
   test('the progress of a run that has ended is told before its end, after all else', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({
