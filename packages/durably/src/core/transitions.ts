@@ -1,57 +1,37 @@
 /** Where a run stands. */
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled'
 
-/**
- * Who may make a transition: `holder`, the execution whose lease fences the write; `worker`, the store on
- * behalf of a worker, for a run nobody holds (any more); `client`, anyone from outside.
- */
-type Actor = 'holder' | 'worker' | 'client'
-
 interface Transition {
   readonly from: readonly RunStatus[]
   readonly to: RunStatus | null
   readonly event: `run:${string}`
-  readonly by: Actor
   /** The lease changes hands: the generation goes up, and older holders are refused from then on. */
-  readonly raisesGeneration: boolean
+  readonly raisesGeneration?: true
 }
-
-const kept = { raisesGeneration: false } as const
-const raised = { raisesGeneration: true } as const
 
 /** The state machine of a run. Nothing else decides whether a status may change, or to what. */
 export const transitions = {
-  trigger: { from: [], to: 'pending', event: 'run:trigger', by: 'client', ...kept },
-  claim: { from: ['pending'], to: 'running', event: 'run:start', by: 'worker', ...raised },
-  reclaim: { from: ['running'], to: 'running', event: 'run:start', by: 'worker', ...raised },
-  recover: { from: ['running'], to: 'pending', event: 'run:release', by: 'worker', ...kept },
-  park: { from: ['running'], to: 'waiting', event: 'run:wait', by: 'holder', ...kept },
-  wake: { from: ['waiting'], to: 'pending', event: 'run:wake', by: 'worker', ...kept },
-  complete: { from: ['running'], to: 'completed', event: 'run:complete', by: 'holder', ...kept },
-  fail: { from: ['running'], to: 'failed', event: 'run:fail', by: 'holder', ...kept },
-  release: { from: ['running'], to: 'pending', event: 'run:release', by: 'holder', ...kept },
+  // By anyone, from outside.
+  trigger: { from: [], to: 'pending', event: 'run:trigger' },
   cancel: {
     from: ['pending', 'running', 'waiting'],
     to: 'cancelled',
     event: 'run:cancel',
-    by: 'client',
-    ...raised,
+    raisesGeneration: true,
   },
-  retry: {
-    from: ['failed', 'cancelled'],
-    to: 'pending',
-    event: 'run:retry',
-    by: 'client',
-    ...kept,
-  },
-  expire: { from: ['pending'], to: 'cancelled', event: 'run:cancel', by: 'worker', ...kept },
-  delete: {
-    from: ['completed', 'failed', 'cancelled'],
-    to: null,
-    event: 'run:delete',
-    by: 'client',
-    ...kept,
-  },
+  retry: { from: ['failed', 'cancelled'], to: 'pending', event: 'run:retry' },
+  delete: { from: ['completed', 'failed', 'cancelled'], to: null, event: 'run:delete' },
+  // By the store on behalf of a worker, for a run that nobody holds (any more).
+  claim: { from: ['pending'], to: 'running', event: 'run:start', raisesGeneration: true },
+  reclaim: { from: ['running'], to: 'running', event: 'run:start', raisesGeneration: true },
+  recover: { from: ['running'], to: 'pending', event: 'run:release' },
+  wake: { from: ['waiting'], to: 'pending', event: 'run:wake' },
+  expire: { from: ['pending'], to: 'cancelled', event: 'run:cancel' },
+  // By the execution whose lease fences the write.
+  park: { from: ['running'], to: 'waiting', event: 'run:wait' },
+  complete: { from: ['running'], to: 'completed', event: 'run:complete' },
+  fail: { from: ['running'], to: 'failed', event: 'run:fail' },
+  release: { from: ['running'], to: 'pending', event: 'run:release' },
 } as const satisfies Record<string, Transition>
 
 export type TransitionName = keyof typeof transitions
@@ -69,6 +49,10 @@ export const runStatuses: readonly RunStatus[] = [
 export function isLegal(transition: TransitionName, status: RunStatus): boolean {
   const from: readonly RunStatus[] = transitions[transition].from
   return from.includes(status)
+}
+
+export function raisesGeneration(transition: TransitionName): boolean {
+  return 'raisesGeneration' in transitions[transition]
 }
 
 /** A run that ended: only a retry or a deletion can change it. */

@@ -3,6 +3,7 @@ import {
   isTerminal,
   transitions,
   type TransitionName,
+  raisesGeneration,
 } from '../../src/core/transitions.ts'
 import type { RunStatus } from '../../src/core/transitions.ts'
 import { awaits } from '../../src/core/awaits.ts'
@@ -392,7 +393,7 @@ function checkActed(ledger: State, request: ActRequest, acted: Acted): Acted {
   if (fenced) broken(ledger, `a stale lease could ${transition} ${run.id}`)
   if (transition === 'retry') ledger.told.retried(run.id, acted.run.attempt)
   move(ledger, run, transition)
-  if (transitions[transition].raisesGeneration) raise(ledger, run, acted.run.generation)
+  if (raisesGeneration(transition)) raise(ledger, run, acted.run.generation)
   extend(ledger, run, acted.entry.seq)
   checkWoken(ledger, acted.woken)
   return acted

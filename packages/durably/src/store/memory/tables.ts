@@ -2,7 +2,12 @@ import type { Encoded } from '../../core/codec.ts'
 import type { Entry, EntryDataByKind } from '../../core/journal.ts'
 import { entryData } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
-import { isTerminal, type TransitionName, transitions } from '../../core/transitions.ts'
+import {
+  isTerminal,
+  raisesGeneration,
+  type TransitionName,
+  transitions,
+} from '../../core/transitions.ts'
 import { KEPT_IDS_MS, type Fact, type Message, type NewToken } from '../store.ts'
 
 export interface Tables {
@@ -95,12 +100,12 @@ export function move(
   changes: Partial<RunRecord>,
   now: number,
 ): void {
-  const { to, raisesGeneration } = transitions[transition]
+  const { to } = transitions[transition]
   row.record = {
     ...row.record,
     ...changes,
     status: to,
-    generation: row.record.generation + (raisesGeneration ? 1 : 0),
+    generation: row.record.generation + Number(raisesGeneration(transition)),
     updatedAt: now,
   }
   if (to !== 'running') row.workerId = null
