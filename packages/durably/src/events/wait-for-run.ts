@@ -31,29 +31,34 @@ export interface WaitOptions<T extends Ending> {
 
 /** The completed run, whichever process executes it. Everything else it can come to rejects. */
 export async function waitForRun<T extends Ending>(options: WaitOptions<T>): Promise<T> {
-  const { changes, env, timeoutMs, timeoutMessage, signal, runId, read, onError } = options
+  const { env, timeoutMs, timeoutMessage, signal } = options
+  const { promise: givenUp, reject } = Promise.withResolvers<never>()
   const cancelTimeout =
-    timeoutMs === null
-      ? null
-      : env.after(timeoutMs, () => changes.fail(new TimeoutError(timeoutMessage)))
-  const onAbort = (): void => changes.fail(signal?.reason)
+    timeoutMs === null ? null : env.after(timeoutMs, () => reject(new TimeoutError(timeoutMessage)))
+  const onAbort = (): void => reject(signal?.reason)
   signal?.addEventListener('abort', onAbort)
   try {
     signal?.throwIfAborted()
-    let ended = options.isNew ? await changes.next() : null
-    while (ended === null) {
-      const run = await read(runId).catch((error: unknown) => {
-        onError(error)
-        return undefined
-      })
-      if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
-      ended = run !== undefined && isTerminal(run.status) ? run : await changes.next()
-    }
-    return completed(ended, options)
+    // A read that has no answer yet may never have one.
+    return completed(await Promise.race([untilEnded(options), givenUp]), options)
   } finally {
     cancelTimeout?.()
     signal?.removeEventListener('abort', onAbort)
   }
+}
+
+async function untilEnded<T extends Ending>(options: WaitOptions<T>): Promise<T> {
+  const { changes, isNew, runId, read, onError } = options
+  let ended = isNew ? await changes.next() : null
+  while (ended === null) {
+    const run = await read(runId).catch((error: unknown) => {
+      onError(error)
+      return undefined
+    })
+    if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
+    ended = run !== undefined && isTerminal(run.status) ? run : await changes.next()
+  }
+  return ended
 }
 
 function completed<T extends Ending>(run: T, { errorOf }: WaitOptions<T>): T {
@@ -66,9 +71,9 @@ function completed<T extends Ending>(run: T, { errorOf }: WaitOptions<T>): T {
 
 /** The changes of a run. */
 export interface Changes<T> {
-  fail(reason: unknown): void
   /** Resolves at the next change since the last call, or after a while: with the run if it is known to have ended. */
   next(): Promise<T | null>
+  /** There are no more: whoever still waits for the next one waits for ever. */
   stop(): void
 }
 
@@ -82,33 +87,33 @@ interface ChangesOptions<T> {
 /** Notes the changes of a run from now on. */
 export function watchChanges<T>({ watch, env, pollMs }: ChangesOptions<T>): Changes<T> {
   let changed = false
+  let stopped = false
   let known: T | null = null
-  let failure: { readonly reason: unknown } | null = null
-  let wake: (() => void) | null = null
-  const stop = watch((ended) => {
+  let cancel = (): void => {}
+  let wake = cancel
+  const unwatch = watch((ended) => {
     changed = true
     known ??= ended
-    wake?.()
+    wake()
   })
   return {
-    stop,
-    fail(reason) {
-      failure ??= { reason }
-      wake?.()
+    stop() {
+      stopped = true
+      unwatch()
+      cancel()
     },
     async next() {
-      if (!changed && failure === null) {
+      if (!changed || stopped) {
         await new Promise<void>((resolve) => {
-          const cancel = env.after(pollMs, resolve)
+          if (stopped) return
+          cancel = env.after(pollMs, resolve)
           wake = () => {
             cancel()
             resolve()
           }
         })
       }
-      wake = null
       changed = false
-      if (failure !== null) throw failure.reason
       return known
     },
   }

@@ -26,3 +26,23 @@ test('a run that is expected may complete before anyone asks what it came to', a
   expected.stop()
   expect(watchers.size).toBe(0)
 })
+
+test.each(['timeout', 'signal'])('a %s ends the wait though a read has no answer', async (way) => {
+  const time = createVirtualTime(0)
+  const waits = createRunWaits({
+    env: time.createEnv(),
+    pollMs: 1000,
+    read: () => new Promise(() => {}),
+    watch: () => () => {},
+    onError(error) {
+      throw error
+    },
+  })
+  const abort = new AbortController()
+  const timeoutMs = way === 'timeout' ? 500 : null
+  const how = { timeoutMs, timeoutMessage: 'too late', signal: abort.signal }
+  const ended = waits.ended('a', how).catch((error: unknown) => String(error))
+  if (way === 'timeout') await time.advance(500)
+  else abort.abort('Error: given up')
+  expect(await ended).toBe(way === 'timeout' ? 'TimeoutError: too late' : 'Error: given up')
+})
