@@ -24,10 +24,20 @@ export function readStatuses(status: unknown): RunStatus[] {
   return [...new Set(list as RunStatus[])]
 }
 
+/** Each is a row of an index, and each that a list asks for one more search for every run. */
+const MAX_LABELS = 50
+export const MAX_LABELS_OF_FILTER = 20
+
+export function requireFew(labels: readonly unknown[], max: number, what: string): void {
+  if (labels.length <= max) return
+  throw new ValidationError(`${what} must be ${max} at most; got ${labels.length}`)
+}
+
 /** Throws `ValidationError`, which begins with `at`, unless it is a record of strings the database can keep. */
 export function readLabels(labels: unknown, at = ''): Record<string, string> {
   requireObject(labels, `${at}labels`, 'an object of strings')
   const given = Object.entries(labels).filter(([, value]) => value !== undefined)
+  requireFew(given, MAX_LABELS, `${at}labels of a run`)
   for (const [name, value] of given) {
     requireText(name, `${at}label name`)
     requireText(value, `${at}label "${name}"`)

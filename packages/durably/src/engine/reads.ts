@@ -1,5 +1,11 @@
 import type { Codec } from '../core/codec.ts'
-import { readLabels, readStatuses, requireInteger } from '../core/filter.ts'
+import {
+  MAX_LABELS_OF_FILTER,
+  readLabels,
+  readStatuses,
+  requireFew,
+  requireInteger,
+} from '../core/filter.ts'
 import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
@@ -102,6 +108,7 @@ export function readFilter(filter: RunFilter): RunQuery {
 /** A label without a value is a mistake: it must not choose the runs of everyone. */
 function readChosen(labels: unknown): Labels {
   requireObject(labels, 'labels', 'an object of strings')
+  requireFew(Object.keys(labels), MAX_LABELS_OF_FILTER, 'labels of a filter')
   for (const [name, value] of Object.entries(labels)) requireText(value, `label "${name}"`)
   return readLabels(labels)
 }

@@ -36,6 +36,19 @@ onEveryBackend((open) => {
     )
   })
 
+  test('as many labels as would keep the database busy are refused', async () => {
+    const world = await open()
+    const { durably, jobs } = await world.work({ job: job(() => 1) })
+    const labels = (count: number): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`label ${i}`, 'x']))
+    const { id } = await jobs.job.trigger(null, { labels: labels(50) })
+    const tooMany = jobs.job.trigger(null, { labels: labels(51) })
+    await expect(tooMany).rejects.toThrow('labels of a run must be 50 at most; got 51')
+    expect(await durably.getRuns({ labels: labels(20) })).toMatchObject([{ id }])
+    const tooLong = durably.getRuns({ labels: labels(21) })
+    await expect(tooLong).rejects.toThrow('labels of a filter must be 20 at most; got 21')
+  })
+
   test('getRuns finds by job, status and labels, all at once', async () => {
     const world = await open()
     const { durably, ids } = await seed(world)
