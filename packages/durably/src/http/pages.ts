@@ -1,9 +1,10 @@
 import type { Client } from '../client/client.ts'
+import { ValidationError } from '../core/error.ts'
 import type { RunFilter } from '../core/handle.ts'
 import type { Labels, Run } from '../core/run.ts'
 import { isAllowed, type Access } from './access.ts'
 import { findJob } from './find-job.ts'
-import { readPageQuery, type PageQuery } from './query.ts'
+import { readPageQuery } from './query.ts'
 import { shownRun } from './shown.ts'
 
 export interface Page {
@@ -20,17 +21,22 @@ export async function readPage(
   query: URLSearchParams,
 ): Promise<Page> {
   const asked = readPageQuery(query)
-  const { limit, offset } = asked
-  const reads = jobNamesOf(client, access, asked.jobName).map((jobName) =>
-    labelsOf(access, asked.labels).map((labels) =>
-      client.getRuns(toFilter(asked, jobName, labels)),
+  const { limit, offset, statuses: status, cursor } = asked
+  const filters = jobNamesOf(client, access, asked.jobName).flatMap((jobName) =>
+    labelsOf(access, asked.labels).map(
+      (labels): RunFilter => ({ jobName, labels, status, cursor }),
     ),
   )
-  const found = (await Promise.all(reads.flat())).flat()
+  const skipsHere = filters.length > 1
+  if (skipsHere) requireNear(offset)
+  // One more than is shown, to know whether there is more.
+  const part = skipsHere ? { limit: offset + limit + 1 } : { offset, limit: limit + 1 }
+  const reads = filters.map((filter) => client.getRuns({ ...filter, ...part }))
+  const found = (await Promise.all(reads)).flat()
   // Ids sort by time: of several jobs the newest first.
-  const newest = found.toSorted((a, b) => (a.id < b.id ? 1 : -1))
-  const hasMore = newest.length > offset + limit
-  const page = newest.slice(offset, offset + limit)
+  const newest = found.toSorted((a, b) => (a.id < b.id ? 1 : -1)).slice(skipsHere ? offset : 0)
+  const hasMore = newest.length > limit
+  const page = newest.slice(0, limit)
   const readable = await Promise.all(page.map((run) => isAllowed(access, 'read', run)))
   return {
     runs: page.filter((_, i) => readable[i]).map((run) => shownRun(run, access)),
@@ -57,11 +63,12 @@ export function labelsOf({ scope }: Access, asked: Labels): Labels[] {
   return clashes ? [] : [Object.fromEntries([...Object.entries(asked), ...own])]
 }
 
-function toFilter(
-  { statuses, cursor, limit, offset }: PageQuery,
-  jobName: string | undefined,
-  labels: Labels,
-): RunFilter {
-  // One more than is shown, to know whether there is more.
-  return { jobName, labels, status: statuses, cursor, limit: offset + limit + 1 }
+/** Of several jobs, which runs are to be skipped is known only once they are in one order: all are read for that. */
+const MAX_READ_TO_SKIP = 1000
+
+function requireNear(offset: number): void {
+  if (offset <= MAX_READ_TO_SKIP) return
+  throw new ValidationError(
+    `offset must be at most ${MAX_READ_TO_SKIP} where only some jobs may be seen; got ${offset}. Use cursor`,
+  )
 }

@@ -25,11 +25,18 @@ const valueFields = ['payload', 'output', 'data', 'chunk'] as const
 export function shownEvent<E extends DurablyEvent | RunChange>(event: E, access: Access): E {
   const { jobName = null } = event as { readonly jobName?: string | null }
   const isHidden = jobName !== null && hides(access, { jobName })
+  if (event.type === 'worker:error') return access.showStacks === true ? event : internal(event)
   if (!isHidden && !('errorDetail' in event)) return event
   const shown: Record<string, unknown> = { ...event }
   if (isHidden) for (const field of valueFields) if (field in event) shown[field] = null
   if ('errorDetail' in event) shown.errorDetail = shownError(event.errorDetail, access)
   return shown as E
+}
+
+/** What a driver or the app's own code says of its failures is for the server's developer, as in a 500. */
+function internal<E extends DurablyEvent | RunChange>(event: E): E {
+  const error = 'Internal error'
+  return { ...event, error, errorDetail: { name: 'Error', message: error } }
 }
 
 function hides({ hidePayload }: Access, { jobName }: { readonly jobName: string }): boolean {

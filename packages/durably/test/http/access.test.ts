@@ -299,6 +299,59 @@ inMemory((open) => {
     }
   })
 
+  test('what goes wrong inside is told to those alone who may see stacks', async () => {
+    for (const showStacks of [false, true]) {
+      const world = await open()
+      const tries = job(
+        (step) =>
+          step.run('try', () => Promise.reject(new Error('no')), {
+            retry: {
+              retryIf() {
+                throw new Error('postgres://app:hunter2@db')
+              },
+            },
+          }),
+        'tries',
+      )
+      const process = await world.work({ tries })
+      const server = serve(world, process, { auth: { authenticate: () => ({ showStacks }) } })
+      const { id } = await process.jobs.tries.trigger(null, { delay: 1000 })
+      const following = server.ask('GET', `/subscribe?runId=${id}`)
+      await world.advance(2000)
+      const text = await (await following).text()
+      const [error] = text.split('\n').filter((line) => line.includes('"worker:error"'))
+      expect(error).toContain(showStacks ? 'hunter2' : '"error":"Internal error"')
+      expect(text.includes('hunter2')).toBe(showStacks)
+      expect(error).toContain('"sequence":1')
+      expect(process.takeErrors()).toHaveLength(1)
+    }
+  })
+
+  test('of a page far back no more is read than is shown, or it is refused', async () => {
+    const world = await open()
+    const server = await begin(world, { scope: { jobNames: ['pays'] } })
+    const asked: unknown[] = []
+    const { getRuns } = server.durably
+    server.durably.getRuns = (filter) => {
+      asked.push(filter)
+      return getRuns(filter)
+    }
+    const [, page] = await server.json('GET', '/runs?limit=1&offset=1')
+    expect(page).toMatchObject({ runs: [{ id: server.own }], hasMore: false })
+    expect(asked).toMatchObject([{ offset: 1, limit: 2 }])
+    const two = serve(world, server, {
+      auth: { authenticate: () => ({ scope: { jobNames: ['pays', 'mails'] } }) },
+    })
+    expect(await two.json('GET', '/runs?limit=1&offset=1')).toMatchObject([
+      200,
+      { runs: [{ id: server.own }] },
+    ])
+    expect(await two.json('GET', '/runs?offset=1001')).toMatchObject([
+      400,
+      { error: { code: 'validation' } },
+    ])
+  })
+
   test('lists hear of runs in the scope, and nothing of others', async () => {
     const world = await open()
     const server = await begin(world, own)
