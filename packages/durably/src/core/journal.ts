@@ -3,6 +3,9 @@ import { isErrorDetail, type ErrorDetail } from './error.ts'
 import type { Wait } from './run.ts'
 import { unreadable } from './unreadable.ts'
 
+/** What makes a step: `sleepUntil` is a `sleep`, too. */
+export type StepKind = 'run' | 'sleep' | 'waitForSignal' | 'token' | 'waitForToken' | 'waitAny'
+
 export type LogLevel = 'info' | 'warn' | 'error'
 
 /** What each kind of entry says beyond its run, position, time and name. */
@@ -23,8 +26,8 @@ export interface EntryDataByKind {
     readonly duration: number
     readonly output: unknown
     readonly format?: Format
-    /** For the run alone: masked wherever people see it. */
-    readonly secret?: boolean
+    /** What the job's code called for it; absent: `run`. A token is for the run alone: masked wherever people see it. */
+    readonly by?: Exclude<StepKind, 'run'>
   }
   /** A wait opened; its deadlines are fixed here. It ends as its step completes, fails or is cancelled. */
   'step:wait': { readonly index: number; readonly waits: readonly Wait[] }
@@ -88,9 +91,9 @@ export function stepCompleteData(
   index: number,
   duration: number,
   output: Encoded,
-  secret = false,
+  by: StepKind,
 ): string {
-  const head = `{"index":${index},"duration":${duration}${secret ? ',"secret":true' : ''}`
+  const head = `{"index":${index},"duration":${duration}${by === 'run' ? '' : `,"by":"${by}"`}`
   return `${head},${valueText('output', output)}}`
 }
 
@@ -163,13 +166,13 @@ export function valueIn(
 /** What people see of a step's result. Throws an error that names the entry when it cannot be read. */
 export function shownOutput(
   entry: Entry,
-  { output, format, secret }: EntryDataByKind['step:complete'],
+  { output, format, by }: EntryDataByKind['step:complete'],
   codec: Codec,
 ): unknown {
-  return secret === true ? MASK : valueIn(entry, output, format, codec)
+  return by === 'token' ? MASK : valueIn(entry, output, format, codec)
 }
 
-/** What stands where a secret is. */
+/** What stands where a token is. */
 const MASK = '[secret]'
 
 /** Throws an error that names the entry, unless there are such entries. */

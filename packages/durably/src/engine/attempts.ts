@@ -179,7 +179,7 @@ function succeed(attempts: State, step: Step, begun: Begun, output: Encoded): vo
     kind: 'step:complete',
     name,
     at: env.now(),
-    data: stepCompleteData(index, env.elapsed() - begun.at, output),
+    data: stepCompleteData(index, env.elapsed() - begun.at, output, 'run'),
     consumes: begun.consumes,
     onCommitted: () => calls.succeeded(step.call, output),
     onRejected: (error) => fail(attempts, step, begun, error, false),

@@ -2,10 +2,12 @@ import { decode, decodeParsed, type Codec, type Encoded } from '../core/codec.ts
 import { describeError } from '../core/describe-error.ts'
 import {
   type CancelledError,
+  ConflictError,
   DuplicateStepError,
   restoreError,
   type ErrorDetail,
 } from '../core/error.ts'
+import type { StepKind } from '../core/journal.ts'
 import { requireText } from '../core/require-text.ts'
 import type { RunRecord } from '../core/run.ts'
 import { unreadable } from '../core/unreadable.ts'
@@ -15,6 +17,7 @@ import type { Past, Pasts, Recorded } from './past.ts'
 /** A step or a wait that the job's code has called, and waits for. */
 export interface Call {
   readonly name: string
+  readonly by: StepKind
   readonly promise: Promise<unknown>
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
@@ -32,7 +35,7 @@ export interface Call {
  * and settles in the order of the journal; never once the run is another's.
  */
 export interface Calls {
-  make(name: string, start: Call['start'], read: Call['read']): Promise<unknown>
+  make(name: string, by: StepKind, start: Call['start'], read: Call['read']): Promise<unknown>
   /** Its outcome is stored. */
   succeeded(call: Call, output: Encoded): void
   failed(call: Call, error: ErrorDetail): void
@@ -90,9 +93,9 @@ export function createCalls(options: CallsOptions): Calls {
   }
   const { deliveries, codec } = options
   return {
-    make(name, start, read) {
+    make(name, by, start, read) {
       const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-      begin(calls, { name, promise, resolve, reject, start, read, past: null, settled: false })
+      begin(calls, { name, by, promise, resolve, reject, start, read, past: null, settled: false })
       return promise
     },
     succeeded: (call, output) =>
@@ -165,8 +168,16 @@ function checked(name: string): string {
 
 function replay(calls: State, call: Call, { data, error }: Recorded): void {
   if (error !== null) return fail(calls, call, error)
-  const { output, format = 'json' } = data ?? {}
+  const { output, format = 'json', by = 'run' } = data ?? {}
+  if (by !== call.by) return fail(calls, call, describeError(madeOtherwise(call, by), call.name))
   completeWith(calls, call, () => decodeParsed(output, format, calls.codec))
+}
+
+/** The code has changed: what a step once came to must not pass for an answer that was never given. */
+function madeOtherwise({ name, by }: Call, recorded: StepKind): ConflictError {
+  return new ConflictError(
+    `"${name}" is recorded as what step.${recorded} came to, and now called by step.${by}: give what is new in the code a name of its own`,
+  )
 }
 
 /** A value that cannot be read fails its call. */

@@ -32,24 +32,28 @@ const never = (): null => null
 export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, Primitive> {
   const tokens = createTokens(options)
   const state: State = { ...options, tokens }
-  const one = (primitive: Primitive, name: string, plan: () => Plan) =>
-    checked(options, primitive, name, () => wait(state, name, { [ONLY]: plan() }, valueOnly))
+  const only = (by: 'sleep' | 'waitForSignal' | 'waitForToken', name: string, plan: Plan) =>
+    wait(state, by, name, { [ONLY]: plan }, valueOnly)
   const primitives = {
-    sleep: (name: string, duration: Duration) => one('sleep', name, () => sleepFor(name, duration)),
-    sleepUntil: (name: string, date: Date) => one('sleepUntil', name, () => sleepUntil(name, date)),
+    sleep: (name: string, duration: Duration) =>
+      checked(options, 'sleep', name, () => only('sleep', name, sleepFor(name, duration))),
+    sleepUntil: (name: string, date: Date) =>
+      checked(options, 'sleepUntil', name, () => only('sleep', name, sleepUntil(name, date))),
     waitForSignal: (name: string, signalOptions?: SignalOptions<unknown>) =>
-      one('waitForSignal', name, () => signalPlan(state, name, signalOptions)),
+      checked(options, 'waitForSignal', name, () =>
+        only('waitForSignal', name, signalPlan(state, name, signalOptions)),
+      ),
     token: (name: string, tokenOptions?: TokenOptions<unknown>) =>
       checked(options, 'token', name, () => tokens.make(name, tokenOptions)),
     waitForToken: (name: string, token: string) =>
       checked(options, 'waitForToken', name, () => {
-        const outcome = wait(state, name, { [ONLY]: tokenPlan(state, token) }, valueOnly)
+        const outcome = only('waitForToken', name, tokenPlan(state, token))
         tokens.awaited(name, new Map([[ONLY, token]]), outcome, (value) => [ONLY, value])
         return outcome
       }),
     waitAny: (name: string, branches: Branches) =>
       checked(options, 'waitAny', name, () => {
-        const outcome = wait(state, name, plansOf(state, name, branches), keyAndValue)
+        const outcome = wait(state, 'waitAny', name, plansOf(state, name, branches), keyAndValue)
         const texts = tokensOf(branches)
         if (texts.size > 0) tokens.awaited(name, texts, outcome, firstOf)
         return outcome
@@ -61,9 +65,8 @@ export function createPrimitives(options: PrimitivesOptions): Pick<StepContext, 
 const valueOnly = (_key: string, value: unknown): unknown => value
 const keyAndValue = (key: string, value: unknown) => ({ key, value })
 
-/** Something else may stand in the journal under the name, of an earlier version of the job. */
 function firstOf(outcome: unknown): readonly [key: unknown, value: unknown] {
-  const { key, value } = (outcome ?? {}) as Partial<ReturnType<typeof keyAndValue>>
+  const { key, value } = outcome as ReturnType<typeof keyAndValue>
   return [key, value]
 }
 

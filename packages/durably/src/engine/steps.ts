@@ -182,7 +182,7 @@ function createRun(calls: Calls, perform: Attempts['perform'], usual: How): Step
     } catch (error) {
       return refuse(error)
     }
-    return calls.make(name, (call, past) => perform(call, past, fn, how), null) as Promise<T>
+    return calls.make(name, 'run', (call, past) => perform(call, past, fn, how), null) as Promise<T>
   }
 }
 

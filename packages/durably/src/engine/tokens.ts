@@ -56,6 +56,7 @@ export function createTokens(options: WaitOptions): Tokens {
       }
       return calls.make(
         name,
+        'token',
         (call, { index }) => {
           const at = options.env.now()
           const begun = { call, index, at, branch: ONLY }

@@ -2,7 +2,7 @@ import { encode, type Codec, type Encoded } from '../core/codec.ts'
 import { pause, type Env } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
 import { NotFoundError } from '../core/error.ts'
-import { entryData, stepCompleteData } from '../core/journal.ts'
+import { entryData, stepCompleteData, type StepKind } from '../core/journal.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { Message, NewToken, Store } from '../store/store.ts'
 import { createBackoff } from './backoff.ts'
@@ -40,11 +40,12 @@ export const ONLY = ''
 /** The one wait: its deadlines are fixed when it begins, and what ends it is recorded with its value. */
 export function wait(
   state: WaitOptions,
+  by: Exclude<StepKind, 'run' | 'token'>,
   name: string,
   plans: Readonly<Record<string, Plan>>,
   shape: (key: string, value: unknown) => unknown,
 ): Promise<unknown> {
-  return state.calls.make(name, (call, past) => begin(state, call, past, plans, shape), null)
+  return state.calls.make(name, by, (call, past) => begin(state, call, past, plans, shape), null)
 }
 
 function begin(
@@ -129,7 +130,7 @@ export async function record(
   suspension.enter()
   try {
     const { output, token } = await resultOf()
-    const data = stepCompleteData(index, duration, output, token !== undefined)
+    const data = stepCompleteData(index, duration, output, call.by)
     const onCommitted = (): void => calls.succeeded(call, output)
     const handsOut = token === undefined ? null : { token }
     const item = { kind: 'step:complete', name, at: env.now(), data, ...consumes } as const

@@ -65,7 +65,7 @@ test.each<[EntryKind, string | null, unknown]>([
 })
 
 test('a secret is shown to nobody', () => {
-  const secret = stepCompleteData(0, 1, { format: 'json', text: '"token"' }, true)
+  const secret = stepCompleteData(0, 1, { format: 'json', text: '"token"' }, 'token')
   const completed = entry('step:complete', 'x', secret)
   const event = toEvent(completed, run, richCodec)
   const steps = stepsOf([completed], richCodec)

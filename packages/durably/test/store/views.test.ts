@@ -15,10 +15,10 @@ async function leaveTraces(store: Store): Promise<void> {
   const text = { format: 'json', text: '"shown"' } as const
   const error = { name: 'Error', message: 'no' }
   const traces: [EntryKind, string, string][] = [
-    ['step:complete', 'token', stepCompleteData(0, 1, { ...text, text: '"hidden"' }, true)],
+    ['step:complete', 'token', stepCompleteData(0, 1, { ...text, text: '"hidden"' }, 'token')],
     ['step:retry', 'fetch', JSON.stringify({ index: 1, duration: 1, error, until: START })],
     ['step:wait', 'nap', JSON.stringify({ index: 2, waits: [] })],
-    ['step:complete', 'nap', stepCompleteData(2, 1, text)],
+    ['step:complete', 'nap', stepCompleteData(2, 1, text, 'sleep')],
     ['step:fail', 'fetch', JSON.stringify({ index: 1, duration: 1, error })],
     ['step:cancel', 'other', JSON.stringify({ index: 3 })],
   ]

@@ -166,7 +166,7 @@ function createViews({ tables, json }: Sql): string[] {
       case e.kind when 'step:complete' then 'completed' when 'step:fail' then 'failed'
         when 'step:retry' then 'retry' when 'step:wait' then 'waiting' else 'cancelled' end as status,
       e.at, ${data} ->> 'duration' as duration,
-      case when ${data} ->> 'secret' is null then ${data} -> 'output' end as output,
+      case when coalesce(${data} ->> 'by', '') <> 'token' then ${data} -> 'output' end as output,
       ${data} -> 'error' as error, ${data} -> 'waits' as waits
     from ${tables.journal} e join ${tables.runs} r on r.number = e.run
     where e.kind in ('step:complete', 'step:fail', 'step:retry', 'step:wait', 'step:cancel')`,

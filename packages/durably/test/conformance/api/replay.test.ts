@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { StepContext } from '../../../src/core/step-context.ts'
+import { wait } from '../../../src/core/wait.ts'
 import { job, onEveryBackend, type World } from './world.ts'
 
 /** Runs the job in a process that dies in its last step, and once more in another one. */
@@ -283,5 +284,56 @@ onEveryBackend((open) => {
     const steps = await durably.getSteps(runId)
     expect(steps.map(({ name }) => name)).toEqual(['a', 'b', 'new', 'last'])
     expect(steps.map(({ index }) => index)).toEqual([0, 1, 2, 3])
+  })
+
+  test('what a name came to is no answer to another kind of call of that name', async () => {
+    const world = await open()
+    const ways: Record<string, (step: StepContext, name: string) => Promise<unknown>> = {
+      run: (step, name) => step.run(name, () => 'ran'),
+      sleep: (step, name) => step.sleep(name, 10),
+      waitForSignal: (step, name) => step.waitForSignal(name, { timeout: 10 }),
+      token: (step, name) => step.token(name),
+      waitAny: (step, name) => step.waitAny(name, { late: wait.for(10) }),
+    }
+    const pairs = Object.entries(ways).flatMap(([was, first]) =>
+      Object.entries(ways).map(([is, second]) => ({ was, is, first, second })),
+    )
+    const refused: string[] = []
+    const { durably, jobs } = await world.work({
+      job: job(async (step) => {
+        for (const { was, is, first, second } of pairs) {
+          const name = `${was} ${is}`
+          if (step.attempt === 1) await first(step, name)
+          else await second(step, name).catch((error: Error) => refused.push(error.message))
+        }
+        if (step.attempt === 1) throw new Error('once')
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await expect(world.until(durably.waitForRun(id))).rejects.toThrow('once')
+    await durably.retry(id)
+    await world.until(durably.waitForRun(id))
+    const others = pairs.filter(({ was, is }) => was !== is)
+    expect(refused).toEqual(
+      others.map(
+        ({ was, is }) =>
+          `"${was} ${is}" is recorded as what step.${was} came to, and now called by step.${is}: give what is new in the code a name of its own`,
+      ),
+    )
+  })
+
+  test('a sleep may become one until a date', async () => {
+    const world = await open()
+    const { durably, jobs } = await world.work({
+      job: job(async (step) => {
+        if (step.attempt > 1) return step.sleepUntil('nap', new Date(0))
+        await step.sleep('nap', 10)
+        throw new Error('once')
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await expect(world.until(durably.waitForRun(id))).rejects.toThrow('once')
+    await durably.retry(id)
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ status: 'completed' })
   })
 })

@@ -143,26 +143,6 @@ onEveryBackend((open) => {
       })
     })
 
-    test('of a name that was a step before the job was changed gives what that returned', async () => {
-      const world = await open()
-      const before = job(async (step) => {
-        await step.token('t')
-        await step.run('w', () => null)
-        await step.sleep('pause', '1m')
-      })
-      const { crash, id } = await begin(world, before)
-      crash()
-      const after = job(async (step) => {
-        const token = await step.token('t')
-        const first: unknown = await step.waitAny('w', { token: wait.token(token) })
-        await step.sleep('pause', '1m')
-        return first
-      })
-      const { durably } = await world.work({ job: after })
-      await world.advance(MINUTE + 1100)
-      expect(await durably.getRun(id)).toMatchObject({ status: 'completed', output: null })
-    })
-
     test('for the end of its own run would never end, and is refused', async () => {
       const world = await open()
       const self = job((step) => step.waitAny('end', { run: wait.run(step.runId) }))
