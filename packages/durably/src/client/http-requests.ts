@@ -34,7 +34,9 @@ export function createRequests(options: RequestsOptions): Requests {
     path: string,
     { query = {}, body, signal }: RequestOptions = {},
   ): Promise<Response> {
-    const headers = new Headers(await options.headers())
+    const url = `${options.api}${path}${toSearch(query)}`
+    const given = await answered(options.headers(), `the headers for ${url} could not be made`)
+    const headers = new Headers(given)
     headers.set('accept', RICH_TYPE)
     if (body !== undefined) headers.set('content-type', RICH_TYPE)
     const init: RequestInit = {
@@ -43,11 +45,7 @@ export function createRequests(options: RequestsOptions): Requests {
       body: body === undefined ? null : await toText(body),
       signal: signal ?? null,
     }
-    const url = `${options.api}${path}${toSearch(query)}`
-    const response = await options.fetch(url, init).catch((cause: unknown) => {
-      signal?.throwIfAborted()
-      throw new DurablyError('unavailable', `${url} cannot be reached`, { cause })
-    })
+    const response = await answered(options.fetch(url, init), `${url} cannot be reached`)
     if (!response.ok) throw await errorOf(response, url)
     return response
   }
@@ -63,8 +61,21 @@ export function createRequests(options: RequestsOptions): Requests {
           `${response.url} answered with ${type}: does api name the path of the handler?`,
         )
       }
-      return parseText(await response.text())
+      return answered(
+        response.text().then(parseText),
+        `${options.api}${path} broke off in its answer`,
+      )
     },
+  }
+}
+
+/** Whatever else breaks on the way to an answer may pass. */
+async function answered<T>(asked: Promise<T>, message: string): Promise<T> {
+  try {
+    return await asked
+  } catch (cause) {
+    if (cause instanceof DurablyError) throw cause
+    throw new DurablyError('unavailable', message, { cause })
   }
 }
 

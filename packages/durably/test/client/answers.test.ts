@@ -1,0 +1,113 @@
+import { expect, onTestFinished, test } from 'vitest'
+import type { Client } from '../../src/client/client.ts'
+import { createHttpClient } from '../../src/client/http-client.ts'
+import { createObservers } from '../../src/client/observers.ts'
+import { DurablyError } from '../../src/core/error.ts'
+import { readAll } from '../conformance/api/read-all.ts'
+import { inMemory, job, type World } from '../conformance/api/world.ts'
+import { BASE, handlerOf, overHttp, type Network } from './clients.ts'
+
+const waits = job((step) => step.waitForSignal('go'), 'waits')
+
+const seen = { isVisible: () => true, onChange: () => () => {} }
+
+/** A run that waits, and a client over this network. */
+async function begin(world: World, network: Network) {
+  const process = await world.work({ waits })
+  const { id } = await process.jobs.waits.trigger(null)
+  await world.settle()
+  return { ...process, id, client: overHttp(process, { onError: () => {} }, network) }
+}
+
+/** What a page shows of the run. */
+function watch(
+  world: World,
+  client: Client,
+  env: Parameters<typeof createObservers>[1],
+  id: string,
+) {
+  const run = createObservers(client, env, seen).run(id)
+  const stop = run.subscribe(() => {})
+  onTestFinished(async () => {
+    stop()
+    await world.advance(1000)
+  })
+  return run
+}
+
+/** Says half of the answer. */
+async function half(response: Response, how: 'broken' | 'closed'): Promise<Response> {
+  const text = await response.text()
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode(text.slice(0, text.length / 2)))
+    },
+    pull(controller) {
+      if (how === 'closed') controller.close()
+      else controller.error(new TypeError('terminated'))
+    },
+  })
+  return new Response(body, response)
+}
+
+inMemory((open) => {
+  test.each(['broken', 'closed'] as const)(
+    'an answer that is %s in the middle is asked for again',
+    async (how) => {
+      const world = await open()
+      let isDying = true
+      const { client, id, env, durably } = await begin(world, async (request, proceed) => {
+        const response = await proceed()
+        return isDying && !request.url.includes('subscribe') ? half(response, how) : response
+      })
+      await expect(world.until(client.getRun(id))).rejects.toMatchObject({
+        code: 'unavailable',
+        cause: expect.any(Error) as Error,
+      })
+      const run = watch(world, client, env, id)
+      const waited = client.waitForRun(id)
+      await world.advance(3000)
+      expect(run.get()).toMatchObject({ isLoading: true, loadError: null })
+      isDying = false
+      await world.advance(3000)
+      expect(run.get()).toMatchObject({ status: 'waiting', loadError: null })
+      await durably.signal(id, 'go', 'now')
+      expect(await world.until(waited)).toMatchObject({ output: 'now' })
+    },
+  )
+
+  test('headers that cannot be made are like a server that is away, unless Durably says why', async () => {
+    const world = await open()
+    const process = await begin(world, (_, proceed) => proceed())
+    let failure: Error | null = null
+    const server = handlerOf(process)
+    const client = createHttpClient(
+      {
+        api: `http://app.test${BASE}`,
+        fetch: (input, init) => server.handle(new Request(input, init), BASE),
+        async headers() {
+          if (failure !== null) throw failure
+          return { authorization: 'a token' }
+        },
+      },
+      process.env,
+    )
+    failure = new TypeError('fetch failed')
+    await expect(world.until(client.getRun(process.id))).rejects.toMatchObject({
+      code: 'unavailable',
+      cause: failure,
+    })
+    const run = watch(world, client, process.env, process.id)
+    const waited = client.waitForRun(process.id)
+    const events = readAll(client.subscribe(process.id))
+    await world.advance(3000)
+    failure = null
+    await world.advance(10_000)
+    expect(run.get()).toMatchObject({ status: 'waiting', loadError: null })
+    await process.durably.signal(process.id, 'go')
+    await world.until(waited)
+    expect((await world.until(events)).at(-1)).toMatchObject({ type: 'run:complete' })
+    failure = new DurablyError('unauthenticated', 'The session is over')
+    await expect(world.until(client.waitForRun(process.id))).rejects.toBe(failure)
+  })
+})
