@@ -30,7 +30,7 @@ export type ClientOf<T extends HasJobs> =
 /**
  * A client of the handler at `api`, with the types of the server's jobs and none of their code. Does no I/O.
  * Throws `ValidationError` without an `api`. What its functions reject with are the errors of the server, of the same
- * classes, and a `DurablyError` with the code `unavailable` when nobody answers.
+ * classes, and a `DurablyError` with the code `unavailable` when nobody answers, `misdirected` when someone else does.
  *
  * @example
  * import type { durably } from './server'

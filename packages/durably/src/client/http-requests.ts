@@ -32,6 +32,7 @@ export function createRequests(options: RequestsOptions): Requests {
   async function request(
     method: string,
     path: string,
+    type: string,
     { query = {}, body, signal }: RequestOptions = {},
   ): Promise<Response> {
     const url = `${options.api}${path}${toSearch(query)}`
@@ -46,21 +47,17 @@ export function createRequests(options: RequestsOptions): Requests {
       signal: signal ?? null,
     }
     const response = await answered(options.fetch(url, init), `${url} cannot be reached`)
-    if (!response.ok) throw await errorOf(response, url)
-    return response
+    const { ok, status, headers: said } = response
+    // Anyone can say that something is well: a page to sign in, or the app itself for a path it does not know.
+    const isOwn = status === 204 || said.get('content-type')?.startsWith(type)
+    if (ok && isOwn) return response
+    throw await errorOf(response, url)
   }
 
   return {
-    open: (path, requestOptions) => request('GET', path, requestOptions),
+    open: (path, requestOptions) => request('GET', path, 'text/event-stream', requestOptions),
     async send(method, path, requestOptions) {
-      const response = await request(method, path, requestOptions)
-      const type = response.headers.get('content-type') ?? 'nothing'
-      if (!type.startsWith(RICH_TYPE)) {
-        throw new DurablyError(
-          'unavailable',
-          `${response.url} answered with ${type}: does api name the path of the handler?`,
-        )
-      }
+      const response = await request(method, path, RICH_TYPE, requestOptions)
       return answered(
         response.text().then(parseText),
         `${options.api}${path} broke off in its answer`,

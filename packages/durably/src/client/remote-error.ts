@@ -10,12 +10,8 @@ import type { ErrorBody } from '../core/wire.ts'
 
 /** The error that the server answered with, of the class it has there. */
 export async function errorOf(response: Response, url: string): Promise<DurablyError> {
-  const text = await response.text().catch(() => '')
-  const { code, message, issues } = readError(text) ?? {
-    // Not Durably's word: something on the way, or another program.
-    code: response.status >= 500 ? 'unavailable' : 'internal',
-    message: `${url} answered ${response.status} ${response.statusText}`.trim(),
-  }
+  const text = await response.text().catch(() => null)
+  const { code, message, issues } = readError(text) ?? describeForeign(response, url, text === null)
   switch (code) {
     case 'validation':
       return new ValidationError(message, issues as readonly Issue[] | undefined)
@@ -28,9 +24,28 @@ export async function errorOf(response: Response, url: string): Promise<DurablyE
   }
 }
 
-function readError(text: string): ErrorBody['error'] | null {
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  401: 'unauthenticated',
+  403: 'forbidden',
+  408: 'unavailable',
+  425: 'unavailable',
+  429: 'unavailable',
+}
+
+/** Not Durably's word: something on the way, or another program. */
+function describeForeign(
+  { status, headers }: Response,
+  url: string,
+  isBroken: boolean,
+): ErrorBody['error'] {
+  const code = isBroken || status >= 500 ? 'unavailable' : (byStatus[status] ?? 'misdirected')
+  const message = `${url} answered ${status} with ${headers.get('content-type')}: does api name the path of the handler?`
+  return { code, message }
+}
+
+function readError(text: string | null): ErrorBody['error'] | null {
   try {
-    const { error } = JSON.parse(text) as Partial<ErrorBody>
+    const { error } = JSON.parse(text ?? '') as Partial<ErrorBody>
     return typeof error?.code === 'string' && typeof error.message === 'string' ? error : null
   } catch {
     return null

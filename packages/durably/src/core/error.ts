@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'too-large'
   | 'unavailable'
+  | 'misdirected'
   | 'internal'
 
 /** What every error that Durably throws extends. */

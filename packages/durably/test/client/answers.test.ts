@@ -50,6 +50,11 @@ async function half(response: Response, how: 'broken' | 'closed'): Promise<Respo
   return new Response(body, response)
 }
 
+const foreign = (status: number) => () =>
+  Promise.resolve(
+    new Response('<html>Who are you?</html>', { status, headers: { 'content-type': 'text/html' } }),
+  )
+
 inMemory((open) => {
   test.each(['broken', 'closed'] as const)(
     'an answer that is %s in the middle is asked for again',
@@ -75,6 +80,14 @@ inMemory((open) => {
       expect(await world.until(waited)).toMatchObject({ output: 'now' })
     },
   )
+
+  test('a refusal that breaks off in the middle may not have been one', async () => {
+    const world = await open()
+    const { client } = await begin(world, async (_, proceed) => half(await proceed(), 'broken'))
+    await expect(world.until(client.cancel('nobody'))).rejects.toMatchObject({
+      code: 'unavailable',
+    })
+  })
 
   test('headers that cannot be made are like a server that is away, unless Durably says why', async () => {
     const world = await open()
@@ -110,4 +123,56 @@ inMemory((open) => {
     failure = new DurablyError('unauthenticated', 'The session is over')
     await expect(world.until(client.waitForRun(process.id))).rejects.toBe(failure)
   })
+
+  test.each([
+    [404, 'misdirected'],
+    [200, 'misdirected'],
+    [401, 'unauthenticated'],
+    [403, 'forbidden'],
+  ])(
+    'an answer of %i from someone else is told at once, not asked for again',
+    async (status, code) => {
+      const world = await open()
+      let asked = 0
+      const { client, id, env } = await begin(world, () => {
+        asked++
+        return foreign(status)()
+      })
+      const told = {
+        code,
+        message: expect.stringMatching(
+          RegExp(
+            `^http://app.test${BASE}/[a-z]+\\?\\S+ answered ${status} with text/html: does api name the path of the handler\\?$`,
+          ),
+        ) as string,
+      }
+      const run = watch(world, client, env, id)
+      await world.advance(1000)
+      expect(run.get()).toMatchObject({ isLoading: false, loadError: told })
+      await expect(world.until(client.getRun(id))).rejects.toMatchObject(told)
+      await expect(world.until(client.waitForRun(id))).rejects.toMatchObject(told)
+      await expect(world.until(readAll(client.subscribe(id)))).rejects.toMatchObject(told)
+      await world.advance(60_000)
+      expect(asked).toBeLessThan(10)
+    },
+  )
+
+  test.each([408, 425, 429, 500, 502])(
+    'an answer of %i from something on the way is asked for again',
+    async (status) => {
+      const world = await open()
+      let isAway = true
+      const { client, id, durably } = await begin(world, (_, proceed) =>
+        isAway ? foreign(status)() : proceed(),
+      )
+      await expect(world.until(client.getRun(id))).rejects.toMatchObject({ code: 'unavailable' })
+      const waited = client.waitForRun(id)
+      const events = readAll(client.subscribe(id))
+      await world.advance(5000)
+      isAway = false
+      await durably.signal(id, 'go', 'now')
+      expect(await world.until(waited)).toMatchObject({ output: 'now' })
+      expect((await world.until(events)).at(-1)).toMatchObject({ type: 'run:complete' })
+    },
+  )
 })

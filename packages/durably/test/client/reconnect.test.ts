@@ -14,6 +14,8 @@ const steps = job(async (step) => {
   }
 }, 'steps')
 
+const ofEvents = { headers: { 'content-type': 'text/event-stream' } }
+
 /** Passes on so many bytes of a stream, then breaks it. */
 function breakingAfter(response: Response, bytes: number): Response {
   let left = bytes
@@ -126,7 +128,7 @@ inMemory((open) => {
     const { client, id } = await begin(world, async (_, proceed) => {
       connections++
       // The first one opens, and that is all.
-      return connections === 1 ? new Response(new ReadableStream()) : proceed()
+      return connections === 1 ? new Response(new ReadableStream(), ofEvents) : proceed()
     })
     const events = await world.until(readAll(client.subscribe(id)))
     // The last one only hears that this was all.
@@ -171,7 +173,7 @@ inMemory((open) => {
     const { client, id, durably } = await begin(world, async (_, proceed) => {
       asked++
       if (asked === 1) return proceed()
-      return asked < 5 ? new Response('') : new Response(null, { status: 204 })
+      return asked < 5 ? new Response('', ofEvents) : new Response(null, { status: 204 })
     })
     await world.until(durably.waitForRun(id))
     const began = world.now()
@@ -210,7 +212,7 @@ inMemory((open) => {
       let asked = 0
       const { client, id } = await begin(world, async () => {
         asked++
-        return new Response(head)
+        return new Response(head, ofEvents)
       })
       let hints = 0
       const list = client.subscribeRuns().getReader()
@@ -240,7 +242,7 @@ inMemory((open) => {
     const { client } = await begin(world, async () => {
       asked++
       if (isAway) throw new TypeError('fetch failed')
-      return new Response('retry: 1000\n\n:\n\n')
+      return new Response('retry: 1000\n\n:\n\n', ofEvents)
     })
     const list = client.subscribeRuns().getReader()
     const reading = (async () => {
@@ -388,9 +390,9 @@ inMemory((open) => {
         `http://app.test/api/durably/steps?runId=${id} cannot be reached`,
       ),
     )
-    await expect(world.until(client.cancel(id))).rejects.toThrow(/answered 404 Not Found/)
+    await expect(world.until(client.cancel(id))).rejects.toThrow(/answered 404 with text\/plain/)
     await expect(world.until(client.getSteps(id))).rejects.toThrow(
-      /answered with text\/html: does api name the path of the handler\?/,
+      /answered 200 with text\/html: does api name the path of the handler\?/,
     )
   })
 })
