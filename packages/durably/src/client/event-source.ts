@@ -26,14 +26,22 @@ export async function* readEvents<T>(
 ): AsyncGenerator<T | null> {
   let failures = 0
   while (true) {
+    const connection = new AbortController()
+    const hangUp = (): void => connection.abort()
+    signal.addEventListener('abort', hangUp)
+    const cancelTimer = env.after(SILENCE_MS, hangUp)
     try {
-      const response = await connect(signal)
+      const response = await connect(connection.signal).finally(cancelTimer)
       if (response.status === 204) return
       // Who only answers, and hangs up, is away as well.
       const onHeard = (): void => void (failures = 0)
-      yield* eventsOf<T>(response, env, signal, failures > 0, onHeard)
+      yield* eventsOf<T>(response, env, connection, failures > 0, onHeard)
     } catch (error) {
-      if (!isPassing(error)) throw error
+      // Whoever did not answer may be given up for another.
+      if (!connection.signal.aborted && !isPassing(error)) throw error
+    } finally {
+      signal.removeEventListener('abort', hangUp)
+      hangUp()
     }
     signal.throwIfAborted()
     if (mayBeOver()) continue
@@ -49,7 +57,7 @@ export async function* readEvents<T>(
 async function* eventsOf<T>(
   response: Response,
   env: Pick<Env, 'after'>,
-  signal: AbortSignal,
+  connection: AbortController,
   isAgain: boolean,
   onHeard: () => void,
 ): AsyncGenerator<T | null> {
@@ -57,30 +65,25 @@ async function* eventsOf<T>(
   if (reader === undefined) return
   const cancel = (): void => void reader.cancel().catch(() => {})
   // The fetch that was given may know no signals.
-  signal.addEventListener('abort', cancel)
-  if (signal.aborted) cancel()
+  connection.signal.addEventListener('abort', cancel)
+  if (connection.signal.aborted) cancel()
   const decoder = new TextDecoder()
   let rest = ''
-  try {
-    if (isAgain) yield null
-    while (true) {
-      const cancelTimer = env.after(SILENCE_MS, cancel)
-      // What broke and what closed are the same: it may go on elsewhere.
-      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
-      cancelTimer()
-      if (done) return
-      const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        if (line.startsWith('data: ')) {
-          onHeard()
-          yield (await parseText(line.slice(6))) as T
-        } else if (line === ':') onHeard()
-      }
+  if (isAgain) yield null
+  while (true) {
+    const cancelTimer = env.after(SILENCE_MS, cancel)
+    // What broke and what closed are the same: it may go on elsewhere.
+    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
+    cancelTimer()
+    if (done) return
+    const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) {
+      if (line.startsWith('data: ')) {
+        onHeard()
+        yield (await parseText(line.slice(6))) as T
+      } else if (line === ':') onHeard()
     }
-  } finally {
-    signal.removeEventListener('abort', cancel)
-    cancel()
   }
 }
 

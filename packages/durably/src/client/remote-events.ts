@@ -21,9 +21,9 @@ export function followRun(
   let isOver = false
 
   async function* read(signal: AbortSignal): AsyncGenerator<DurablyEvent> {
-    const connect = (): Promise<Response> => {
+    const connect = (hangUp: AbortSignal): Promise<Response> => {
       isOver = false
-      return requests.open('/subscribe', { query: { runId, after: position }, signal })
+      return requests.open('/subscribe', { query: { runId, after: position }, signal: hangUp })
     }
     const mayBeOver = (): boolean => isOver
     try {
@@ -74,7 +74,8 @@ export function followRuns(
   query: Query,
 ): ReadableStream<RunChange> {
   async function* read(signal: AbortSignal): AsyncGenerator<RunChange> {
-    const connect = () => requests.open('/runs/subscribe', { query, signal })
+    const connect = (hangUp: AbortSignal) =>
+      requests.open('/runs/subscribe', { query, signal: hangUp })
     for await (const change of readEvents<RunChange>({ env, connect }, signal)) {
       yield change ?? { type: 'run:changed', runId: null }
     }

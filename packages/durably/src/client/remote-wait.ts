@@ -65,8 +65,8 @@ async function watch(
   onChange: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const connect = () =>
-    requests.open('/subscribe', { query: { runId, after: LAST_POSITION }, signal })
+  const connect = (hangUp: AbortSignal) =>
+    requests.open('/subscribe', { query: { runId, after: LAST_POSITION }, signal: hangUp })
   for await (const event of readEvents({ env, connect }, signal)) {
     if (event === null) onChange()
   }

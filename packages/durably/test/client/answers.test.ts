@@ -3,6 +3,7 @@ import type { Client } from '../../src/client/client.ts'
 import { createHttpClient } from '../../src/client/http-client.ts'
 import { createObservers } from '../../src/client/observers.ts'
 import { DurablyError } from '../../src/core/error.ts'
+import { isTick } from '../../src/core/tick.ts'
 import { readAll } from '../conformance/api/read-all.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
 import { BASE, handlerOf, overHttp, type Network } from './clients.ts'
@@ -54,6 +55,12 @@ const foreign = (status: number) => () =>
   Promise.resolve(
     new Response('<html>Who are you?</html>', { status, headers: { 'content-type': 'text/html' } }),
   )
+
+/** Fails with the reason of the request's signal, as `fetch` does. */
+const neverAnswered: Network = ({ signal }) =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
 
 inMemory((open) => {
   test.each(['broken', 'closed'] as const)(
@@ -175,4 +182,37 @@ inMemory((open) => {
       expect((await world.until(events)).at(-1)).toMatchObject({ type: 'run:complete' })
     },
   )
+
+  test('a stream that is not answered at all is given up for another', async () => {
+    const world = await open()
+    let asked = 0
+    const { client, id, durably } = await begin(world, (request, proceed) =>
+      asked++ === 0 ? neverAnswered(request, proceed) : proceed(),
+    )
+    const events = readAll(client.subscribe(id))
+    await world.advance(40_000)
+    expect(asked).toBe(1)
+    await durably.signal(id, 'go')
+    await world.advance(10_000)
+    expect(asked).toBeGreaterThan(1)
+    const facts = (await world.until(events)).filter((event) => !isTick(event))
+    expect(facts.map(({ sequence }) => sequence)).toEqual(facts.map((_, i) => i + 1))
+    expect(facts.at(-1)).toMatchObject({ type: 'run:complete' })
+  })
+
+  test('a stream that is cancelled before it is answered asks no more', async () => {
+    const world = await open()
+    let asked = 0
+    const { client, id } = await begin(world, (request, proceed) => {
+      asked++
+      return neverAnswered(request, proceed)
+    })
+    const reader = client.subscribe(id).getReader()
+    const read = reader.read()
+    await world.settle()
+    await reader.cancel()
+    await world.until(read)
+    await world.advance(120_000)
+    expect(asked).toBe(1)
+  })
 })
