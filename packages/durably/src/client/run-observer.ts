@@ -9,8 +9,8 @@ import type { Client } from './client.ts'
 import { foldLogs, type Logs } from './fold-logs.ts'
 import { foldRun } from './fold-run.ts'
 import { foldStreams, type Streams } from './fold-streams.ts'
+import { mayPass } from './may-pass.ts'
 import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
-import { isPassing } from './remote-error.ts'
 import type { RunHints } from './run-hints.ts'
 import { describeRun, noRun, type RunState } from './run-state.ts'
 
@@ -156,7 +156,7 @@ async function follow(state: State, signal: AbortSignal): Promise<void> {
       listen(state)
       break
     }
-    if (error !== null && !isPassing(error)) {
+    if (error !== null && !mayPass(error)) {
       observed.set({ ...describeRun(state.run), isLoading: false, loadError: error })
       unlisten(state)
       break
@@ -214,7 +214,7 @@ async function readEarlier(state: State): Promise<void> {
       before = after + 1
       span *= 2
     } catch (error) {
-      if (!isPassing(error)) return
+      if (!mayPass(error)) return
       await pause(env, RETRY_MS)
     }
     if (signal?.aborted !== false) return

@@ -27,7 +27,7 @@ export interface RunState<TRun extends Run = Run> {
   readonly isActive: boolean
   /** Nothing is known yet. */
   readonly isLoading: boolean
-  /** Why nothing can be known: no such run, no access. While a server is away it is tried again instead. */
+  /** Why nothing can be known: no such run, no access. While a server is away, or a database busy, it is tried again instead. */
   readonly loadError: Error | null
 }
 

@@ -214,6 +214,24 @@ inMemory((open) => {
       expect(run.last()).toMatchObject({ status: 'completed', output: 1 })
     })
 
+    test('a run is shown although its database was busy when it was asked for', async () => {
+      const { world, process, client, id } = await beginWaiting()
+      let isBusy = true
+      const busy: Client = {
+        ...client,
+        async getRun(runId: string) {
+          if (isBusy) throw new Error('database is locked')
+          return client.getRun(runId) as never
+        },
+      }
+      const run = watch(createObservers(busy, process.env, seen).run(id))
+      await world.advance(3000)
+      expect(run.last()).toMatchObject({ isLoading: true, loadError: null })
+      isBusy = false
+      await world.advance(2000)
+      expect(run.last()).toMatchObject({ status: 'waiting', loadError: null })
+    })
+
     test('an answer that comes late does not undo what was told meanwhile', async () => {
       const { world, process, client, id } = await beginWaiting()
       let late: Promise<void> | null = null
