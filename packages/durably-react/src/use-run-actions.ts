@@ -4,8 +4,8 @@ import { useObservers } from './provider.ts'
 import { useObserved } from './use-observed.ts'
 
 /**
- * What can be done to runs. It shows at once in the other hooks, and is taken back there if it is refused: `error`
- * says why, and the promise rejects.
+ * What can be done to runs. Where a run is shown, cancelling and retrying it show at once, and are taken back there if
+ * they are refused; lists show them once they are answered. `error` says why an action was refused, and the promise rejects.
  *
  * @example
  * const { cancel, retry, error } = useRunActions()

@@ -1,11 +1,10 @@
 import type { Env } from '../core/env.ts'
-import type { Run } from '../core/run.ts'
 import { createActionsObserver, type ActionsObserver, type RunActions } from './actions-observer.ts'
 import type { Client } from './client.ts'
 import { createJobObserver, type JobObserver, type JobQuery } from './job-observer.ts'
 import { always, type Observed } from './observed.ts'
 import { noRun, type RunState } from './run-state.ts'
-import { createRunObserver, loading, type RunObserver } from './run-observer.ts'
+import { createRunObserver, loading, type Expected, type RunObserver } from './run-observer.ts'
 import { createRunHints, type Visibility } from './run-hints.ts'
 import { createRunsObserver, type RunsObserver, type RunsQuery } from './runs-observer.ts'
 
@@ -16,7 +15,10 @@ export interface Observers {
   run(runId: string | null, options?: { readonly maxLogs?: number | undefined }): Observed<RunState>
   runs(query?: RunsQuery): RunsObserver
   job(jobName: string, query?: JobQuery): JobObserver
-  /** What is done is shown at once as what it will make of the run, and as it is again if it is refused. */
+  /**
+   * Where a run is shown, cancelling and retrying it show at once as what they will make of it, and it is as it was again if
+   * they are refused. Lists are read again once it is answered.
+   */
   actions(): ActionsObserver
 }
 
@@ -48,29 +50,30 @@ export function createObservers(
   /** Does it, and shows meanwhile that it is done. */
   async function act<T>(
     runId: string,
-    change: Partial<Run>,
     perform: () => Promise<T>,
+    change: Expected | null = null,
   ): Promise<T> {
     const run = followed.get(runId)
-    run?.expect(change)
+    const settle = change === null ? null : run?.expect(change)
+    let isDone = false
     try {
-      return await perform()
-    } catch (error) {
-      run?.expect({})
-      throw error
+      const result = await perform()
+      isDone = true
+      return result
     } finally {
+      settle?.(isDone)
       run?.refresh()
       for (const list of lists) list.refresh()
     }
   }
 
   const actions: RunActions = {
-    cancel: (runId) => act(runId, { status: 'cancelled' }, () => client.cancel(runId)),
+    cancel: (runId) => act(runId, () => client.cancel(runId), { status: 'cancelled' }),
     retry: (runId) =>
-      act(runId, { status: 'pending', error: null, output: null }, () => client.retry(runId)),
-    deleteRun: (runId) => act(runId, {}, () => client.deleteRun(runId)),
-    retrigger: (runId) => act(runId, {}, () => client.retrigger(runId)),
-    signal: (runId, ...rest) => act(runId, {}, () => client.signal(runId, ...rest)),
+      act(runId, () => client.retry(runId), { status: 'pending', error: null, output: null }),
+    deleteRun: (runId) => act(runId, () => client.deleteRun(runId)),
+    retrigger: (runId) => act(runId, () => client.retrigger(runId)),
+    signal: (runId, ...rest) => act(runId, () => client.signal(runId, ...rest)),
     completeToken: (token, data) => client.completeToken(token, data),
   }
 

@@ -18,11 +18,14 @@ import { describeRun, noRun, type RunState } from './run-state.ts'
 export interface RunObserver extends Observed<RunState> {
   /** Something was done to it: it is read again. */
   refresh(): void
-  /** Shows it so until more is known: what was asked for is expected to happen. Of nothing: shows what is known. */
-  expect(change: Partial<Run>): void
+  /** Shows it so, as what was asked for will make of it, until the result is told whether that was done. */
+  expect(change: Expected): (isDone: boolean) => void
   /** Keeps at least so many lines of its log from now on. */
   keepLogs(count: number): void
 }
+
+/** What a run will be. */
+export type Expected = Partial<Run> & Pick<Run, 'status'>
 
 export interface RunObserverOptions {
   readonly client: Client
@@ -46,6 +49,8 @@ interface State extends RunObserverOptions {
   /** Always the same: of many events that come together it is asked once. */
   readonly describe: () => RunState
   run: Run | null
+  /** Laid over the run until it has happened, or cannot any more; at the latest until this read of the run is answered. */
+  expected: { readonly change: Expected; until: number } | null
   /** When the run that was read had changed last. */
   readAt: string
   /** The latest time that its stream told. */
@@ -84,6 +89,7 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     observed,
     describe: () => stateOf(state),
     run: null,
+    expected: null,
     readAt: '',
     heardAt: '',
     reads: 0,
@@ -100,9 +106,7 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
   return {
     ...observed,
     refresh: () => refresh(state),
-    expect(change) {
-      if (state.run !== null) observed.set(describeRun({ ...state.run, ...change }))
-    },
+    expect: (change) => expect(state, change),
     keepLogs(count) {
       if (!(count > state.maxLogs)) return
       state.maxLogs = count
@@ -119,14 +123,40 @@ function refresh(state: State): void {
   else void follow(state, signal)
 }
 
+function expect(state: State, change: Expected): (isDone: boolean) => void {
+  const expected = { change, until: Number.POSITIVE_INFINITY }
+  const apply = (next: State['expected']): void => {
+    state.expected = next
+    become(state, state.run)
+    if (state.run !== null) show(state)
+  }
+  apply(expected)
+  return (isDone) => {
+    // What is told from now on may still be from before it.
+    if (isDone) expected.until = state.reads + 1
+    else if (state.expected === expected) apply(null)
+  }
+}
+
+/** What is known of the run now. What was expected of one that had not ended, or had, says nothing of one that has, or has not. */
+function become(state: State, run: Run | null): void {
+  state.run = run
+  const { expected } = state
+  if (run === null || expected === null) return
+  if (isTerminal(run.status) === isTerminal(expected.change.status)) state.expected = null
+}
+
 function show({ observed, describe }: State): void {
   observed.set(describe)
 }
 
 function stateOf(state: State): RunState {
-  const { run, logs, streams } = state
+  const { run, expected, logs, streams } = state
   const shown = { logs: logs.lines(), streams: streams.chunks() }
-  return { ...describeRun(run), ...shown, isLoading: false, loadError: null }
+  const described = describeRun(
+    run === null || expected === null ? run : { ...run, ...expected.change },
+  )
+  return { ...described, ...shown, isLoading: false, loadError: null }
 }
 
 /** The run as it is now. Throws when there is none. */
@@ -138,7 +168,8 @@ async function read(state: State, signal: AbortSignal): Promise<void> {
   state.answered = number
   // What its stream told since it was asked for is newer, or will be.
   if (folded === state.folded) {
-    state.run = run
+    if (state.expected !== null && number >= state.expected.until) state.expected = null
+    become(state, run)
     state.readAt = run?.updatedAt ?? ''
   }
   if (run === null) throw new NotFoundError(`Run not found: ${runId}`)
@@ -193,7 +224,7 @@ function onEvent(state: State, event: DurablyEvent): void {
   if (!isTick(event) && event.timestamp > state.heardAt) state.heardAt = event.timestamp
   // Up to where it was read, its stream says nothing new of it; from there on all counts, whatever the clock was set to.
   if (run !== null && (isTick(event) || state.heardAt >= state.readAt)) {
-    state.run = foldRun(run, event)
+    become(state, foldRun(run, event))
     state.folded++
   }
   state.logs.add(event)

@@ -51,13 +51,21 @@ const recites = job(async (step) => {
   await step.run('go on', () => write('more', [1]))
 }, 'recites')
 
+const ticks = job(async (step) => {
+  for (let i = 0; i < 100; i++) {
+    step.progress(i, 100)
+    await step.run(`tick ${i}`, () => i)
+    await step.sleep(`after ${i}`, '1s')
+  }
+}, 'ticks')
+
 let isBroken = true
 const flaky = job(() => {
   if (isBroken) throw new Error('out of ink')
   return 'printed'
 }, 'flaky')
 
-const jobs = { waits, add, fails, talks, recites, flaky, chatters }
+const jobs = { waits, add, fails, talks, recites, flaky, chatters, ticks }
 
 /** A page that someone looks at all the time. */
 const seen = { isVisible: () => true, onChange: () => () => {} }
@@ -230,6 +238,59 @@ inMemory((open) => {
       isBusy = false
       await world.advance(2000)
       expect(run.last()).toMatchObject({ status: 'waiting', loadError: null })
+    })
+
+    test.each(['done', 'refused'] as const)(
+      'a cancel that is %s after a while shows until then, whatever else is told of the run',
+      async (how) => {
+        const { world, process, observers } = await begin()
+        const { id } = await process.jobs.ticks.trigger(null)
+        const run = watch(observers.run(id))
+        await world.advance(1500)
+        const answer = Promise.withResolvers<void>()
+        process.wire.intercept(async (operation, proceed) => {
+          if (operation === 'act') await answer.promise
+          return proceed()
+        })
+        const cancelled = observers.actions().cancel(id)
+        await world.advance(100)
+        const { progress } = run.last()
+        run.states.length = 0
+        await world.advance(3000)
+        expect(run.last().progress?.current).toBeGreaterThan((progress?.current ?? 0) + 1)
+        if (how === 'done') answer.resolve()
+        else answer.reject(new Error('busy'))
+        await world.until(cancelled.catch(() => {}))
+        const shown = new Set(run.states.map(({ status }) => status))
+        expect([...shown]).toEqual(['cancelled'])
+        process.wire.intercept(null)
+        run.states.length = 0
+        await world.advance(3000)
+        if (how === 'done') expect(run.last()).toMatchObject({ status: 'cancelled' })
+        else expect(run.last()).toMatchObject({ isActive: true })
+        expect(run.states.some(({ isActive }) => isActive)).toBe(how === 'refused')
+      },
+    )
+
+    test('a run that ends before it could be cancelled is shown with its own end', async () => {
+      const { world, process, observers, id } = await beginWaiting()
+      const run = watch(observers.run(id))
+      await world.advance(200)
+      const answer = Promise.withResolvers<void>()
+      process.wire.intercept(async (operation, proceed) => {
+        if (operation === 'act') await answer.promise
+        return proceed()
+      })
+      const cancelled = observers.actions().cancel(id)
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'cancelled' })
+      await process.durably.signal(id, 'go', 'now')
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now' })
+      answer.resolve()
+      await expect(world.until(cancelled)).rejects.toThrow('Cannot cancel completed run')
+      await world.advance(200)
+      expect(run.last()).toMatchObject({ status: 'completed', output: 'now' })
     })
 
     test('an answer that comes late does not undo what was told meanwhile', async () => {
