@@ -1,10 +1,11 @@
 import { parseDuration } from '../core/duration.ts'
-import type { Env } from '../core/env.ts'
+import { pause, type Env } from '../core/env.ts'
 import { NotFoundError, TimeoutError } from '../core/error.ts'
 import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { activeStatuses, type RunStatus } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
+import { mayPass } from './may-pass.ts'
 import { createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
 import { createSoon } from '../events/soon.ts'
@@ -43,6 +44,7 @@ export interface JobObserverOptions extends JobQuery {
   readonly env: Pick<Env, 'after' | 'now'>
 }
 
+const RETRY_MS = 1000
 /** Of hints that some run may have changed, few are of a new run. */
 const LOOK_GAP_MS = 500
 
@@ -53,6 +55,8 @@ interface State extends JobObserverOptions {
   currentRunId: string | null
   /** The newest run that is known of, ended or not; null before one was looked for. What is triggered next is newer. */
   newest: string | null
+  /** For as long as this signal says the newest is looked for; null where it is not. */
+  looking: AbortSignal | null
   /** What was asked for here has numbers: what was asked for last decides, whatever is answered last. */
   asked: number
   /** The number of what decided. */
@@ -65,7 +69,11 @@ interface State extends JobObserverOptions {
 export function createJobObserver(options: JobObserverOptions): JobObserver {
   const { client, env, initialRunId = null, autoResume = true, followLatest = true } = options
   const observed = createObserved<JobState>({
-    initial: { ...nothing, currentRunId: initialRunId, isLoading: initialRunId !== null },
+    initial: {
+      ...nothing,
+      currentRunId: initialRunId,
+      isLoading: initialRunId !== null || autoResume,
+    },
     env,
     follow(signal) {
       state.signal = signal
@@ -80,6 +88,7 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
     observed,
     currentRunId: initialRunId,
     newest: null,
+    looking: null,
     asked: 0,
     decided: 0,
     signal: null,
@@ -150,15 +159,32 @@ function turnTo(state: State, runId: string): void {
 
 /** Learns which run is the newest, and resumes one that has not ended, if nothing was asked for here. */
 async function begin(state: State, signal: AbortSignal): Promise<void> {
+  if (state.looking === signal) return
+  state.looking = signal
+  let error = await resume(state, signal)
+  while (error !== null && mayPass(error)) {
+    await pause(state.env, RETRY_MS)
+    if (signal.aborted) return
+    error = await resume(state, signal)
+  }
+  if (signal.aborted) return
+  state.looking = null
+  // What is triggered is followed all the same.
+  if (mayResume(state)) state.observed.set({ isLoading: false, loadError: error })
+}
+
+/** Why it could not be looked for; null if it could. */
+async function resume(state: State, signal: AbortSignal): Promise<Error | null> {
   try {
     const newest = await readNewest(state)
     know(state, newest?.id ?? '')
-    if (!mayResume(state)) return
+    if (!mayResume(state)) return null
     const isActive = newest !== null && activeStatuses.includes(newest.status)
     const resumed = isActive ? newest : await readNewest(state, activeStatuses)
     if (resumed !== null && mayResume(state) && !signal.aborted) showRun(state, resumed.id)
-  } catch {
-    // Who could not look has nothing to resume; what is triggered is followed all the same.
+    return null
+  } catch (error) {
+    return error as Error
   }
 }
 

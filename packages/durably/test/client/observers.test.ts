@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { createObservers, type Observers } from '../../src/client/observers.ts'
 import type { Observed } from '../../src/client/observed.ts'
-import { TimeoutError } from '../../src/core/error.ts'
+import { DurablyError, TimeoutError } from '../../src/core/error.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { Client } from '../../src/client/client.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
@@ -504,6 +504,51 @@ inMemory((open) => {
       expect(resumed.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
       expect(fresh.last()).toMatchObject({ currentRunId: null, status: null })
       expect(chosen.last()).toMatchObject({ currentRunId: id, status: 'waiting' })
+    })
+
+    test('while a run to go on with is looked for, nothing is known yet', async () => {
+      const { world, observers, id } = await beginWaiting()
+      const how = { followLatest: false }
+      const resumed = watch(observers.job('waits', how))
+      const none = watch(observers.job('add', how))
+      const fresh = observers.job('waits', { ...how, autoResume: false })
+      for (const { last } of [resumed, none]) {
+        expect(last()).toMatchObject({ isLoading: true, isActive: false, currentRunId: null })
+      }
+      expect(fresh.initial).toMatchObject({ isLoading: false })
+      await world.advance(200)
+      expect(resumed.last()).toMatchObject({ isLoading: false, currentRunId: id, isActive: true })
+      expect(none.last()).toMatchObject({ isLoading: false, currentRunId: null, loadError: null })
+      // Nobody said meanwhile that there is none.
+      const unknown = resumed.states.filter((state) => !state.isLoading && !state.isActive)
+      expect(unknown).toEqual([])
+    })
+
+    test('a run to go on with is looked for until there is an answer', async () => {
+      const { world, process, client, id } = await beginWaiting()
+      let failure: Error | null = new Error('database is locked')
+      const busy: Client = {
+        ...client,
+        async getRuns(...filter: never[]) {
+          if (failure !== null) throw failure
+          return client.getRuns(...filter) as never
+        },
+      }
+      const observers = createObservers(busy, process.env, seen)
+      const shown = watch(observers.job('waits', { followLatest: false }))
+      await world.advance(3000)
+      expect(shown.last()).toMatchObject({ isLoading: true, loadError: null })
+      failure = null
+      await world.advance(2000)
+      expect(shown.last()).toMatchObject({ isLoading: false, currentRunId: id, isWaiting: true })
+      failure = new DurablyError('forbidden', 'Not yours to see')
+      const observer = observers.job('waits', { followLatest: false })
+      const refused = watch(observer)
+      await world.advance(200)
+      expect(refused.last()).toMatchObject({ isLoading: false, loadError: failure })
+      const next = await world.until(observer.trigger(null))
+      await world.advance(200)
+      expect(refused.last()).toMatchObject({ currentRunId: next.id, loadError: null })
     })
 
     test('the current run is the one that was triggered last, whichever is answered last', async () => {
