@@ -47,33 +47,21 @@ export function createObservers(
     }
   }
 
-  /** Does it, and shows meanwhile that it is done. */
-  async function act<T>(
-    runId: string,
-    perform: () => Promise<T>,
-    change: Expected | null = null,
-  ): Promise<T> {
-    const run = followed.get(runId)
-    const settle = change === null ? null : run?.expect(change)
-    let isDone = false
-    try {
-      const result = await perform()
-      isDone = true
-      return result
-    } finally {
-      settle?.(isDone)
-      run?.refresh()
+  /** Shows meanwhile that it is done. */
+  function act<T>(runId: string, done: Promise<T>, change: Expected | null = null): Promise<T> {
+    followed.get(runId)?.expect(change, done)
+    return done.finally(() => {
       for (const list of lists) list.refresh()
-    }
+    })
   }
 
   const actions: RunActions = {
-    cancel: (runId) => act(runId, () => client.cancel(runId), { status: 'cancelled' }),
+    cancel: (runId) => act(runId, client.cancel(runId), { status: 'cancelled' }),
     retry: (runId) =>
-      act(runId, () => client.retry(runId), { status: 'pending', error: null, output: null }),
-    deleteRun: (runId) => act(runId, () => client.deleteRun(runId)),
-    retrigger: (runId) => act(runId, () => client.retrigger(runId)),
-    signal: (runId, ...rest) => act(runId, () => client.signal(runId, ...rest)),
+      act(runId, client.retry(runId), { status: 'pending', error: null, output: null }),
+    deleteRun: (runId) => act(runId, client.deleteRun(runId)),
+    retrigger: (runId) => act(runId, client.retrigger(runId)),
+    signal: (runId, ...rest) => act(runId, client.signal(runId, ...rest)),
     completeToken: (token, data) => client.completeToken(token, data),
   }
 

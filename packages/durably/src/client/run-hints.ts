@@ -3,8 +3,8 @@ import type { RunChange } from '../core/event.ts'
 import type { RunChangeFilter } from '../core/handle.ts'
 import { matches } from '../events/run-changes.ts'
 import type { Client } from './client.ts'
+import { mayPass } from './may-pass.ts'
 import { readUntil } from './observed.ts'
-import { isPassing } from './remote-error.ts'
 
 /** Whether someone sees the page. */
 export interface Visibility {
@@ -66,7 +66,7 @@ export function createRunHints(
         await readUntil(changes, signal, tell)
       } catch (error) {
         if (signal.aborted) return
-        if (!isPassing(error)) for (const { onError } of listeners) onError(error as Error)
+        if (!mayPass(error)) for (const { onError } of listeners) onError(error as Error)
       }
       if (!signal.aborted) await pause(env, RETRY_MS)
     }

@@ -16,10 +16,8 @@ import { describeRun, noRun, type RunState } from './run-state.ts'
 
 /** A run as it is and becomes. */
 export interface RunObserver extends Observed<RunState> {
-  /** Something was done to it: it is read again. */
-  refresh(): void
-  /** Shows it so, as what was asked for will make of it, until the result is told whether that was done. */
-  expect(change: Expected): (isDone: boolean) => void
+  /** Something is done to it: shows meanwhile what that will make of it, if that is known, and reads it again after. */
+  expect(change: Expected | null, done: Promise<unknown>): void
   /** Keeps at least so many lines of its log from now on. */
   keepLogs(count: number): void
 }
@@ -50,7 +48,7 @@ interface State extends RunObserverOptions {
   readonly describe: () => RunState
   run: Run | null
   /** Laid over the run until it has happened, or cannot any more; at the latest until this read of the run is answered. */
-  expected: { readonly change: Expected; until: number } | null
+  expected: { readonly change: Expected | null; until: number } | null
   /** When the run that was read had changed last. */
   readAt: string
   /** The latest time that its stream told. */
@@ -60,6 +58,8 @@ interface State extends RunObserverOptions {
   answered: number
   /** Events that made of the run what it is. */
   folded: number
+  /** Facts were left out; it is going to be read again, unless they turn out to be its past. */
+  nextLook: (() => void) | null
   maxLogs: number
   logs: Logs
   streams: Streams
@@ -95,6 +95,7 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
     reads: 0,
     answered: 0,
     folded: 0,
+    nextLook: null,
     maxLogs: DEFAULT_MAX_LOGS,
     logs: foldLogs(() => state.maxLogs),
     streams: foldStreams(),
@@ -105,8 +106,7 @@ export function createRunObserver(options: RunObserverOptions): RunObserver {
   }
   return {
     ...observed,
-    refresh: () => refresh(state),
-    expect: (change) => expect(state, change),
+    expect: (change, done) => void expect(state, change, done),
     keepLogs(count) {
       if (!(count > state.maxLogs)) return
       state.maxLogs = count
@@ -123,27 +123,34 @@ function refresh(state: State): void {
   else void follow(state, signal)
 }
 
-function expect(state: State, change: Expected): (isDone: boolean) => void {
+async function expect(
+  state: State,
+  change: Expected | null,
+  done: Promise<unknown>,
+): Promise<void> {
   const expected = { change, until: Number.POSITIVE_INFINITY }
   const apply = (next: State['expected']): void => {
     state.expected = next
     become(state, state.run)
     if (state.run !== null) show(state)
   }
-  apply(expected)
-  return (isDone) => {
+  if (change !== null) apply(expected)
+  try {
+    await done
     // What is told from now on may still be from before it.
-    if (isDone) expected.until = state.reads + 1
-    else if (state.expected === expected) apply(null)
+    expected.until = state.reads + 1
+  } catch {
+    if (state.expected === expected) apply(null)
   }
+  refresh(state)
 }
 
-/** What is known of the run now. What was expected of one that had not ended, or had, says nothing of one that has, or has not. */
+/** What is known of the run now. What was expected is over where the run has ended, or is to do again, as it would have. */
 function become(state: State, run: Run | null): void {
   state.run = run
-  const { expected } = state
-  if (run === null || expected === null) return
-  if (isTerminal(run.status) === isTerminal(expected.change.status)) state.expected = null
+  const change = state.expected?.change ?? null
+  if (run === null || change === null) return
+  if (isTerminal(run.status) === isTerminal(change.status)) state.expected = null
 }
 
 function show({ observed, describe }: State): void {
@@ -168,7 +175,7 @@ async function read(state: State, signal: AbortSignal): Promise<void> {
   state.answered = number
   // What its stream told since it was asked for is newer, or will be.
   if (folded === state.folded) {
-    if (state.expected !== null && number >= state.expected.until) state.expected = null
+    if (number >= (state.expected?.until ?? 0)) state.expected = null
     become(state, run)
     state.readAt = run?.updatedAt ?? ''
   }
@@ -220,16 +227,24 @@ async function followOnce(state: State, signal: AbortSignal): Promise<Error | nu
 }
 
 function onEvent(state: State, event: DurablyEvent): void {
-  const { run } = state
+  const { run, env } = state
   if (!isTick(event) && event.timestamp > state.heardAt) state.heardAt = event.timestamp
   // Up to where it was read, its stream says nothing new of it; from there on all counts, whatever the clock was set to.
   if (run !== null && (isTick(event) || state.heardAt >= state.readAt)) {
     become(state, foldRun(run, event))
     state.folded++
+  } else {
+    state.nextLook ??= env.after(LOOK_GAP_MS, () => lookAgain(state))
   }
   state.logs.add(event)
   state.streams.add(event)
   show(state)
+}
+
+/** Facts that seem to be from before the run was read may be from a machine whose clock is behind. */
+function lookAgain(state: State): void {
+  state.nextLook = null
+  if (state.heardAt < state.readAt) refresh(state)
 }
 
 /** Reads lines that were left out and are wanted after all, the last ones first. A server that is away is asked again. */

@@ -59,13 +59,24 @@ const ticks = job(async (step) => {
   }
 }, 'ticks')
 
+/** Works as long as it may, twice, and then waits. */
+const tires = job(async (step) => {
+  const work = (name: string) =>
+    step
+      .run(name, () => new Promise<void>(() => {}), { timeout: '5s' })
+      .catch(() => step.progress(1, 2))
+  await work('one')
+  await work('two')
+  await step.waitForSignal('go')
+}, 'tires')
+
 let isBroken = true
 const flaky = job(() => {
   if (isBroken) throw new Error('out of ink')
   return 'printed'
 }, 'flaky')
 
-const jobs = { waits, add, fails, talks, recites, flaky, chatters, ticks }
+const jobs = { waits, add, fails, talks, recites, flaky, chatters, ticks, tires }
 
 /** A page that someone looks at all the time. */
 const seen = { isVisible: () => true, onChange: () => () => {} }
@@ -333,6 +344,30 @@ inMemory((open) => {
       const late = watch(createObservers(connect(process), process.env, seen).run(id))
       await world.advance(200)
       expect(late.last()).toMatchObject({ status: 'completed', output: 'now' })
+    })
+
+    test('what becomes of a run is shown also where the clock by which it goes on is behind', async () => {
+      const { world, process, client } = await begin()
+      let reads = 0
+      const counting: Client = {
+        ...client,
+        getRun(runId: string) {
+          reads++
+          return client.getRun(runId) as never
+        },
+      }
+      const { id } = await process.jobs.tires.trigger(null)
+      await world.advance(6000)
+      const run = watch(createObservers(counting, process.env, seen).run(id))
+      await world.advance(1000)
+      // Its progress was written after the last of its facts.
+      expect(run.last()).toMatchObject({ status: 'running', progress: { current: 1 } })
+      process.setAhead(-60_000)
+      await world.advance(4000)
+      expect(run.last()).toMatchObject({ status: 'waiting', run: { waitingFor: [{ name: 'go' }] } })
+      // It is not asked for again and again.
+      await world.advance(60_000)
+      expect(reads).toBeLessThan(5)
     })
 
     test('a run that has ended is shown as it becomes when someone else retries it, and deletes it', async () => {
