@@ -7,11 +7,13 @@ import type { JobDefinition } from '../core/job.ts'
 import { toRun, type Run } from '../core/run.ts'
 import { isTerminal, type RunStatus } from '../core/transitions.ts'
 import { assemble } from '../durably.ts'
+import type { Wakeups } from '../core/wakeups.ts'
 import type { Store } from '../store/store.ts'
 import { attendJob, type StepExecution } from './attended-job.ts'
 import { connect } from './connection.ts'
 import { createPlaces, type CrashPlace } from './crash-place.ts'
 import type { Actor, EffectCall } from './effects.ts'
+import { createInProcessWakeups } from './in-process-wakeups.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface TrialOptions {
@@ -48,6 +50,10 @@ export interface Trial {
 }
 
 interface State extends TrialOptions {
+  /** How a worker hears of an answer, which another process sends. */
+  readonly wakeups: Wakeups
+  /** The same for both workers: the second takes up at once what the first left behind. */
+  readonly workerName: string
   readonly calls: EffectCall[]
   readonly places: CrashPlace[]
   crashed: boolean
@@ -61,15 +67,19 @@ interface Process {
   kill(): void
 }
 
-// Nobody else is on the database: there is nothing to poll for. Waits may take months.
+// Who changes something tells the others: there is nothing to poll for. Waits may take months.
 const HEARTBEAT_MS = 3_600_000
 const LEASE_MS = 3 * HEARTBEAT_MS
+// The default of staleThreshold. A lease that really ran out in so short a time would be renewed too often.
+const TAKEOVER_MS = 30_000
 const LIMIT_MS = 100 * 24 * HEARTBEAT_MS
 
 /** Runs the job once, lets its process die at the place, and has another process finish the run. */
 export async function runTrial(options: TrialOptions): Promise<Trial> {
   const { time, crashAt } = options
-  const trial: State = { ...options, calls: [], places: [], crashed: false }
+  const wakeups = createInProcessWakeups()
+  const workerName = `crashTest ${time.createEnv().id()}`
+  const trial: State = { ...options, wakeups, workerName, calls: [], places: [], crashed: false }
   const client = createProcess(trial, () => {})
   const { id } = await time.until(client.job.trigger(options.input))
   const hasEnded = createEndCheck(trial, client, id)
@@ -83,7 +93,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   await time.pass(async () => trial.crashed || (await hasEnded()), LIMIT_MS)
   first.kill()
   if (trial.crashed) {
-    time.block(LEASE_MS + 1)
+    time.block(TAKEOVER_MS)
     const second = createProcess(trial, () => {})
     second.start()
     await time.pass(hasEnded, LIMIT_MS)
@@ -129,7 +139,7 @@ async function outcomeOf(
 }
 
 function createProcess(trial: State, reach: (place: CrashPlace) => void): Process {
-  const { time, store, scope, job, codec } = trial
+  const { time, store, scope, job, codec, wakeups, workerName } = trial
   const env = time.createEnv()
   const places = createPlaces()
   const died = Promise.withResolvers<void>()
@@ -167,6 +177,8 @@ function createProcess(trial: State, reach: (place: CrashPlace) => void): Proces
   }
   const instance = assemble(connection.store, env, {
     codec,
+    wakeups,
+    workerName,
     pollingInterval: LIMIT_MS,
     heartbeatInterval: HEARTBEAT_MS,
     staleThreshold: LEASE_MS,
