@@ -54,7 +54,7 @@ export function createChunks(options: ChunksOptions): Chunks {
       if (controllers.has(name)) {
         throw new ValidationError(`stream "${name}" of step "${step}" is open already`)
       }
-      const unstored = createUnstored()
+      const unstored = createUnstored(options.outbox)
       return new WritableStream<T>({
         start: (controller) => void controllers.set(name, controller),
         async write(chunk, controller) {
@@ -104,7 +104,7 @@ interface Unstored {
   below(count: number): Promise<void>
 }
 
-function createUnstored(): Unstored {
+function createUnstored({ flush }: Outbox): Unstored {
   let count = 0
   let waiting: { readonly below: number; readonly resolve: () => void } | null = null
   return {
@@ -118,6 +118,7 @@ function createUnstored(): Unstored {
     async below(limit) {
       // One write, or the close, at a time: the stream sees to that.
       if (count < limit) return
+      flush()
       await new Promise<void>((resolve) => {
         waiting = { below: limit, resolve }
       })

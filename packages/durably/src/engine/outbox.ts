@@ -27,6 +27,8 @@ interface Item {
 export interface Outbox {
   /** What nobody waits for rides along with what comes next, or goes alone after a moment. */
   add(item: Item): void
+  /** Somebody waits for what was added: it leaves at once, in order. */
+  flush(): void
   /** The last item of all; what comes after it is dropped in silence. */
   finish(item: Item & { readonly transition: Transition }): void
   /** Gives the run up until something wakes it. Answers whether it did: not if it was sent something meanwhile. */
@@ -83,6 +85,8 @@ interface State extends OutboxOptions {
   /** The commit under way: sent again as it is until it is answered. */
   sent: Sent | null
   inLine: boolean
+  /** Somebody waits for all that is waiting, also for what could ride along. */
+  hurried: boolean
   /** To leave with all that is waiting. */
   park: Park | null
   isParked: boolean
@@ -111,6 +115,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     noted: [],
     sent: null,
     inLine: false,
+    hurried: false,
     park: null,
     isParked: false,
     sealed: false,
@@ -126,6 +131,11 @@ export function createOutbox(options: OutboxOptions): Outbox {
   }
   return {
     add: (item) => add(box, item),
+    flush() {
+      if (box.waiting.length === 0) return
+      box.hurried = true
+      send(box)
+    },
     finish(item) {
       add(box, item)
       box.sealed = true
@@ -203,6 +213,7 @@ function take(box: State): Commit {
 function compose(box: State): Sent {
   const { run, lastSeq, noted } = box
   const items = box.waiting.splice(0, howMany(box))
+  if (box.waiting.length === 0) box.hurried = false
   if (box.logLines > 0) box.logLines -= items.filter(isLog).length
   if (box.droppedLines > 0) items.unshift(droppedLines(box))
   // All that came before is to be stored when the run is given up.
@@ -309,6 +320,8 @@ function rejected(box: State, error: Error): void {
   if (items.length > 1 || (items.length > 0 && park !== null)) {
     takeBack(box, items)
     box.alone = items.length
+    // They were on their way, perhaps because somebody waits for them.
+    box.hurried = true
     // Asked for again once they are stored, or refused.
     park?.onAnswer(false)
   } else {
@@ -322,7 +335,8 @@ function rejected(box: State, error: Error): void {
 }
 
 function sendRest(box: State): void {
-  if (box.noted.length > 0 || box.park !== null || !box.waiting.every(canRide)) return send(box)
+  const { noted, park, hurried, waiting } = box
+  if (noted.length > 0 || park !== null || hurried || !waiting.every(canRide)) return send(box)
   if (box.waiting.length > 0) sendWithin(box, RIDE_DELAY_MS)
   else if (box.progress !== null) sendWithin(box, PROGRESS_DELAY_MS)
   box.onQuiet()

@@ -132,6 +132,22 @@ describe('a step', () => {
     expect(run).toMatchObject({ output: 'done', completedAt: '2030-01-01T00:00:00.000Z' })
   })
 
+  test('may wait for its streams to be stored: no time has to pass for that', async () => {
+    const streams = defineJob({
+      name: 'streams',
+      input: z.null(),
+      run: (step) =>
+        step.run('recite', async (_signal, { stream }) => {
+          const writer = stream('words').getWriter()
+          await writer.write('to')
+          await writer.close()
+        }),
+    })
+    const t = createTestDurably({ jobs: { streams } })
+    const run = await t.run(streams, null)
+    expect(run).toMatchObject({ status: 'completed', completedAt: '2030-01-01T00:00:00.000Z' })
+  })
+
   test('that took too long and is done now is no reason for anything', async () => {
     const gate = Promise.withResolvers<void>()
     const slow = defineJob({

@@ -174,6 +174,37 @@ onEveryBackend((open) => {
     )
   })
 
+  test('whoever waits for chunks to be stored waits for the database alone', async () => {
+    const world = await open()
+    const leaves = Promise.withResolvers<void>()
+    const second = Promise.withResolvers<void>()
+    const { jobs, wire } = await world.work({
+      job: job(async (step) => {
+        // More than may be on their way.
+        const many = Array.from({ length: 600 }, (_, i) => i)
+        await step.run('count', (_, { stream }) => write(stream('many'), many))
+        // Some that come up while others are written.
+        await step.run('recite', async (_, { stream }) => {
+          const first = write(stream('first'), words)
+          await leaves.promise
+          const others = write(stream('others'), words)
+          world.createEnv().turn(second.resolve)
+          await Promise.all([first, others])
+        })
+      }),
+    })
+    wire.intercept(async (_, proceed, request) => {
+      if (JSON.stringify(request).includes('first')) {
+        leaves.resolve()
+        await second.promise
+      }
+      return proceed()
+    })
+    const began = world.now()
+    await world.until(jobs.job.triggerAndWait(null))
+    expect(world.now() - began).toBeLessThan(50)
+  })
+
   test('an attempt that is over writes no more', async () => {
     const world = await open()
     const late = Promise.withResolvers<string>()
