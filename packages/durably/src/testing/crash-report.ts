@@ -22,6 +22,8 @@ export interface CrashReport {
 
 export interface ReportOptions {
   readonly jobName: string
+  /** The effects that are recorded. */
+  readonly names: readonly string[]
   readonly dryRun: Trial
   /** A second run without a crash: what differs here already says nothing about crashes. */
   readonly control: Trial
@@ -31,7 +33,7 @@ export interface ReportOptions {
 }
 
 export function createReport(options: ReportOptions): CrashReport {
-  const { jobName, dryRun, control, idempotent } = options
+  const { jobName, names, dryRun, control, idempotent } = options
   const trials = options.trials.filter(({ crashed }) => crashed)
   const effects = sitesOf([dryRun, ...trials]).map((site) =>
     judge(site, dryRun, trials, idempotent),
@@ -40,6 +42,7 @@ export function createReport(options: ReportOptions): CrashReport {
   const places = trials.map((trial) => judgePlace(trial, dryRun, isSteady))
   const findings = {
     jobName,
+    names,
     effects,
     places,
     expected: dryRun,

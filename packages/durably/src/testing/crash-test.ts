@@ -95,7 +95,8 @@ export async function crashTest<J extends JobDefinition, TEffects extends object
     const control = await trialOf(null)
     const trials: Trial[] = []
     for (const place of dryRun.places) trials.push(await trialOf(place))
-    return createReport({ jobName: definition.name, dryRun, control, trials, idempotent })
+    const { names } = recording
+    return createReport({ jobName: definition.name, names, dryRun, control, trials, idempotent })
   } finally {
     recording.stop()
     await close()

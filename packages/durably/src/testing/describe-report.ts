@@ -22,8 +22,10 @@ export function describeErrors(findings: Findings): string[] {
 }
 
 export function describeWarnings(findings: Findings): string[] {
-  const { other, unreached, expected } = findings
+  const { names, effects, other, unreached, expected } = findings
+  const [uncalled] = effects.length === 0 ? names : []
   return [
+    ...(uncalled === undefined ? [] : [describeUncalled(uncalled)]),
     ...describeEffects(findings, ['may run twice']),
     ...describeOutcomes(findings, (place) => isExplained(place, findings)),
     ...(other === null ? [] : [describeUnsteady(expected, other)]),
@@ -95,6 +97,10 @@ function describeOutcomes(
       (place) =>
         `The run ended as ${showOutcome(place)} instead of ${showOutcome(expected)}\n  Seen after a crash ${place.place}.`,
     )
+}
+
+function describeUncalled(name: string): string {
+  return `No effect was called through effects, such as effects.${name}(…)\n  Let the job call them as members of the object: a function that was taken out of it before is not recorded.`
 }
 
 function describeUnsteady(one: Outcome, other: Outcome): string {

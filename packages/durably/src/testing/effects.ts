@@ -128,7 +128,9 @@ function record(name: string, effect: Effect, scope: Scope<Actor>): Effect {
     if (!actor.isAlive()) return new Promise(() => {})
     const { step, idempotencyKey } = actor
     const text = args.map(valueText).join(', ')
-    const keyed = idempotencyKey !== null && text.includes(JSON.stringify(idempotencyKey))
+    // Perhaps as a part of a longer text; what else is in that tells calls apart.
+    const keyed =
+      idempotencyKey !== null && text.includes(JSON.stringify(idempotencyKey).slice(1, -1))
     actor.record({ effect: name, args: text, step, source: sourceLine(), keyed })
     return effect.apply(this, args)
   }

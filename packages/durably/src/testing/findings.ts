@@ -35,6 +35,9 @@ export type Outcome = Pick<PlaceReport, 'status' | 'output' | 'error'>
 /** What was found, before there are words for it. */
 export interface Findings {
   readonly jobName: string
+  /** What could be called of `effects`. */
+  readonly names: readonly string[]
+  /** What was. */
   readonly effects: readonly EffectReport[]
   readonly places: readonly PlaceReport[]
   /** How the run ends without a crash. */

@@ -134,6 +134,18 @@ describe('an effect in a step', () => {
     expect(report.effects).toMatchObject([{ timesWithCrash: 2, verdict: 'same effect' }])
   })
 
+  test('that carries it within a longer text is one effect, unless the rest is another each time', async () => {
+    let n = 0
+    const keyed = job(async (step, { orderId }) => {
+      await step.run('charge "now"', (_signal, info) =>
+        api.charge(orderId, `charge-${info.idempotencyKey}`),
+      )
+      await step.run('mail', (_signal, info) => api.sendMail(`${n++}-${info.idempotencyKey}`))
+    })
+    const { effects } = await crashTest(keyed, order, { effects: api })
+    expect(effects).toMatchObject([{ verdict: 'same effect' }, { verdict: 'may run twice' }])
+  })
+
   test('that is the function of the step has no line of its own', async () => {
     const direct = job((step) => step.run('charge', api.charge as () => Promise<void>))
     const { effects } = await crashTest(direct, order, { effects: api })
@@ -306,6 +318,17 @@ describe('effects', () => {
     // @ts-expect-error -- there is no such effect
     const unknown = crashTest(mails, order, { effects: shop, idempotent: ['mail.smtp.sent'] })
     await expect(unknown).rejects.toThrow("got 'mail.smtp.sent'")
+  })
+
+  test('that the job took out of their object before are warned of: they are not seen', async () => {
+    const { charge } = api
+    const unseen = job((_step, { orderId }) => charge(orderId))
+    const report = await crashTest(unseen, order, { effects: api })
+    expect(report).toMatchObject({ ok: true, effects: [] })
+    expect(report.warnings).toEqual([
+      expect.stringContaining('No effect was called through effects, such as effects.charge(…)'),
+    ])
+    expect((await crashTest(unseen, order)).warnings).toEqual([])
   })
 
   test('that are not there, or are being recorded, are refused', async () => {
