@@ -16,6 +16,10 @@ export interface JobAttendance {
   readonly attend: (work: Promise<unknown>) => void
   /** Stands between each step and its function. */
   readonly perform: (execution: StepExecution) => Promise<unknown>
+  /** Told of each step that the code calls, also of one whose result is recorded. */
+  readonly onStep?: (jobName: string, step: string) => void
+  /** Told when the code has come to its end and did not fail. */
+  readonly onEnd?: (jobName: string) => void
 }
 
 /** The same job, with its code attended: time must not pass while it does real work, in a step or between steps. */
@@ -25,7 +29,9 @@ export function attendJob(job: JobDefinition, attendance: JobAttendance): JobDef
     async run(step, payload) {
       const shift = createShift(attendance.attend)
       try {
-        return await job.run(attendContext(step, job.name, attendance, shift), payload)
+        const output = await job.run(attendContext(step, job.name, attendance, shift), payload)
+        attendance.onEnd?.(job.name)
+        return output
       } finally {
         shift.end()
       }
@@ -75,8 +81,10 @@ function attendContext(
   attendance: JobAttendance,
   shift: Shift,
 ): StepContext {
-  const run: StepContext['run'] = (name, fn, options?: StepOptions) =>
-    step.run(name, typeof fn === 'function' ? attendStep(fn, name) : fn, options)
+  const run: StepContext['run'] = (name, fn, options?: StepOptions) => {
+    attendance.onStep?.(jobName, name)
+    return step.run(name, typeof fn === 'function' ? attendStep(fn, name) : fn, options)
+  }
   const attendStep =
     <T>(fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>, name: string) =>
     (signal: AbortSignal, info: StepInfo): Promise<T> => {

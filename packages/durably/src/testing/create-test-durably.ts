@@ -51,9 +51,14 @@ export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels, TGiven
   now(): Date
   /** The steps of a run that ended, in the order in which they were first called. */
   steps(runId: string): Promise<Step[]>
-  /** Replaces the outcome of a step, in all runs that execute it from now on. */
+  /**
+   * Replaces the outcome of a step, in all runs that execute it from now on. For a name that no step has, `close` throws.
+   */
   step(job: TJobs[keyof TJobs], name: string): StepOverride
-  /** Hands back what is not over. Needed only where a dialect holds a connection. */
+  /**
+   * Hands back what is not over. Throws `ValidationError` then if the outcome of a step was replaced that its job does
+   * not have: the job has come to its end, never called it, and does not name it in its code.
+   */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -100,7 +105,7 @@ export function createTestDurably<TJobs extends Jobs>(
   const attendAll = (definitions: Jobs): Jobs =>
     Object.fromEntries(
       Object.entries(definitions).map(([key, job]) => {
-        const same = attended.get(job) ?? attendJob(job, { ...time, perform: overrides.perform })
+        const same = attended.get(job) ?? attendJob(job, { ...overrides, attend: time.attend })
         attended.set(job, same)
         return [key, same]
       }),
@@ -114,6 +119,7 @@ export function createTestDurably<TJobs extends Jobs>(
     await time.until(instance.stop({ timeout: 0 }))
     await time.until(instance.close())
     await store.close()
+    overrides.check()
   }
   return {
     durably: withDatabase(db, {
@@ -127,7 +133,7 @@ export function createTestDurably<TJobs extends Jobs>(
     advance: (duration) => time.advance(parseDuration(duration, 'duration')),
     now: () => new Date(time.now()),
     steps: (runId) => instance.getSteps(runId),
-    step: (job, name) => overrides.of(job.name, name),
+    step: (job, name) => overrides.of(job, name),
     close,
     [Symbol.asyncDispose]: close,
   }

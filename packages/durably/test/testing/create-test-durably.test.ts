@@ -9,6 +9,7 @@ import {
   NotFoundError,
   ValidationError,
   type Durably,
+  type StepContext,
 } from '../../src/index.ts'
 import { sqliteDialect } from '../../src/sqlite.ts'
 import { createTestDurably } from '../../src/testing.ts'
@@ -178,6 +179,52 @@ describe('a step', () => {
     await t.advance('1s')
     expect(await t.jobs.hang.getRuns()).toMatchObject([{ status: 'cancelled' }])
     await t.close()
+  })
+})
+
+describe('close, where a step was to do something else', () => {
+  const branches = defineJob({
+    name: 'branches',
+    input: z.object({ isGift: z.boolean() }),
+    run: async (step, { isGift }) => {
+      if (isGift) await step.run('wrap', () => {})
+      await step.run('pack', () => {})
+      await sendBy(step, isGift ? 'express' : 'mail')
+    },
+  })
+  const sendBy = (step: StepContext, way: string): Promise<void> =>
+    step.run(`send by ${way}`, () => {})
+  const create = () => createTestDurably({ jobs: { branches, greet } })
+
+  test('says that there is no such step, once, and is done', async () => {
+    const t = create()
+    t.step(branches, 'pakc').returns(null)
+    expect(await t.run(branches, { isGift: false })).toMatchObject({ status: 'completed' })
+    await expect(t.close()).rejects.toThrow(
+      `t.step: job "branches" called no step 'pakc'; its steps were 'pack', 'send by mail'.`,
+    )
+    await expect(t.close()).resolves.toBeUndefined()
+    await expect(t.jobs.greet.trigger({ name: 'Ada' })).rejects.toThrow('closed')
+  })
+
+  test('says nothing where it was called in some run, or stands in a branch that was not taken', async () => {
+    await using t = create()
+    t.step(branches, 'wrap').returns(null)
+    t.step(branches, 'send by express').fails('no plane', { attempt: 2 })
+    expect(await t.run(branches, { isGift: true })).toMatchObject({ status: 'completed' })
+    await using other = create()
+    other.step(branches, 'wrap').fails('no paper')
+    expect(await other.run(branches, { isGift: false })).toMatchObject({ status: 'completed' })
+  })
+
+  test('says nothing where that was taken back, or no run came to its end', async () => {
+    await using t = create()
+    t.step(branches, 'send by express').fails('no plane')
+    await t.run(branches, { isGift: false })
+    t.step(branches, 'send by express').restore()
+    t.step(greet, 'sned').returns(null)
+    t.step(greet, 'send').fails('smtp is down')
+    expect(await t.run(greet, { name: 'Ada' })).toMatchObject({ status: 'failed' })
   })
 })
 
