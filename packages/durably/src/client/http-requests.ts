@@ -36,7 +36,7 @@ export function createRequests(options: RequestsOptions): Requests {
     { query = {}, body, signal }: RequestOptions = {},
   ): Promise<Response> {
     const url = `${options.api}${path}${toSearch(query)}`
-    const given = await answered(options.headers(), `the headers for ${url} could not be made`)
+    const given = await answered(options.headers(), `${url} cannot be asked: its headers failed`)
     const headers = new Headers(given)
     headers.set('accept', RICH_TYPE)
     if (body !== undefined) headers.set('content-type', RICH_TYPE)
@@ -47,10 +47,9 @@ export function createRequests(options: RequestsOptions): Requests {
       signal: signal ?? null,
     }
     const response = await answered(options.fetch(url, init), `${url} cannot be reached`)
-    const { ok, status, headers: said } = response
     // Anyone can say that something is well: a page to sign in, or the app itself for a path it does not know.
-    const isOwn = status === 204 || said.get('content-type')?.startsWith(type)
-    if (ok && isOwn) return response
+    const isOwn = response.status === 204 || response.headers.get('content-type')?.startsWith(type)
+    if (response.ok && isOwn) return response
     throw await errorOf(response, url)
   }
 

@@ -27,10 +27,9 @@ export async function errorOf(response: Response, url: string): Promise<DurablyE
 const byStatus: Readonly<Record<number, ErrorCode>> = {
   401: 'unauthenticated',
   403: 'forbidden',
-  408: 'unavailable',
-  425: 'unavailable',
-  429: 'unavailable',
 }
+
+const passing = [408, 425, 429]
 
 /** Not Durably's word: something on the way, or another program. */
 function describeForeign(
@@ -38,9 +37,10 @@ function describeForeign(
   url: string,
   isBroken: boolean,
 ): ErrorBody['error'] {
-  const code = isBroken || status >= 500 ? 'unavailable' : (byStatus[status] ?? 'misdirected')
-  const message = `${url} answered ${status} with ${headers.get('content-type')}: does api name the path of the handler?`
-  return { code, message }
+  const message = `${url} answered ${status} with ${headers.get('content-type')}`
+  if (isBroken || status >= 500 || passing.includes(status)) return { code: 'unavailable', message }
+  const code = byStatus[status] ?? 'misdirected'
+  return { code, message: `${message}: does api name the path of the handler?` }
 }
 
 function readError(text: string | null): ErrorBody['error'] | null {

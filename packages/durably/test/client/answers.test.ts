@@ -172,7 +172,10 @@ inMemory((open) => {
       const { client, id, durably } = await begin(world, (_, proceed) =>
         isAway ? foreign(status)() : proceed(),
       )
-      await expect(world.until(client.getRun(id))).rejects.toMatchObject({ code: 'unavailable' })
+      await expect(world.until(client.getRun(id))).rejects.toMatchObject({
+        code: 'unavailable',
+        message: `http://app.test${BASE}/run?runId=${id} answered ${status} with text/html`,
+      })
       const waited = client.waitForRun(id)
       const events = readAll(client.subscribe(id))
       await world.advance(5000)
