@@ -11,6 +11,7 @@ import {
 } from 'kysely'
 import { requireFunctions } from '../../../core/options.ts'
 import { requireOptions } from '../../../core/require-object.ts'
+import { libsqlOnly } from './refuse-libsql.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
@@ -166,6 +167,8 @@ function createCareful(database: SqliteDatabase, run: Execute): Execute {
       isInTransaction = verb !== 'commit' && !/^rollback$/i.test(sql)
       return { rows: [] }
     }
+    // Whoever asks whether it needs care, through a dialect around this one perhaps: not any more.
+    if (sql === libsqlOnly) throw new Error('Care is taken')
     const isAlone = !isInTransaction && !SelectQueryNode.is(query.query) && !pragma.test(sql)
     return isAlone ? runAlone(query) : run(query)
   }

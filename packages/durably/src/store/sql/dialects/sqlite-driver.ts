@@ -6,6 +6,7 @@ import {
   type QueryResult,
 } from 'kysely'
 import type { Env } from '../../../core/env.ts'
+import { refuseLibsql } from './refuse-libsql.ts'
 import { savepointsOf } from './savepoints.ts'
 import { createGate, type Gate } from './sqlite-gate.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
@@ -40,7 +41,9 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
       await inner.init(initOptions)
       const connection = await inner.acquireConnection(initOptions)
       try {
-        await configure(connection, wrap(connection).gate, options.synchronous)
+        const { gate } = wrap(connection)
+        await gate.retry(() => refuseLibsql(connection))
+        await configure(connection, gate, options.synchronous)
       } finally {
         await inner.releaseConnection(connection)
       }
