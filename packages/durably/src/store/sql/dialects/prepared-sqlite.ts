@@ -6,19 +6,22 @@ import {
   SqliteQueryCompiler,
   type DatabaseConnection,
   type Dialect,
-  type Driver,
   type QueryResult,
 } from 'kysely'
 import { requireFunctions } from '../../../core/options.ts'
 import { requireOptions } from '../../../core/require-object.ts'
 import { libsqlOnly } from './refuse-libsql.ts'
+import { turnsOn } from './shared-object.ts'
+import type { ObjectDriver } from './sqlite-driver.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
-import { createTurns } from './turns.ts'
 
 /** A database of better-sqlite3 or libsql, or a `DatabaseSync` of node:sqlite. */
 export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement
   exec(sql: string): unknown
+  /** Whether a transaction is open, whoever began it: as better-sqlite3 calls it, or node:sqlite. */
+  readonly inTransaction?: boolean
+  readonly isTransaction?: boolean
 }
 
 export interface SqliteStatement {
@@ -52,14 +55,15 @@ export function sqliteDialect(options: { readonly database: SqliteDatabase }): D
   }
 }
 
-function createDriver(database: SqliteDatabase): Driver {
-  const connection = createConnection(database)
+function createDriver(database: SqliteDatabase): ObjectDriver {
+  const { connection, isTaken } = createConnection(database)
   const connected = Promise.resolve(connection)
-  const turns = createTurns()
+  const turns = turnsOn(database)
   const say = async (query: CompiledQuery) => {
     await connection.executeQuery(query)
   }
   return {
+    object: { turns, isTaken },
     init: async () => {},
     acquireConnection: () => turns.take()?.then(() => connection) ?? connected,
     beginTransaction: (_, settings) => say(beginOf(settings)),
@@ -82,17 +86,44 @@ function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-function createConnection(database: SqliteDatabase): DatabaseConnection {
+interface OpenedObject {
+  readonly connection: DatabaseConnection
+  isTaken(): boolean
+}
+
+function createConnection(database: SqliteDatabase): OpenedObject {
   const prepare = createCache(database)
   const run: Execute = ({ sql, parameters }) => prepare(sql)(parameters)
   const execute = leavesStatementsOpen(database) ? createCareful(database, run) : run
-  return {
-    executeQuery: async <R>(query: CompiledQuery) => execute(query) as QueryResult<R>,
-    // A statement that is being iterated over is of no use to others: it is not taken from the cache.
-    async *streamQuery<R>({ sql, parameters }: CompiledQuery) {
-      for (const row of database.prepare(sql).iterate(...parameters)) yield { rows: [row as R] }
-    },
+  let isOurs = false
+
+  /** Knows afterwards whether an open transaction was begun here. */
+  function executeAndNote(query: CompiledQuery): QueryResult<unknown> {
+    try {
+      const result = execute(query)
+      if (control.test(query.sql)) isOurs = isInTransaction(database)
+      return result
+    } catch (error) {
+      if (isOurs) isOurs = isInTransaction(database)
+      throw error
+    }
   }
+
+  return {
+    connection: {
+      executeQuery: async <R>(query: CompiledQuery) => executeAndNote(query) as QueryResult<R>,
+      // A statement that is being iterated over is of no use to others: it is not taken from the cache.
+      async *streamQuery<R>({ sql, parameters }: CompiledQuery) {
+        for (const row of database.prepare(sql).iterate(...parameters)) yield { rows: [row as R] }
+      },
+    },
+    isTaken: () => !isOurs && isInTransaction(database),
+  }
+}
+
+/** False as well where the database does not tell. */
+function isInTransaction({ inTransaction, isTransaction }: SqliteDatabase): boolean {
+  return inTransaction ?? isTransaction ?? false
 }
 
 type Execute = (query: CompiledQuery) => QueryResult<unknown>
@@ -137,7 +168,7 @@ function leavesStatementsOpen(database: SqliteDatabase): boolean {
   return 'sync' in database
 }
 
-const control = /^(begin|commit|rollback|savepoint|release)\b/i
+const control = /^\s*(begin|commit|end|rollback|savepoint|release)\b/i
 const pragma = /^pragma\b/i
 
 /**
@@ -145,7 +176,7 @@ const pragma = /^pragma\b/i
  * committing, and let what is written outside of one be lost though it was acknowledged.
  */
 function createCareful(database: SqliteDatabase, run: Execute): Execute {
-  let isInTransaction = false
+  let isBegun = false
 
   function runAlone(query: CompiledQuery): QueryResult<unknown> {
     database.exec('begin immediate')
@@ -164,12 +195,12 @@ function createCareful(database: SqliteDatabase, run: Execute): Execute {
     const [, verb] = control.exec(sql) ?? []
     if (verb !== undefined) {
       database.exec(sql)
-      isInTransaction = verb !== 'commit' && !/^rollback$/i.test(sql)
+      isBegun = !/^\s*(commit|end|rollback\s*$)/i.test(sql)
       return { rows: [] }
     }
     // Whoever asks whether it needs care, through a dialect around this one perhaps: not any more.
     if (sql === libsqlOnly) throw new Error('Care is taken')
-    const isAlone = !isInTransaction && !SelectQueryNode.is(query.query) && !pragma.test(sql)
+    const isAlone = !isBegun && !SelectQueryNode.is(query.query) && !pragma.test(sql)
     return isAlone ? runAlone(query) : run(query)
   }
 }

@@ -6,9 +6,11 @@ import {
   type QueryResult,
 } from 'kysely'
 import type { Env } from '../../../core/env.ts'
+import { inTime } from './in-time.ts'
 import { refuseLibsql } from './refuse-libsql.ts'
 import { savepointsOf } from './savepoints.ts'
-import { createGate, type Gate } from './sqlite-gate.ts'
+import { NO_TURN, takenError, type SharedObject } from './shared-object.ts'
+import { createGate } from './sqlite-gate.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 
 export interface SqliteDriverOptions {
@@ -16,15 +18,22 @@ export interface SqliteDriverOptions {
   readonly synchronous: 'full' | 'normal'
 }
 
+/** A driver that tells of the database object beneath it. */
+export interface ObjectDriver extends Driver {
+  readonly object: SharedObject
+}
+
 /** The user's driver with our settings, the write lock first in every transaction, and a fair wait for it. */
 export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions): Driver {
   const wrapped = new WeakMap<DatabaseConnection, LockingConnection>()
   const connections = new WeakMap<DatabaseConnection, LockingConnection>()
+  const { env } = options
+  const { object = null } = inner as Partial<ObjectDriver>
 
   function wrap(connection: DatabaseConnection): LockingConnection {
     const known = wrapped.get(connection)
     if (known !== undefined) return known
-    const locking = createLockingConnection(connection, options.env)
+    const locking = createLockingConnection(connection, env, object)
     wrapped.set(connection, locking)
     connections.set(locking.connection, locking)
     return locking
@@ -36,20 +45,25 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
     return locking
   }
 
+  const acquire: Driver['acquireConnection'] = (...args) => {
+    const isTaken = object !== null && !object.turns.isFree()
+    const coming = inner.acquireConnection(...args)
+    const giveBack = (late: DatabaseConnection) => inner.releaseConnection(late)
+    const waiting = { isStuck: () => true, giveBack, message: NO_TURN }
+    return isTaken ? inTime(env, coming, waiting) : coming
+  }
+
   return {
     init: async (initOptions) => {
       await inner.init(initOptions)
-      const connection = await inner.acquireConnection(initOptions)
+      const connection = await acquire(initOptions)
       try {
-        const { gate } = wrap(connection)
-        await gate.retry(() => refuseLibsql(connection))
-        await configure(connection, gate, options.synchronous)
+        await configure(wrap(connection), options.synchronous)
       } finally {
         await inner.releaseConnection(connection)
       }
     },
-    acquireConnection: async (acquireOptions) =>
-      wrap(await inner.acquireConnection(acquireOptions)).connection,
+    acquireConnection: async (acquireOptions) => wrap(await acquire(acquireOptions)).connection,
     releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
     beginTransaction: (connection, settings) => unwrap(connection).begin(beginOf(settings)),
     commitTransaction: (connection) => unwrap(connection).commit(),
@@ -63,34 +77,44 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
 interface LockingConnection {
   readonly inner: DatabaseConnection
   readonly connection: DatabaseConnection
-  readonly gate: Gate
+  /** Runs `work` outside of every transaction, once the database is free for it. */
+  whenFree<T>(work: () => Promise<T>): Promise<T>
   begin(query: CompiledQuery): Promise<void>
   commit(): Promise<void>
   rollback(): Promise<void>
 }
 
-function createLockingConnection(inner: DatabaseConnection, env: Env): LockingConnection {
+function createLockingConnection(
+  inner: DatabaseConnection,
+  env: Env,
+  object: SharedObject | null,
+): LockingConnection {
   const gate = createGate(env, async () => {
     const { rows } = await inner.executeQuery<{ data_version: number }>(dataVersion)
     return Number(rows[0]?.data_version)
   })
   let isOpen = false
 
+  /** What is written outside of our transactions must not get into one of someone else. */
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    return object?.isTaken() === true ? Promise.reject(takenError()) : work()
+  }
+
   function executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (isOpen) return inner.executeQuery<R>(query)
     const execute = () => inner.executeQuery<R>(query)
-    return SelectQueryNode.is(query.query) ? gate.retry(execute) : gate.enter(execute)
+    return SelectQueryNode.is(query.query) ? gate.retry(execute) : gate.enter(() => alone(execute))
   }
 
   return {
     inner,
-    gate,
     connection: {
       executeQuery,
       streamQuery: (query, chunkSize) => inner.streamQuery(query, chunkSize),
     },
+    whenFree: (work) => gate.retry(() => alone(work)),
     begin: async (query) => {
-      await gate.enter(() => inner.executeQuery(query))
+      await gate.enter(() => alone(() => inner.executeQuery(query)))
       isOpen = true
     },
     commit: async () => {
@@ -108,12 +132,12 @@ function createLockingConnection(inner: DatabaseConnection, env: Env): LockingCo
 const dataVersion = CompiledQuery.raw('pragma data_version')
 
 async function configure(
-  connection: DatabaseConnection,
-  gate: Gate,
+  { inner, whenFree }: LockingConnection,
   synchronous: SqliteDriverOptions['synchronous'],
 ): Promise<void> {
   const pragma = (text: string) =>
-    gate.retry(() => connection.executeQuery<Row>(CompiledQuery.raw(`pragma ${text}`)))
+    whenFree(() => inner.executeQuery<Row>(CompiledQuery.raw(`pragma ${text}`)))
+  await whenFree(() => refuseLibsql(inner))
   // Waiting inside SQLite would block the event loop, and starve other processes.
   await pragma('busy_timeout = 0')
   const { rows } = await pragma('journal_mode')

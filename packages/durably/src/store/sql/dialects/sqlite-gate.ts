@@ -1,5 +1,6 @@
 import { pause, type Env } from '../../../core/env.ts'
 import { DurablyError } from '../../../core/error.ts'
+import { GIVE_UP_MS } from './in-time.ts'
 import { isBusy } from './sqlite-errors.ts'
 
 /** Shares the write lock of a file fairly between processes: wait short, win short. */
@@ -19,7 +20,6 @@ const FIRST_WAIT_MS = 2
 const FIRST_WAIT_JITTER_MS = 2
 const LATER_WAIT_MS = 1
 const LATER_AFTER_MS = 20
-const GIVE_UP_MS = 5000
 
 /** `readVersion` reads `PRAGMA data_version`: it moves when others commit. */
 export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
@@ -78,8 +78,9 @@ function lockedOut(cause: unknown): Error {
   return new DurablyError(
     'store',
     `The database has been locked by another connection for ${GIVE_UP_MS / 1000} s; nothing was written. ` +
-      'Whoever holds it has a transaction open, or is a libSQL client that met SQLITE_BUSY and was not ' +
-      'garbage-collected yet: let the app write through durably.db, or give its client a timeout.',
+      'Whoever holds it has a transaction open, perhaps on the very object that Durably was given, or is a libSQL ' +
+      'client that met SQLITE_BUSY and was not garbage-collected yet: let the app write through durably.db, or give ' +
+      'it an object of its own, or its client a timeout.',
     { cause },
   )
 }

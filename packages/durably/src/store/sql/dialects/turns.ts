@@ -5,7 +5,12 @@ export interface Turns {
   pass(): void
 }
 
-export function createTurns(): Turns {
+/** Turns of which it can be told whether one has to wait. */
+export interface LocalTurns extends Turns {
+  isFree(): boolean
+}
+
+export function createTurns(): LocalTurns {
   const waiting: (() => void)[] = []
   let taken = false
   return {
@@ -19,5 +24,6 @@ export function createTurns(): Turns {
       if (next === undefined) taken = false
       else next()
     },
+    isFree: () => !taken,
   }
 }

@@ -1,0 +1,137 @@
+import { createRequire } from 'node:module'
+import { DatabaseSync } from 'node:sqlite'
+import BetterSqlite from 'better-sqlite3'
+import { Kysely, sql } from 'kysely'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Env } from '../../src/core/env.ts'
+import { createEnv } from '../../src/env.ts'
+import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
+import { createSqlStore } from '../../src/store/sql/sql-store.ts'
+import { newRun, nothing, START } from '../conformance/store/scenario.ts'
+import { queryElsewhere } from './other-process.ts'
+import { newFile } from './sqlite-file.ts'
+
+type Closable = SqliteDatabase & { close(): unknown }
+
+// A dependency of the client, and found from there.
+const nearClient = createRequire(createRequire(import.meta.url).resolve('@libsql/client'))
+const Libsql = nearClient('libsql') as new (file: string) => Closable
+
+const drivers: readonly [string, (file: string) => Closable][] = [
+  ['better-sqlite3', (file) => new BetterSqlite(file)],
+  ['node:sqlite', (file) => new DatabaseSync(file)],
+  ['libsql', (file) => new Libsql(file)],
+]
+
+/** A time that tells when someone begins to wait, and of which `speed` milliseconds pass in one. */
+function createWatched(speed = 1): Env & { readonly waited: Promise<void> } {
+  const env = createEnv()
+  const waited = Promise.withResolvers<void>()
+  return {
+    ...env,
+    waited: waited.promise,
+    elapsed: () => env.elapsed() * speed,
+    after: (ms, fn) => {
+      waited.resolve()
+      return env.after(ms / speed, fn)
+    },
+  }
+}
+
+describe.each(drivers)('an object of %s that the app uses too', (_, create) => {
+  async function openApp() {
+    const file = newFile()
+    const database = create(file)
+    onTestFinished(() => void database.close())
+    database.exec('create table orders (id integer primary key)')
+    const dialect = sqliteDialect({ database })
+    const open = async (env: Env = createEnv()) => {
+      const opened = createSqlStore({ dialect, env })
+      onTestFinished(() => opened.store.close())
+      await opened.store.migrate()
+      return opened
+    }
+    const runs = () => queryElsewhere(file, 'select id from durably_runs order by id')
+    const orders = () => queryElsewhere(file, 'select id from orders order by id')
+    return { database, app: new Kysely<unknown>({ dialect }), open, runs, orders }
+  }
+
+  test('a transaction that it rolls back takes nothing of ours with it', async () => {
+    const { database, open, runs, orders } = await openApp()
+    const env = createWatched()
+    const { store } = await open(env)
+    database.exec('begin')
+    database.exec('insert into orders values (1)')
+    const pausing = store.setPaused('job', true, START)
+    await env.waited
+    database.exec('rollback')
+    await pausing
+    await store.write({ ...nothing, runs: [newRun('a')] }, START)
+    expect(runs()).toEqual([{ id: 'a' }])
+    expect(orders()).toEqual([])
+  })
+
+  test('a transaction of its Kysely is waited for, and waits for ours', async () => {
+    const { app, open, runs, orders } = await openApp()
+    const env = createWatched()
+    const { store, db } = await open(env)
+    const failing = app.transaction().execute(async (trx) => {
+      await sql`insert into orders values (1)`.execute(trx)
+      const writing = store.write({ ...nothing, runs: [newRun('a')] }, START)
+      await env.waited
+      throw Object.assign(new Error('refused'), { writing })
+    })
+    const { writing } = await failing.catch(
+      (error: unknown) => error as { writing: Promise<unknown> },
+    )
+    await writing
+    let inserting: Promise<unknown> = Promise.resolve()
+    const dropping = db.transaction().execute(async (trx) => {
+      inserting = sql`insert into orders values (2)`.execute(app)
+      await sql`insert into orders values (3)`.execute(trx)
+      throw new Error('refused')
+    })
+    await expect(dropping).rejects.toThrow('refused')
+    await inserting
+    expect(runs()).toEqual([{ id: 'a' }])
+    expect(orders()).toEqual([{ id: 2 }])
+  })
+
+  test('several instances take turns', async () => {
+    const { open, runs } = await openApp()
+    const [one, two] = await Promise.all([open(), open()])
+    const ids = Array.from({ length: 20 }, (_one, i) => `run-${String(i).padStart(2, '0')}`)
+    const enqueue = (id: string, i: number) =>
+      (i % 2 ? one : two).store.write({ ...nothing, runs: [newRun(id)] }, START)
+    await Promise.all(ids.map(enqueue))
+    expect(runs()).toEqual(ids.map((id) => ({ id })))
+  })
+
+  test('a transaction that it never ends is given up on after five seconds, in words', async () => {
+    const { database, app, open, runs } = await openApp()
+    const { store } = await open(createWatched(50))
+    database.exec('begin')
+    await expect(store.setPaused('job', true, START)).rejects.toThrow(
+      /object that Durably was given/,
+    )
+    database.exec('rollback')
+    const trx = await app.startTransaction().execute()
+    const stuck = store.write({ ...nothing, runs: [newRun('a')] }, START)
+    await expect(stuck).rejects.toThrow(/inside a transaction on it.*waits for the other/)
+    await trx.rollback().execute()
+    await store.write({ ...nothing, runs: [newRun('b')] }, START)
+    expect(runs()).toEqual([{ id: 'b' }])
+  })
+
+  test('a transaction that is begun by hand on our own Kysely is ours', async () => {
+    const { open, orders } = await openApp()
+    const { db } = await open()
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await sql`insert into orders values (1)`.execute(connection)
+      await sql`rollback`.execute(connection)
+      await sql`insert into orders values (2)`.execute(connection)
+    })
+    expect(orders()).toEqual([{ id: 2 }])
+  })
+})
