@@ -1,13 +1,16 @@
-import type { Dialect, Driver } from 'kysely'
+import type { DatabaseConnection, Dialect, Driver } from 'kysely'
+import type { Env } from '../../core/env.ts'
 import { UnusableStoreError } from '../store.ts'
+import { GIVE_UP_MS, inTime } from './dialects/in-time.ts'
 import { createTurns } from './dialects/turns.ts'
 
 /**
  * The driver of a dialect, for two users: the store, which runs its statements without Kysely's machinery around
  * them, and the Kysely that everyone else gets. It is made and started when it is first used, since making it may
- * open the database, and stopped once. Where there is one connection, it is one user's at a time.
+ * open the database, and stopped once. Where there is one connection, it is one user's at a time. Whoever waits for a
+ * connection while all are kept gives up after some time: those who keep them may be waiting for what he is to do.
  */
-export function createSharedDriver(dialect: Dialect): Driver {
+export function createSharedDriver(dialect: Dialect, env: Env): Driver {
   // Older releases of Kysely say nothing here; their drivers take turns by themselves.
   const isSingle = dialect.createAdapter().supportsMultipleConnections === false
   const turns = isSingle ? createTurns() : null
@@ -16,6 +19,34 @@ export function createSharedDriver(dialect: Dialect): Driver {
   let isStarted = false
   let stopping: Promise<void> | null = null
   const driver = () => (made ??= dialect.createDriver())
+  let inUse = 0
+  let returns = 0
+
+  function connect<T>(coming: Promise<T>, giveBack: (late: T) => unknown): Promise<T> {
+    let seen = returns
+    // The database may be slow to connect; only what was given out can be kept.
+    const isStuck = (): boolean => {
+      const isKept = inUse > 0 && returns === seen
+      seen = returns
+      return isKept
+    }
+    return inTime(env, coming, { isStuck, giveBack, message: ALL_KEPT })
+  }
+
+  async function acquire(): Promise<DatabaseConnection> {
+    if (turns === null) {
+      const giveBack = (late: DatabaseConnection) => driver().releaseConnection(late)
+      return connect(driver().acquireConnection(), giveBack)
+    }
+    const turn = turns.take()
+    if (turn !== null) await connect(turn, turns.pass)
+    try {
+      return await driver().acquireConnection()
+    } catch (error) {
+      turns.pass()
+      throw error
+    }
+  }
 
   async function start(): Promise<void> {
     if (stopping !== null) throw new UnusableStoreError('This instance of Durably was closed')
@@ -33,16 +64,13 @@ export function createSharedDriver(dialect: Dialect): Driver {
     init: start,
     acquireConnection: async () => {
       if (!isStarted || stopping !== null) await start()
-      const turn = turns?.take() ?? null
-      if (turn !== null) await turn
-      try {
-        return await driver().acquireConnection()
-      } catch (error) {
-        turns?.pass()
-        throw error
-      }
+      const connection = await acquire()
+      inUse++
+      return connection
     },
     releaseConnection: async (connection) => {
+      inUse--
+      returns++
       try {
         await driver().releaseConnection(connection)
       } finally {
@@ -62,6 +90,11 @@ export function createSharedDriver(dialect: Dialect): Driver {
     },
   }
 }
+
+const ALL_KEPT =
+  `Waited ${GIVE_UP_MS / 1000} s for a connection to the database; transactions on durably.db keep them all, and ` +
+  'nothing was done. If this call is awaited inside one of them, each waits for the other: call Durably before or after ' +
+  'the transaction, and do in it only what goes through its own trx.'
 
 function need<T>(method: T | undefined): T {
   if (method === undefined) throw new Error('This driver has no savepoints')

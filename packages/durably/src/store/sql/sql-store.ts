@@ -60,7 +60,7 @@ export function createSqlStore(options: SqlStoreOptions): SqlStore {
   const { tablePrefix = 'durably_', synchronous = 'full' } = options
   const dialect = pickDialect({ dialect: options.dialect, env, tablePrefix, synchronous })
   const sql = createSql(dialect, tablePrefix)
-  const driver = createSharedDriver(dialect.kysely)
+  const driver = createSharedDriver(dialect.kysely, env)
   const db = new Kysely<unknown>({ dialect: { ...dialect.kysely, createDriver: () => driver } })
   const database = createDatabase(driver, dialect, env, clockOffset)
   return { store: createStore(sql, database, () => driver.destroy()), db }

@@ -27,13 +27,9 @@ export function inTime<T>(env: Env, coming: Promise<T>, waiting: Waiting<T>): Pr
         reject(new DurablyError('store', waiting.message))
       })
     let cancel = wait()
-    const settle = (end: () => unknown): void => {
-      cancel()
-      end()
-    }
-    coming.then(
-      (come) => settle(() => (isLate ? waiting.giveBack(come) : resolve(come))),
-      (error: unknown) => settle(() => reject(error)),
-    )
+    coming
+      .then((come) => (isLate ? waiting.giveBack(come) : resolve(come)))
+      .catch(reject)
+      .finally(() => cancel())
   })
 }
