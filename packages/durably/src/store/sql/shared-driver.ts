@@ -19,27 +19,15 @@ export function createSharedDriver(dialect: Dialect, env: Env): Driver {
   let isStarted = false
   let stopping: Promise<void> | null = null
   const driver = () => (made ??= dialect.createDriver())
-  let inUse = 0
-  let returns = 0
-
-  function connect<T>(coming: Promise<T>, giveBack: (late: T) => unknown): Promise<T> {
-    let seen = returns
-    // The database may be slow to connect; only what was given out can be kept.
-    const isStuck = (): boolean => {
-      const isKept = inUse > 0 && returns === seen
-      seen = returns
-      return isKept
-    }
-    return inTime(env, coming, { isStuck, giveBack, message: ALL_KEPT })
-  }
+  const lent = createLent(env)
 
   async function acquire(): Promise<DatabaseConnection> {
     if (turns === null) {
       const giveBack = (late: DatabaseConnection) => driver().releaseConnection(late)
-      return connect(driver().acquireConnection(), giveBack)
+      return lent.wait(driver().acquireConnection(), giveBack)
     }
     const turn = turns.take()
-    if (turn !== null) await connect(turn, turns.pass)
+    if (turn !== null) await lent.wait(turn, turns.pass)
     try {
       return await driver().acquireConnection()
     } catch (error) {
@@ -65,12 +53,11 @@ export function createSharedDriver(dialect: Dialect, env: Env): Driver {
     acquireConnection: async () => {
       if (!isStarted || stopping !== null) await start()
       const connection = await acquire()
-      inUse++
+      lent.give()
       return connection
     },
     releaseConnection: async (connection) => {
-      inUse--
-      returns++
+      lent.takeBack()
       try {
         await driver().releaseConnection(connection)
       } finally {
@@ -87,6 +74,36 @@ export function createSharedDriver(dialect: Dialect, env: Env): Driver {
       if (starting === null) return
       await starting
       await (stopping ??= driver().destroy())
+    },
+  }
+}
+
+/** The connections that are given out. */
+interface Lent {
+  give(): void
+  takeBack(): void
+  /** What is coming, as long as those who have a connection give it back; rejects when none does for some time. */
+  wait<T>(coming: Promise<T>, giveBack: (late: T) => unknown): Promise<T>
+}
+
+function createLent(env: Env): Lent {
+  let inUse = 0
+  let returns = 0
+  return {
+    give: () => void inUse++,
+    takeBack() {
+      inUse--
+      returns++
+    },
+    wait(coming, giveBack) {
+      let seen = returns
+      // The database may be slow to connect; only what was given out can be kept.
+      const isStuck = (): boolean => {
+        const isKept = inUse > 0 && returns === seen
+        seen = returns
+        return isKept
+      }
+      return inTime(env, coming, { isStuck, giveBack, message: ALL_KEPT })
     },
   }
 }
