@@ -16,6 +16,16 @@ import {
   type Written,
 } from '../store/store.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
+import {
+  board,
+  eachAlone,
+  part,
+  type Asked,
+  type Lines,
+  type Sending,
+  type Waiting,
+} from './boarding.ts'
+import { createSuspects, type Suspect, type Suspects } from './suspects.ts'
 
 /**
  * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it
@@ -51,60 +61,35 @@ export interface WriterOptions {
   readonly onError: (error: unknown) => void
 }
 
-/** Something in line, and until when it is worth sending. */
-interface Waiting<T> {
-  readonly what: T
-  readonly deadline: number
-}
-
-/** What a caller wants written, all in one transaction, and waits for. */
-interface Asked<T, A> {
-  readonly items: readonly T[]
-  readonly resolve: (answers: readonly A[]) => void
-  readonly reject: (error: unknown) => void
-}
-
-type Enqueue = Asked<NewRun, Enqueued>
-type Mail = Asked<Send, Sent>
-
-interface ClaimInLine {
-  readonly request: ClaimRequest
-  readonly resolve: (claimed: readonly Claim[]) => void
-  readonly reject: (error: unknown) => void
-}
-
-interface Sending {
-  readonly sources: readonly Waiting<CommitSource>[]
-  readonly enqueues: readonly Waiting<Enqueue>[]
-  readonly mail: readonly Waiting<Mail>[]
-  readonly claim: ClaimInLine | null
-}
-
-// A transaction that is too large holds everyone up, and a statement's parameter has a limit.
-const MAX_SOURCES = 1000
-const MAX_CHARS = 16_000_000
-const MAX_RUNS = 10_000
-const MAX_MESSAGES = 1000
 const PATIENCE_MS = 5000
 
-interface Queue extends WriterOptions {
-  sources: Waiting<CommitSource>[]
-  enqueues: Waiting<Enqueue>[]
-  mail: Waiting<Mail>[]
-  /** Of as many sessions; each transaction takes one along. */
-  readonly claims: ClaimInLine[]
+interface Queue extends WriterOptions, Lines {
   underWay: boolean
   readonly backoff: Backoff
+  readonly suspects: Suspects
+  /** Suspects left last: now it is the others' turn. */
+  isOthersTurn: boolean
+  /** Takes back the timer for when suspects have rested. */
+  cancelWake: (() => void) | null
 }
 
 export function createWriter(options: WriterOptions): Writer {
   const { env, leaseMs } = options
-  const backoff = createBackoff(env)
-  const lines = { sources: [], enqueues: [], mail: [], claims: [] }
-  const q: Queue = { ...options, ...lines, underWay: false, backoff }
+  const q: Queue = {
+    ...options,
+    sources: [],
+    enqueues: [],
+    mail: [],
+    claims: [],
+    underWay: false,
+    backoff: createBackoff(env),
+    suspects: createSuspects(env),
+    isOthersTurn: true,
+    cancelWake: null,
+  }
   return {
     commit(source) {
-      q.sources.push({ what: source, deadline: env.elapsed() + leaseMs })
+      q.sources.push({ what: source, deadline: env.elapsed() + leaseMs, hasFailed: false })
       leaveSoon(q)
     },
     enqueue: (items) => ask(q, q.enqueues, items),
@@ -123,7 +108,8 @@ function ask<T, A>(
   items: readonly T[],
 ): Promise<readonly A[]> {
   return new Promise((resolve, reject) => {
-    line.push({ what: { items, resolve, reject }, deadline: q.env.elapsed() + PATIENCE_MS })
+    const deadline = q.env.elapsed() + PATIENCE_MS
+    line.push({ what: { items, resolve, reject }, deadline, hasFailed: false })
     leaveSoon(q)
   })
 }
@@ -136,57 +122,34 @@ function leaveSoon(q: Queue): void {
 }
 
 async function leave(q: Queue): Promise<void> {
-  const sending = board(q)
+  const suspect = q.isOthersTurn && hasLine(q) ? null : q.suspects.take()
+  q.isOthersTurn = suspect !== null
+  if (suspect !== null || hasLine(q)) await attempt(q, suspect?.sending ?? board(q), suspect)
+  q.underWay = false
+  goOn(q)
+}
+
+async function attempt(q: Queue, sending: Sending, suspect: Suspect | null): Promise<void> {
+  const startedAt = q.env.elapsed()
   try {
     await send(q, sending)
     q.backoff.reset()
+    q.suspects.relieve()
   } catch (error) {
-    await afterFailure(q, error, sending)
+    await afterFailure(q, { error, sending, suspect, tookMs: q.env.elapsed() - startedAt })
   }
-  q.underWay = false
-  if (q.sources.length + q.enqueues.length + q.mail.length + q.claims.length > 0) leaveSoon(q)
 }
 
-function board(q: Queue): Sending {
-  const sources = q.sources.splice(0, thatFit(q.sources, MAX_SOURCES, one, sizeOfCommit))
-  const enqueues = q.enqueues.splice(0, thatFit(q.enqueues, MAX_RUNS, many, sizeOfRuns))
-  const mail = q.mail.splice(0, thatFit(q.mail, MAX_MESSAGES, many, sizeOfMail))
-  return { sources, enqueues, mail, claim: q.claims.shift() ?? null }
+function hasLine({ sources, enqueues, mail, claims }: Queue): boolean {
+  return sources.length + enqueues.length + mail.length + claims.length > 0
 }
 
-/** How many of the line one transaction takes: at least the first, and no more than a bounded number and size. */
-function thatFit<T>(
-  line: readonly Waiting<T>[],
-  most: number,
-  count: (what: T) => number,
-  size: (what: T) => number,
-): number {
-  let items = 0
-  let chars = 0
-  const tooMany = line.findIndex(({ what }, i) => {
-    items += count(what)
-    chars += size(what)
-    return i > 0 && (items > most || chars > MAX_CHARS)
-  })
-  return tooMany === -1 ? line.length : tooMany
-}
-
-const one = (): number => 1
-
-const many = ({ items }: { readonly items: readonly unknown[] }): number => items.length
-
-function sizeOfCommit(source: CommitSource): number {
-  const { entries, transition } = source.take()
-  const output = transition?.name === 'complete' ? transition.output.text.length : 0
-  return entries.reduce((chars, { data }) => chars + data.length, output)
-}
-
-function sizeOfRuns({ items }: Enqueue): number {
-  return items.reduce((chars, { payload }) => chars + payload.text.length, 0)
-}
-
-function sizeOfMail({ items }: Mail): number {
-  return items.reduce((chars, { data }) => chars + data.text.length, 0)
+function goOn(q: Queue): void {
+  q.cancelWake?.()
+  q.cancelWake = null
+  const restMs = q.suspects.dueAt() - q.env.elapsed()
+  if (hasLine(q) || restMs <= 0) leaveSoon(q)
+  else if (restMs < Infinity) q.cancelWake = q.env.after(restMs, () => leaveSoon(q))
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {
@@ -227,42 +190,29 @@ function addFacts(facts: Fact[], { lease, entries, transition }: Commit, record:
   }
 }
 
+interface Failure {
+  readonly error: unknown
+  readonly sending: Sending
+  readonly suspect: Suspect | null
+  readonly tookMs: number
+}
+
 /** Refused: each is sent alone. No answer: sent again later, by when it may have been done already. */
-async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise<void> {
+async function afterFailure(q: Queue, failure: Failure): Promise<void> {
+  const { error, sending, suspect } = failure
   if (!(error instanceof RejectedWriteError)) {
     sending.claim?.reject(error)
-    if (!isHeardByAll(error, sending)) {
-      q.onError(error)
-      await pause(q.env, q.backoff.next())
-    }
-    return putBack(q, sending, error)
+    const isHeard = isHeardByAll(error, sending)
+    if (!isHeard) q.onError(error)
+    // Suspects rest by themselves: nobody stands behind them.
+    if (!isHeard && suspect === null) await pause(q.env, q.backoff.next())
+    return putBack(q, failure)
   }
   const alone = eachAlone(sending)
-  if (alone.length > 1) return sendOneByOne(q, alone)
+  if (alone.length > 1) return q.suspects.add(alone)
   for (const { what } of sending.sources) what.rejected(error)
   for (const { what } of [...sending.enqueues, ...sending.mail]) what.reject(error)
   sending.claim?.reject(error)
-}
-
-function eachAlone({ sources, enqueues, mail, claim }: Sending): Sending[] {
-  const empty: Sending = { sources: [], enqueues: [], mail: [], claim: null }
-  return [
-    ...sources.map((source) => ({ ...empty, sources: [source] })),
-    ...enqueues.map((enqueue) => ({ ...empty, enqueues: [enqueue] })),
-    ...mail.map((one) => ({ ...empty, mail: [one] })),
-    ...(claim === null ? [] : [{ ...empty, claim }]),
-  ]
-}
-
-/** So that only the offender fails. */
-async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
-  for (const sending of all) {
-    try {
-      await send(q, sending)
-    } catch (error) {
-      await afterFailure(q, error, sending)
-    }
-  }
 }
 
 /** Whether whoever asked is told at once, and nobody is left who would send it again. */
@@ -270,23 +220,46 @@ function isHeardByAll(error: unknown, { sources }: Sending): boolean {
   return error instanceof UnusableStoreError && sources.length === 0
 }
 
-function putBack(q: Queue, sending: Sending, error: unknown): void {
+/** What failed for the first time may not have been to blame: it stays in line. */
+function putBack(q: Queue, { error, sending, suspect, tookMs }: Failure): void {
   const now = q.env.elapsed()
   // Who asked need not wait for what cannot come.
   const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
-  const [lateSources, sources] = split(sending.sources, now)
-  const [lateEnqueues, enqueues] = split(sending.enqueues, until)
-  q.sources.unshift(...sources)
-  const [lateMail, mail] = split(sending.mail, until)
-  q.enqueues.unshift(...enqueues.map(again))
-  q.mail.unshift(...mail)
-  for (const source of lateSources) source.answered('lost')
-  for (const asked of [...lateEnqueues, ...lateMail]) asked.reject(error)
+  const [late, left] = part(sending, now, until)
+  for (const { sources, enqueues, mail } of [late, ...q.suspects.dropLate(now)]) {
+    for (const { what } of sources) what.answered('lost')
+    for (const { what } of [...enqueues, ...mail]) what.reject(error)
+  }
+  const [again, first] = byFailure(left)
+  q.suspects.addFailed(again, tookMs, suspect)
+  q.sources.unshift(...first.sources)
+  q.enqueues.unshift(...first.enqueues)
+  q.mail.unshift(...first.mail)
 }
 
-function again({ what, deadline }: Waiting<Enqueue>): Waiting<Enqueue> {
+/** Those that had failed before, and those that have now. */
+function byFailure({ sources, enqueues, mail }: Sending): [Sending, Sending] {
+  const had = ({ hasFailed }: Waiting<unknown>): boolean => hasFailed
+  const hadNot = ({ hasFailed }: Waiting<unknown>): boolean => !hasFailed
+  const claim = null
+  return [
+    { sources: sources.filter(had), enqueues: enqueues.filter(had), mail: mail.filter(had), claim },
+    {
+      sources: sources.filter(hadNot).map(failed),
+      enqueues: enqueues.filter(hadNot).map(sentAgain).map(failed),
+      mail: mail.filter(hadNot).map(failed),
+      claim,
+    },
+  ]
+}
+
+function failed<T>(waiting: Waiting<T>): Waiting<T> {
+  return { ...waiting, hasFailed: true }
+}
+
+function sentAgain({ what, ...waiting }: Sending['enqueues'][number]) {
   const items = what.items.map((run) => ({ ...run, isSentAgain: true }))
-  return { what: { ...what, items }, deadline }
+  return { ...waiting, what: { ...what, items } }
 }
 
 function answer(sending: Sending, written: Written): void {
@@ -305,10 +278,4 @@ function resolveAll<T, A>(line: readonly Waiting<Asked<T, A>>[], answers: readon
     what.resolve(answers.slice(at, at + what.items.length))
     at += what.items.length
   }
-}
-
-/** Those whose time is over, and the others. */
-function split<T>(waiting: readonly Waiting<T>[], now: number): [T[], Waiting<T>[]] {
-  const late = waiting.filter(({ deadline }) => deadline <= now).map(({ what }) => what)
-  return [late, waiting.filter(({ deadline }) => deadline > now)]
 }

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import { createWriter, type CommitSource } from '../../src/engine/writer.ts'
+import { pause } from '../../src/core/env.ts'
+import { createWriter, type CommitSource, type Writer } from '../../src/engine/writer.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
-import type { Answer, Batch } from '../../src/store/store.ts'
-import { createVirtualTime } from '../../src/testing/virtual-time.ts'
+import type { Answer, Batch, Store } from '../../src/store/store.ts'
+import { createVirtualTime, type VirtualTime } from '../../src/testing/virtual-time.ts'
 import { commitOf, newRun, startRun, stepDone } from '../conformance/store/scenario.ts'
 
 const MILLION = 1_000_000
@@ -51,3 +52,119 @@ function sizeOf({ commits, runs }: Batch): number {
   const chars = [...entries.map(({ data }) => data), ...runs.map(({ payload }) => payload.text)]
   return chars.reduce((sum, text) => sum + text.length, 0)
 }
+
+const LEASE_MS = 30_000
+
+/** A writer to a database that fails as `fault` says, and what became of that. */
+function failing(
+  time: VirtualTime,
+  store: Store,
+  fault: (text: string) => boolean,
+  failsAfterMs = 0,
+) {
+  const env = time.createEnv()
+  const attempts: number[] = []
+  const writer = createWriter({
+    store: {
+      ...store,
+      write: async (batch, now) => {
+        if (!fault(JSON.stringify(batch))) return store.write(batch, now)
+        attempts.push(env.elapsed())
+        if (failsAfterMs > 0) await pause(env, failsAfterMs)
+        throw new Error('canceling statement due to statement timeout')
+      },
+    },
+    env,
+    leaseMs: LEASE_MS,
+    onWritten: () => {},
+    onError: () => {},
+  })
+  return { writer, attempts, env }
+}
+
+/** Runs that each have a step to store; what they were answered, by name. */
+async function commitEach(store: Store, writer: Writer, names: readonly string[]) {
+  const answers = new Map<string, Answer>()
+  for (const name of names) {
+    const claim = await startRun(store, name)
+    writer.commit({
+      run: () => claim.run,
+      take: () => commitOf(claim, [{ ...stepDone(2), data: JSON.stringify({ index: 0, name }) }]),
+      answered: (answer) => void answers.set(name, answer),
+      rejected: (error) => expect.unreachable(error.message),
+    })
+  }
+  return answers
+}
+
+test('a commit that fails every time holds nobody up', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer, attempts } = failing(time, store, (text) => text.includes('poison'))
+  const names = Array.from({ length: 64 }, (_, i) => (i === 20 ? 'poison' : `healthy ${i}`))
+  const answers = await commitEach(store, writer, names)
+  const triggered = writer.enqueue([newRun('beside it', { dueAt: 1000 * MILLION })])
+  await time.advance(1000)
+  expect(answers.size).toBe(63)
+  expect(await time.until(triggered)).toMatchObject([{ disposition: 'created' }])
+  for (let i = 0; i < 20; i++) {
+    const later = await commitEach(store, writer, [`later ${i}`])
+    await time.settle()
+    expect(later).toEqual(new Map([[`later ${i}`, 'committed']]))
+    await time.advance(1000)
+  }
+  await time.advance(LEASE_MS)
+  expect(answers.get('poison')).toBe('lost')
+  expect(attempts.length).toBeLessThan(30)
+})
+
+test('a trigger that fails every time rejects, and those beside it do not', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer } = failing(time, store, (text) => text.includes('poison'))
+  const poison = writer.enqueue([newRun('poison')])
+  const others = ['a', 'b', 'c'].map((id) => writer.enqueue([newRun(id)]))
+  await expect(time.until(poison)).rejects.toThrow('statement timeout')
+  expect(await time.until(Promise.all(others))).toHaveLength(3)
+})
+
+test('a commit that takes long to fail is not sent for most of the time', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer, attempts, env } = failing(time, store, (text) => text.includes('poison'), 500)
+  const answers = await commitEach(store, writer, ['poison'])
+  await time.advance(LEASE_MS - 1000)
+  expect(attempts.length).toBeLessThan(12)
+  await time.advance(8000)
+  expect(answers.get('poison')).toBe('lost')
+  expect(env.timers()).toBe(0)
+})
+
+test('while the database is away few attempts are made, and soon after it is back all is stored', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  let isAway = true
+  const { writer, attempts, env } = failing(time, store, () => isAway)
+  const names = Array.from({ length: 500 }, (_, i) => `run ${i}`)
+  const answers = await commitEach(store, writer, names)
+  for (let i = 0; i < 20; i++) {
+    await time.advance(1000)
+    writer.send([]).catch(() => {})
+  }
+  expect(attempts.length).toBeLessThan(40)
+  isAway = false
+  await time.advance(5000)
+  expect(new Set(answers.values())).toEqual(new Set(['committed']))
+  expect(answers.size).toBe(500)
+  expect(env.timers()).toBe(0)
+})
+
+test('commits that the database does not take for as long as a lease are given up', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer, env } = failing(time, store, () => true)
+  const answers = await commitEach(store, writer, ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
+  await time.advance(LEASE_MS + 10_000)
+  expect([...answers.values()]).toEqual(Array.from({ length: 8 }, () => 'lost'))
+  expect(env.timers()).toBe(0)
+})

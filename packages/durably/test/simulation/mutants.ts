@@ -34,7 +34,7 @@ export const shortages: readonly Mutant[] = [
       replace: 'MAX_ENTRIES = 2',
     },
     {
-      file: 'engine/writer.ts',
+      file: 'engine/boarding.ts',
       find: 'MAX_SOURCES = 1000',
       replace: 'MAX_SOURCES = 1',
     },
@@ -132,7 +132,7 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
-    find: 'if (alone.length > 1) return sendOneByOne(q, alone)',
+    find: 'if (alone.length > 1) return q.suspects.add(alone)',
     replace: '',
   }),
   mutant('a retry forgets completed steps', {
