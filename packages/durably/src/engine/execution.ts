@@ -41,6 +41,8 @@ export interface Execution {
   told(runIds: ReadonlySet<string>): void
   /** Its code, if the execution is over because the run was parked. */
   parked(): Parked | null
+  /** Whether the execution is over without having ended, parked or released the run. */
+  wasLost(): boolean
 }
 
 /** The code of a parked run, kept in memory to go on without a replay. */
@@ -72,7 +74,7 @@ export interface ExecutionOptions {
 }
 
 interface Ending extends Execution {
-  end(parked: Parked | null): void
+  end(parked: Parked | null, wasLost: boolean): void
 }
 
 /** Of a run's code, from its beginning to its end: one execution, or several with parks between them. */
@@ -140,6 +142,7 @@ function begin(claim: Claim, options: ExecutionOptions): Life {
 function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
   const { promise: over, resolve } = Promise.withResolvers<void>()
   let parked: Parked | null = null
+  let wasLost = false
   const ifCurrent = (act: (life: Life) => void) => (): void => {
     const life = lifeOf()
     if (life.execution === execution) act(life)
@@ -160,8 +163,10 @@ function createExecution(run: RunRecord, lifeOf: () => Life): Ending {
       })(),
     told: (runIds) => ifCurrent(({ steps }) => steps?.told(runIds))(),
     parked: () => parked,
-    end(how) {
+    wasLost: () => wasLost,
+    end(how, isLost) {
       parked = how
+      wasLost = isLost
       resolve()
     },
   }
@@ -307,11 +312,12 @@ function park(life: Life, until: ParkedUntil): void {
   life.ended = true
   life.parkedUntil = until
   life.cancelDeadline?.()
-  life.execution.end({
+  const parked: Parked = {
     isNext: ({ run }) => run.generation === generation + 1,
     resume: (claim) => resume(life, claim),
     drop: () => abort(life, new LeaseLostError(`Run ${life.run.id} may be executed elsewhere`)),
-  })
+  }
+  life.execution.end(parked, false)
   life.onParked(until.wakeAt)
 }
 
@@ -359,7 +365,7 @@ function cancel(life: Life): void {
 function lose(life: Life): void {
   if (life.ended) return
   abort(life, new LeaseLostError(`Run ${life.run.id} has another holder`))
-  leave(life)
+  leave(life, true)
 }
 
 /** The job's code sees only the signal: its calls do not settle any more. */
@@ -368,11 +374,11 @@ function abort({ steps, aborter }: Life, reason: Error): void {
   if (!aborter.signal.aborted) aborter.abort(reason)
 }
 
-function leave(life: Life): void {
+function leave(life: Life, isLost = false): void {
   life.outbox.close()
   life.cancelDeadline?.()
   life.ended = true
-  life.execution.end(null)
+  life.execution.end(null, isLost)
 }
 
 function age({ run, env }: Life): number {

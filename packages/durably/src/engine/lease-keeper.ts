@@ -14,6 +14,8 @@ export interface LeaseKeeper {
   claimed(sentAt: number): number
   /** Runs may have come with a claim whose answer was lost. */
   claimedUnheard(): void
+  /** Its execution is over, and the run may be held still: then it is handed back with the next renewal. */
+  leftBehind(lease: Lease): void
   /**
    * Null while the run is held, by this process's clock. Else, as after a sleep of the machine, it resolves when it is
    * held again, or the execution has heard that it is another's by now.
@@ -39,7 +41,7 @@ export interface LeaseKeeperOptions {
   readonly onError: (error: unknown, context: string) => void
 }
 
-/** An idle worker only says that it is there, and never more often than a busy one. */
+/** A worker that has no runs only says that it is there, and never more often than one that has some. */
 const IDLE_HEARTBEAT_MS = 60_000
 
 // A database that is away keeps nobody from stopping.
@@ -56,8 +58,13 @@ interface State extends LeaseKeeperOptions {
   /** A renewal that executions wait for, and the pause after it if it failed. */
   confirming: Promise<void> | null
   readonly backoff: Backoff
-  /** Runs that the last renewal named and nobody here executes: a claim whose answer was lost, or is on its way. */
+  /**
+   * Runs that nobody here executes: the last renewal named them, by a claim whose answer was lost or is on its way; or
+   * their execution gave them up since.
+   */
   strangers: Strangers
+  /** When it was last unknown what is held, until a later renewal named no strangers. */
+  unsureAt: number | null
   readonly handedBack: Map<string, Promise<Fact[]>>
   timer: { readonly dueAt: number; readonly cancel: () => void } | null
   stopped: boolean
@@ -72,6 +79,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     confirming: null,
     backoff: createBackoff(options.env),
     strangers: new Map(),
+    unsureAt: null,
     handedBack: new Map(),
     timer: null,
     stopped: false,
@@ -88,6 +96,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     },
     claimedUnheard() {
       keeper.isKnown = true
+      becomeUnsure(keeper)
+    },
+    leftBehind(lease) {
+      keeper.strangers = new Map([...keeper.strangers, [nameOf(lease), lease]])
+      becomeUnsure(keeper)
     },
     confirm: (execution) => (isOpen(keeper, execution) ? confirm(keeper, execution) : null),
     handedBack(lease) {
@@ -103,7 +116,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 }
 
 /** A timer that fires too early costs less than one made anew with each claim. */
-function schedule(keeper: State, isBusy = keeper.executions.size > 0): void {
+function schedule(keeper: State, isBusy = mayHoldRuns(keeper)): void {
   const { env, timer } = keeper
   const dueAt = nextRenewal(keeper, isBusy)
   if (keeper.stopped || (timer !== null && timer.dueAt <= dueAt)) return
@@ -116,11 +129,19 @@ function schedule(keeper: State, isBusy = keeper.executions.size > 0): void {
   keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.elapsed()), fire) }
 }
 
-function nextRenewal(
-  { renewedAt, executions, heartbeatMs }: State,
-  isBusy = executions.size > 0,
-): number {
+function nextRenewal(keeper: State, isBusy = mayHoldRuns(keeper)): number {
+  const { renewedAt, heartbeatMs } = keeper
   return renewedAt + (isBusy ? heartbeatMs : Math.max(heartbeatMs, IDLE_HEARTBEAT_MS))
+}
+
+/** Also such that nobody here executes: they wait for the next renewals to be handed back. */
+function mayHoldRuns({ executions, strangers, unsureAt }: State): boolean {
+  return executions.size + strangers.size > 0 || unsureAt !== null
+}
+
+function becomeUnsure(keeper: State): void {
+  keeper.unsureAt = keeper.env.elapsed()
+  schedule(keeper)
 }
 
 /** Whether it is not known that the run is held, or that it is not. */
@@ -173,6 +194,8 @@ async function renew(keeper: State, dueAt: number): Promise<boolean> {
       if (keeper.strangers.has(name)) await handBack(keeper, lease)
     }
     keeper.strangers = strangers
+    const { unsureAt } = keeper
+    if (strangers.size === 0 && unsureAt !== null && unsureAt < startedAt) keeper.unsureAt = null
   } catch (error) {
     // Tried again with the next heartbeat: until someone takes the runs, nothing is lost.
     onError(error, CONTEXT)

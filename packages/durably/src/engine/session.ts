@@ -310,6 +310,7 @@ function vacate(session: State, execution: Execution): void {
 function ended(session: State, execution: Execution): void {
   const { executions } = session
   session.executed++
+  if (execution.wasLost()) session.keeper.leftBehind(execution.lease)
   if (executions.get(execution.run.id) === execution) {
     executions.delete(execution.run.id)
     const code = execution.parked()

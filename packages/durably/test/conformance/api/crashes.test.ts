@@ -357,8 +357,15 @@ onEveryBackend((open) => {
     await world.advance(1500)
     expect(await client.durably.getRun(id)).toMatchObject({ status: 'running' })
     worker.wire.intercept(null)
+    const before = world.now()
     await world.until(client.durably.waitForRun(id))
+    // Two heartbeats and a poll.
+    expect(world.now() - before).toBeLessThan(12_000)
     expect(executions).toBe(1)
     expect(worker.takeErrors()).not.toEqual([])
+    await world.advance(20_000)
+    const renewals = worker.wire.calls.get('renew') ?? 0
+    await world.advance(100_000)
+    expect((worker.wire.calls.get('renew') ?? 0) - renewals).toBeLessThanOrEqual(2)
   })
 })

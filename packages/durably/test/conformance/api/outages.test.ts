@@ -64,6 +64,29 @@ onEveryBackend((open) => {
     expect(takeErrors()).not.toEqual([])
   })
 
+  test('a run goes on soon after an outage in which its worker gave it up and kept its lease', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    let executions = 0
+    const { jobs, wire, durably, takeErrors } = await world.work({
+      job: job(async (step) => {
+        if (executions === 0) await goOn.promise
+        return step.run('step', () => ++executions)
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    wire.intercept(unreachable('write'))
+    goOn.resolve()
+    await world.advance(40_000)
+    wire.intercept(null)
+    const before = world.now()
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 2 })
+    // A heartbeat, what is left of a backoff, and a poll.
+    expect(world.now() - before).toBeLessThan(12_000)
+    takeErrors()
+  })
+
   test('a run whose worker is cut off for longer goes on in another', async () => {
     const world = await open()
     const goOn = Promise.withResolvers<void>()
