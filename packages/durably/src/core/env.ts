@@ -38,6 +38,13 @@ export function pause(env: Pick<Env, 'after'>, ms: number): Promise<void> {
   })
 }
 
+/** Resolves once everything that is ready to run now has run, so that what takes long lets others have their turn. */
+export function giveWay(env: Pick<Env, 'turn'>): Promise<void> {
+  return new Promise((resolve) => {
+    env.turn(resolve)
+  })
+}
+
 /** Resolves when `work` is over, however it ends, or after `ms` milliseconds. */
 export async function atMost(
   env: Pick<Env, 'after'>,

@@ -1,5 +1,5 @@
 import type { Codec } from '../core/codec.ts'
-import type { Env } from '../core/env.ts'
+import { giveWay, type Env } from '../core/env.ts'
 import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { BulkFilter, RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
@@ -136,9 +136,12 @@ async function retrigger(
   return enqueued.run
 }
 
-/** Page by page, each run on its own: those whose status changes meanwhile are not counted. */
+/**
+ * Page by page, each run on its own: those whose status changes meanwhile are not counted. A database that answers
+ * within the process would let nothing else happen until all are through.
+ */
 async function actOnAll(options: ActionsOptions, verb: Verb, filter: BulkFilter): Promise<number> {
-  const { store, worker } = options
+  const { store, worker, env } = options
   const query = readBulk(filter, transitions[verb].from)
   const before = filter.before?.getTime() ?? Number.POSITIVE_INFINITY
   const legal = query.statuses?.filter((status) => isLegal(verb, status)) ?? []
@@ -152,6 +155,7 @@ async function actOnAll(options: ActionsOptions, verb: Verb, filter: BulkFilter)
       ...(cursor === undefined ? {} : { cursor }),
     })
     for (const { id, createdAt } of page) {
+      await giveWay(env)
       if (createdAt >= before || !(await attempt(options, verb, id)).done) continue
       count++
       if (verb === 'cancel') worker.cancelled(id)
@@ -178,6 +182,7 @@ async function purgeRuns(
     const purged = await store.purge(query, before, PAGE_SIZE, env.now())
     count += purged.length
     if (purged.length < PAGE_SIZE) break
+    await giveWay(env)
   }
   if (count > 0) onPurged()
   return count

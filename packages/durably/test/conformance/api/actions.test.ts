@@ -240,6 +240,25 @@ onEveryBackend((open) => {
       expect(await durably.getRuns()).toEqual([])
     })
 
+    test('bulk work lets whatever else there is to do have its turn', async () => {
+      const world = await open()
+      const { durably, env } = await world.join()
+      const { many } = durably.register({ many: job(() => 1) })
+      await many.batchTrigger(Array.from({ length: 50 }, (_, i) => i))
+      let turns = 0
+      let isDone = false
+      const turn = (): void => {
+        turns++
+        if (!isDone) env.turn(turn)
+      }
+      env.turn(turn)
+      expect(await durably.cancelRuns({})).toBe(50)
+      expect(turns).toBeGreaterThanOrEqual(50)
+      expect(await durably.retryRuns({})).toBe(50)
+      expect(turns).toBeGreaterThanOrEqual(100)
+      isDone = true
+    })
+
     test('active runs cannot be purged, and a bad filter is named', async () => {
       const world = await open()
       const { durably } = await world.join()
