@@ -15,6 +15,7 @@ import {
   type Store,
   type Written,
 } from '../store/store.ts'
+import { createBlame, type Blame } from './blame.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
 import {
   board,
@@ -56,6 +57,8 @@ export interface WriterOptions {
   readonly env: Env
   /** How long a commit is sent again and again before its lease counts as lost. */
   readonly leaseMs: number
+  /** Before the commit counts as refused: it fails so often while others are taken, under one lease or several. */
+  readonly maxCrashes: number
   /** What was written, in the order in which it was written, before anyone is answered. */
   readonly onWritten: (facts: readonly Fact[]) => void
   readonly onError: (error: unknown) => void
@@ -67,6 +70,7 @@ interface Queue extends WriterOptions, Lines {
   underWay: boolean
   readonly backoff: Backoff
   readonly suspects: Suspects
+  readonly blame: Blame
   /** Suspects left last: now it is the others' turn. */
   isOthersTurn: boolean
   /** Takes back the timer for when suspects have rested. */
@@ -84,6 +88,7 @@ export function createWriter(options: WriterOptions): Writer {
     underWay: false,
     backoff: createBackoff(env),
     suspects: createSuspects(env),
+    blame: createBlame(options.maxCrashes),
     isOthersTurn: true,
     cancelWake: null,
   }
@@ -158,7 +163,9 @@ async function send(q: Queue, sending: Sending): Promise<void> {
   const sends = sending.mail.flatMap(({ what }) => what.items)
   const claim = sending.claim?.request ?? null
   const written = await q.store.write({ commits, runs, sends, claim }, q.env.now())
-  q.onWritten(factsOf(sending, commits, written))
+  const facts = factsOf(sending, commits, written)
+  if (facts.length > 0) q.blame.taken(commits)
+  q.onWritten(facts)
   answer(sending, written)
 }
 
@@ -220,14 +227,25 @@ function isHeardByAll(error: unknown, { sources }: Sending): boolean {
   return error instanceof UnusableStoreError && sources.length === 0
 }
 
+/** The run is for another worker, if not for this one, to go on with; unless none can. */
+function giveUp({ blame, leaseMs }: Queue, source: CommitSource, error: unknown): void {
+  if (!blame.isGuilty(source.run().id)) return source.answered('lost')
+  const message = error instanceof Error ? error.message : String(error)
+  const text = `The database did not take the write for ${leaseMs} ms, while it took others: ${message}`
+  source.rejected(new RejectedWriteError(text, { cause: error }))
+}
+
 /** What failed for the first time may not have been to blame: it stays in line. */
 function putBack(q: Queue, { error, sending, suspect, tookMs }: Failure): void {
   const now = q.env.elapsed()
+  const [one, ...others] = eachAlone(sending)
+  const loner = others.length === 0 ? one?.sources[0] : undefined
+  if (loner !== undefined) q.blame.failed(loner.what.run().id)
   // Who asked need not wait for what cannot come.
   const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
   const [late, left] = part(sending, now, until)
   for (const { sources, enqueues, mail } of [late, ...q.suspects.dropLate(now)]) {
-    for (const { what } of sources) what.answered('lost')
+    for (const { what } of sources) giveUp(q, what, error)
     for (const { what } of [...enqueues, ...mail]) what.reject(error)
   }
   const [again, first] = byFailure(left)

@@ -87,6 +87,75 @@ onEveryBackend((open) => {
     takeErrors()
   })
 
+  describe('a commit that fails every time', () => {
+    /** As by a timeout of the statement, or a trigger of the app. */
+    const failing: Intercept = async (operation, proceed, request) => {
+      if (operation === 'write' && JSON.stringify(request).includes('too long')) {
+        throw new Error('canceling statement due to statement timeout')
+      }
+      return proceed()
+    }
+    const reason = /^The database did not take the write for 30000 ms.*statement timeout$/
+
+    test('fails its step after the time of a lease, if others are taken meanwhile', async () => {
+      const world = await open()
+      let executions = 0
+      const worker = await world.work(
+        {
+          job: job((step) => step.run('step', () => `too long ${++executions}`)),
+          other: job(async (step) => {
+            for (let i = 0; i < 100; i++) await step.run(`${i}`, () => i)
+            await step.sleep('a while', '1s')
+          }, 'other'),
+        },
+        { maxConcurrentRuns: 10 },
+      )
+      worker.wire.intercept(failing)
+      const { id } = await worker.jobs.job.trigger(null)
+      const before = world.now()
+      for (let i = 0; i < 30; i++) {
+        await world.until(worker.jobs.other.triggerAndWait(null))
+      }
+      const end = await world.until(worker.durably.waitForRun(id).catch((error: unknown) => error))
+      expect(end).toMatchObject({ name: 'RunFailedError', message: expect.stringMatching(reason) })
+      expect(world.now() - before).toBeLessThan(40_000)
+      expect(executions).toBe(1)
+      worker.takeErrors()
+    })
+
+    test('fails its step after maxCrashes executions, if there are no others', async () => {
+      const world = await open()
+      let executions = 0
+      const { jobs, durably, wire, takeErrors } = await world.work(
+        { job: job((step) => step.run('step', () => `too long ${++executions}`)) },
+        { maxCrashes: 2 },
+      )
+      wire.intercept(failing)
+      const { id } = await jobs.job.trigger(null)
+      const end = await world.until(durably.waitForRun(id).catch((error: unknown) => error))
+      expect(end).toMatchObject({ name: 'RunFailedError', message: expect.stringMatching(reason) })
+      expect(executions).toBeLessThanOrEqual(3)
+      takeErrors()
+    })
+  })
+
+  test('a failure of a step that the database refuses gives the run up', async () => {
+    const world = await open()
+    let executions = 0
+    const { jobs, durably, wire, takeErrors } = await world.work({
+      job: job((step) =>
+        step.run('step', () => {
+          if (++executions === 1) throw new Error('no room for me')
+          return executions
+        }),
+      ),
+    })
+    wire.intercept(refusing('no room for me'))
+    const { id } = await jobs.job.trigger(null)
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 2 })
+    takeErrors()
+  })
+
   test('a run whose worker is cut off for longer goes on in another', async () => {
     const world = await open()
     const goOn = Promise.withResolvers<void>()
