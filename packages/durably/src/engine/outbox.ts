@@ -331,11 +331,11 @@ function rejected(box: State, error: Error): void {
     // A refused end can be followed by another one.
     box.sealed = false
     park?.onRejected(error)
-    for (const item of items) {
-      if (item.onRejected !== undefined) item.onRejected(error)
-      // Whoever waits for it would wait for ever.
-      else if (!canRide(item)) return lost(box, 'lost')
-    }
+    const [item] = items
+    item?.onRejected?.(error)
+    // Whoever waits for it would wait for ever.
+    if (item !== undefined && item.onRejected === undefined && !canRide(item))
+      return lost(box, 'lost')
   }
   sendRest(box)
 }
