@@ -103,6 +103,32 @@ describe.each(drivers)('sqliteDialect over %s', (_, create) => {
   })
 })
 
+test('a DatabaseSync that was closed and opened again serves on, but no transaction goes on in it', async () => {
+  const database = new DatabaseSync(newFile())
+  onTestFinished(() => database.close())
+  const { db, store } = await openStore(sqliteDialect({ database }))
+  await store.write({ ...nothing, runs: [newRun('a')] }, START)
+  database.close()
+  await expect(store.runs({})).rejects.toThrow('not open')
+  database.open()
+  await store.write({ ...nothing, runs: [newRun('b')] }, START)
+  const write = (trx: Kysely<unknown>) =>
+    sql`insert into durably_jobs values ('job', ${1})`.execute(trx)
+  await db.transaction().execute(async (trx) => {
+    await write(trx)
+    await sql`delete from durably_jobs`.execute(trx)
+  })
+  const torn = db.transaction().execute(async (trx) => {
+    database.close()
+    database.open()
+    await write(trx)
+  })
+  await expect(torn).rejects.toThrow('finalized')
+  expect(await sql`select name from durably_jobs`.execute(db)).toMatchObject({ rows: [] })
+  const found = await store.runs({})
+  expect(found.map(({ id }) => id)).toEqual(['b', 'a'])
+})
+
 function counting(database: SqliteDatabase, prepared: string[]): SqliteDatabase {
   return {
     exec: (text) => database.exec(text),

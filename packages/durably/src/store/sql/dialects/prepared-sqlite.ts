@@ -92,10 +92,21 @@ interface OpenedObject {
 }
 
 function createConnection(database: SqliteDatabase): OpenedObject {
-  const prepare = createCache(database)
-  const run: Execute = ({ sql, parameters }) => prepare(sql)(parameters)
-  const execute = leavesStatementsOpen(database) ? createCareful(database, run) : run
+  const { prepare, forget } = createCache(database)
   let isOurs = false
+
+  const run: Execute = ({ sql, parameters }) => {
+    try {
+      return prepare(sql)(parameters)
+    } catch (error) {
+      if (!isFinalized(error)) throw error
+      forget()
+      // The transaction that it was to be part of is gone, too.
+      if (isOurs) throw error
+      return prepare(sql)(parameters)
+    }
+  }
+  const execute = leavesStatementsOpen(database) ? createCareful(database, run) : run
 
   /** Knows afterwards whether an open transaction was begun here. */
   function executeAndNote(query: CompiledQuery): QueryResult<unknown> {
@@ -132,21 +143,38 @@ type Prepared = (parameters: readonly unknown[]) => QueryResult<unknown>
 
 const MAX_STATEMENTS = 200
 
+interface Cache {
+  prepare(sql: string): Prepared
+  /** All of them. */
+  forget(): void
+}
+
 /** Keeps the statements that were used last: those of late, and until there are as many again, those before them. */
-function createCache(database: SqliteDatabase): (sql: string) => Prepared {
+function createCache(database: SqliteDatabase): Cache {
   let late = new Map<string, Prepared>()
   let before = late
-  return (sql) => {
-    const known = late.get(sql)
-    if (known !== undefined) return known
-    const statement = before.get(sql) ?? prepareOn(database, sql)
-    if (late.size === MAX_STATEMENTS / 2) {
-      before = late
+  return {
+    prepare: (sql) => {
+      const known = late.get(sql)
+      if (known !== undefined) return known
+      const statement = before.get(sql) ?? prepareOn(database, sql)
+      if (late.size === MAX_STATEMENTS / 2) {
+        before = late
+        late = new Map()
+      }
+      late.set(sql, statement)
+      return statement
+    },
+    forget: () => {
       late = new Map()
-    }
-    late.set(sql, statement)
-    return statement
+      before = late
+    },
   }
+}
+
+/** Its database was closed, and perhaps opened again. */
+function isFinalized(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('statement has been finalized')
 }
 
 function prepareOn(database: SqliteDatabase, sql: string): Prepared {
