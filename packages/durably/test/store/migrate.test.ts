@@ -10,7 +10,7 @@ import { sqliteDialect } from '../../src/sqlite.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { backends } from '../backends.ts'
-import { openSchema } from './postgres-schema.ts'
+import { createHeldPool, openSchema } from './postgres-schema.ts'
 import { newFile } from './sqlite-file.ts'
 
 function open(file: string): BetterSqlite.Database {
@@ -88,7 +88,20 @@ test('tables of a newer version are not touched', async () => {
   expect(schemaOf(database)).toEqual(before)
 })
 
-test.each(['', '1st', 'a-b', 'a"b', 'a.b', 'x'.repeat(41)])(
+test('a table that was dropped is missed by its name', async () => {
+  const database = open(newFile())
+  await storeOn(database).migrate()
+  database.exec('drop view durably_steps; drop view durably_logs')
+  await storeOn(database).migrate()
+  database.exec('drop table durably_mailbox')
+  const before = schemaOf(database)
+  const migrating = storeOn(database).migrate()
+  await expect(migrating).rejects.toThrow(ValidationError)
+  await expect(migrating).rejects.toThrow(/"durably_mailbox" is missing/)
+  expect(schemaOf(database)).toEqual(before)
+})
+
+test.each(['', '1st', 'a-b', 'a"b', 'a.b', 'x'.repeat(41), 'sqlite_', 'SQLite_jobs_'])(
   'no table starts with "%s"',
   (prefix) => {
     const database = open(':memory:')
@@ -131,6 +144,21 @@ test('a client that answers with rows without names is refused', async () => {
   const dialect = sqliteDialect({ database })
   const migrating = createSqlStore({ dialect, env: createEnv() }).store.migrate()
   await expect(migrating).rejects.toThrow(/came back as 0: 1, 1: 1.*returnArrays/)
+})
+
+test('PostgreSQL: whoever migrates waits for another, whatever lock_timeout the app has', async () => {
+  const schema = await openSchema()
+  const held = createHeldPool(schema.pool())
+  const hold = held.hold()
+  const first = schema.store(held.pool)
+  await hold.reached
+  const impatient = schema.pool(1)
+  impatient.on('connect', (client) => void client.query('set lock_timeout = 1'))
+  const second = schema.store(impatient)
+  await Promise.race([schema.untilBlocked(), second])
+  hold.commit()
+  await first
+  expect(await (await second).runs({})).toEqual([])
 })
 
 test.each(backends)('$name: many migrate a new database at once', async (backend) => {

@@ -4,7 +4,7 @@ import type { Database, Row, Session } from './database.ts'
 import { migrations } from './migrations.ts'
 import { toBoolean } from './run-row.ts'
 import type { Sql } from './sql.ts'
-import { tableNames } from './tables.ts'
+import { neededNames, tableNames } from './tables.ts'
 
 /** Creates or upgrades the tables. Throws `ValidationError`, having changed nothing, when they are not ours. */
 export function createMigrate(sql: Sql, database: Database): () => Promise<void> {
@@ -12,7 +12,7 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
   const columnsOf = sql.read(sql.columnsOf)
   const sample = sql.read(`select 1 as a_number, 1 = 1 as a_truth`)
   const readVersion = sql.read(`select value from ${meta} where name = 'version'`)
-  const lock = sql.migrationLock === null ? null : sql.read(sql.migrationLock)
+  const lock = sql.migrationLock.map(sql.read)
   const createMeta = sql.write(
     `create table ${meta} (name ${sql.text} primary key not null, value text not null)`,
   )
@@ -32,6 +32,9 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
     const version = Number(row?.value)
     if (!Number.isInteger(version)) throw unknownTables(`"${String(found[0]?.table_name)}"`)
     if (version > migrations.length) throw newerTables(version)
+    const present = new Set(found.map((row) => row.table_name))
+    const missing = neededNames.find((name) => !present.has(`${sql.prefix}${name}`))
+    if (version === migrations.length && missing !== undefined) throw missingTable(missing)
     return version
   }
 
@@ -39,6 +42,14 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
     return new ValidationError(
       `The database already has a table ${table} that Durably did not create. Nothing was changed. ` +
         `Set the option tablePrefix (now '${sql.prefix}') to keep Durably's tables apart.`,
+    )
+  }
+
+  function missingTable(name: string): ValidationError {
+    return new ValidationError(
+      `The table "${sql.prefix}${name}" is missing, or not to be seen by this user, though ${meta} says that it was made. ` +
+        'Nothing was changed. Bring it back from a backup, or drop what else begins with ' +
+        `'${sql.prefix}' to start with new tables, without the runs of these.`,
     )
   }
 
@@ -53,7 +64,7 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
     requireUnchanged(await database.rows(sample, {}))
     if ((await versionOf(database)) === migrations.length) return
     await database.transaction(async (session) => {
-      if (lock !== null) await session.rows(lock, {})
+      for (const statement of lock) await session.rows(statement, {})
       const version = await versionOf(session)
       if (version === migrations.length) return
       if (version === 0) await session.change(createMeta, {})

@@ -17,8 +17,10 @@ export interface SqlDialect extends ParameterStyle {
   readonly clustered: string
   /** Selects `table_name` and `column_name` of those of `$tables` (JSON) that exist. */
   readonly columnsOf: string
-  /** Keeps other processes from migrating until the transaction ends; null where a transaction does so anyway. */
-  readonly migrationLock: string | null
+  /** Statements that keep other processes from migrating until the transaction ends; none where it does so anyway. */
+  readonly migrationLock: readonly string[]
+  /** What begins the names that the database keeps for itself; null where a table may have any. */
+  readonly reservedPrefix: string | null
 
   /** What ends a select that locks its rows of the table called `r`; nothing where writers are alone anyway. */
   readonly forShare: string

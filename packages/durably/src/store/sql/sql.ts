@@ -16,7 +16,7 @@ export function createSql(dialect: SqlDialect, prefix: string): Sql {
   return {
     ...dialect,
     prefix,
-    tables: nameTables(prefix),
+    tables: nameTables(prefix, dialect.reservedPrefix),
     read: (text) => compile(text, true, dialect),
     write: (text) => compile(text, false, dialect),
   }

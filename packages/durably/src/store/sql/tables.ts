@@ -26,11 +26,19 @@ const MAX_PREFIX = 40
 
 export const tableNames: readonly TableName[] = [...names, ...views]
 
-/** Throws `ValidationError` when names cannot start with `prefix`. */
-export function nameTables(prefix: unknown): Tables {
+/** Those that Durably cannot do without: views are for people. */
+export const neededNames: readonly TableName[] = names
+
+/** Throws `ValidationError` when names cannot start with `prefix`, or the database keeps those for itself. */
+export function nameTables(prefix: unknown, reserved: string | null = null): Tables {
   if (typeof prefix !== 'string' || !/^[A-Za-z_]\w*$/.test(prefix) || prefix.length > MAX_PREFIX) {
     throw new ValidationError(
       `tablePrefix must be a letter or underscore, then letters, digits and underscores, at most ${MAX_PREFIX} in all; got ${show(prefix)}`,
+    )
+  }
+  if (reserved !== null && prefix.toLowerCase().startsWith(reserved)) {
+    throw new ValidationError(
+      `tablePrefix must not begin with ${reserved}, which this database keeps for itself; got ${show(prefix)}`,
     )
   }
   const quoted = tableNames.map((name) => [name, `"${prefix}${name}"`])

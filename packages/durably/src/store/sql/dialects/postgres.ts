@@ -27,7 +27,13 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       select c.table_name, c.column_name from information_schema.columns c
       where c.table_schema = current_schema()
         and c.table_name in (select json_array_elements_text(($tables::text)::json))`,
-    migrationLock: `select pg_advisory_xact_lock(${MIGRATION_LOCK})`,
+    // Others may be at it for longer than the app lets its statements wait for a lock.
+    migrationLock: [
+      'set local lock_timeout = 0',
+      `select pg_advisory_xact_lock(${MIGRATION_LOCK})`,
+      'set local lock_timeout to default',
+    ],
+    reservedPrefix: null,
     forShare: 'for share of r',
     forUpdate: 'for update of r',
     skipLocked: 'for update skip locked',

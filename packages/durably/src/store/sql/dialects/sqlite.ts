@@ -37,7 +37,8 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
       select m.name as table_name, c.name as column_name
       from sqlite_master m join pragma_table_info(m.name) c
       where m.name in (select t.value from json_each($tables::text) t)`,
-    migrationLock: null,
+    migrationLock: [],
+    reservedPrefix: 'sqlite_',
     forShare: '',
     forUpdate: '',
     skipLocked: '',
