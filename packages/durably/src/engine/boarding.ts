@@ -14,6 +14,8 @@ export interface Asked<T, A> {
   readonly items: readonly T[]
   readonly resolve: (answers: readonly A[]) => void
   readonly reject: (error: unknown) => void
+  /** It was sent, and is to be sent again. */
+  readonly failed: (error: unknown) => void
 }
 
 type Enqueue = Asked<NewRun, Enqueued>
@@ -47,6 +49,15 @@ const MAX_SOURCES = 1000
 const MAX_CHARS = 16_000_000
 const MAX_RUNS = 10_000
 const MAX_MESSAGES = 1000
+
+/** Takes out of the lines those who were told already that nothing came of it. */
+export function dismissLate({ enqueues, mail }: Lines, now: number): void {
+  for (const line of [enqueues, mail]) {
+    const isLate = ({ deadline }: Waiting<unknown>): boolean => deadline <= now
+    const [first] = line
+    if (first !== undefined && isLate(first)) line.splice(0, line.findLastIndex(isLate) + 1)
+  }
+}
 
 /** Takes out of the lines what one transaction takes. */
 export function board(lines: Lines): Sending {

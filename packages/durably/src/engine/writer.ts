@@ -19,6 +19,7 @@ import { createBlame, type Blame } from './blame.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
 import {
   board,
+  dismissLate,
   eachAlone,
   part,
   type Asked,
@@ -26,6 +27,7 @@ import {
   type Sending,
   type Waiting,
 } from './boarding.ts'
+import { createPatience, type Patience } from './patience.ts'
 import { createSuspects, type Suspect, type Suspects } from './suspects.ts'
 
 /**
@@ -64,13 +66,12 @@ export interface WriterOptions {
   readonly onError: (error: unknown) => void
 }
 
-const PATIENCE_MS = 5000
-
 interface Queue extends WriterOptions, Lines {
   underWay: boolean
   readonly backoff: Backoff
   readonly suspects: Suspects
   readonly blame: Blame
+  readonly patience: Patience
   /** Suspects left last: now it is the others' turn. */
   isOthersTurn: boolean
   /** Takes back the timer for when suspects have rested. */
@@ -89,6 +90,7 @@ export function createWriter(options: WriterOptions): Writer {
     backoff: createBackoff(env),
     suspects: createSuspects(env),
     blame: createBlame(options.maxCrashes),
+    patience: createPatience(env),
     isOthersTurn: true,
     cancelWake: null,
   }
@@ -113,8 +115,20 @@ function ask<T, A>(
   items: readonly T[],
 ): Promise<readonly A[]> {
   return new Promise((resolve, reject) => {
-    const deadline = q.env.elapsed() + PATIENCE_MS
-    line.push({ what: { items, resolve, reject }, deadline, hasFailed: false })
+    const { deadline, failed, over } = q.patience.begin(reject)
+    const what = {
+      items,
+      resolve(answers: readonly A[]) {
+        over()
+        resolve(answers)
+      },
+      reject(error: unknown) {
+        over()
+        reject(error)
+      },
+      failed,
+    }
+    line.push({ what, deadline, hasFailed: false })
     leaveSoon(q)
   })
 }
@@ -127,6 +141,7 @@ function leaveSoon(q: Queue): void {
 }
 
 async function leave(q: Queue): Promise<void> {
+  dismissLate(q, q.env.elapsed())
   const suspect = q.isOthersTurn && hasLine(q) ? null : q.suspects.take()
   q.isOthersTurn = suspect !== null
   if (suspect !== null || hasLine(q)) await attempt(q, suspect?.sending ?? board(q), suspect)
@@ -136,11 +151,14 @@ async function leave(q: Queue): Promise<void> {
 
 async function attempt(q: Queue, sending: Sending, suspect: Suspect | null): Promise<void> {
   const startedAt = q.env.elapsed()
+  const { over } = q.patience.begin(q.onError)
   try {
     await send(q, sending)
+    over()
     q.backoff.reset()
     q.suspects.relieve()
   } catch (error) {
+    over()
     await afterFailure(q, { error, sending, suspect, tookMs: q.env.elapsed() - startedAt })
   }
 }
@@ -153,8 +171,9 @@ function goOn(q: Queue): void {
   q.cancelWake?.()
   q.cancelWake = null
   const restMs = q.suspects.dueAt() - q.env.elapsed()
-  if (hasLine(q) || restMs <= 0) leaveSoon(q)
-  else if (restMs < Infinity) q.cancelWake = q.env.after(restMs, () => leaveSoon(q))
+  if (hasLine(q) || restMs <= 0) return leaveSoon(q)
+  q.patience.rest()
+  if (restMs < Infinity) q.cancelWake = q.env.after(restMs, () => leaveSoon(q))
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {
@@ -208,6 +227,7 @@ interface Failure {
 async function afterFailure(q: Queue, failure: Failure): Promise<void> {
   const { error, sending, suspect } = failure
   if (!(error instanceof RejectedWriteError)) {
+    for (const { what } of [...sending.enqueues, ...sending.mail]) what.failed(error)
     sending.claim?.reject(error)
     const isHeard = isHeardByAll(error, sending)
     if (!isHeard) q.onError(error)

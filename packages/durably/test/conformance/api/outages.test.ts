@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Batch, RejectedWriteError } from '../../../src/store/store.ts'
-import { answersLost, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
+import { answersLost, hold, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
 import { job, onEveryBackend } from './world.ts'
 
 const callsOf = ({ calls }: Wire): number => [...calls.values()].reduce((a, b) => a + b, 0)
@@ -117,7 +117,10 @@ onEveryBackend((open) => {
         await world.until(worker.jobs.other.triggerAndWait(null))
       }
       const end = await world.until(worker.durably.waitForRun(id).catch((error: unknown) => error))
-      expect(end).toMatchObject({ name: 'RunFailedError', message: expect.stringMatching(reason) })
+      expect(end).toMatchObject({
+        name: 'RunFailedError',
+        message: expect.stringMatching(reason) as unknown,
+      })
       expect(world.now() - before).toBeLessThan(40_000)
       expect(executions).toBe(1)
       worker.takeErrors()
@@ -133,7 +136,10 @@ onEveryBackend((open) => {
       wire.intercept(failing)
       const { id } = await jobs.job.trigger(null)
       const end = await world.until(durably.waitForRun(id).catch((error: unknown) => error))
-      expect(end).toMatchObject({ name: 'RunFailedError', message: expect.stringMatching(reason) })
+      expect(end).toMatchObject({
+        name: 'RunFailedError',
+        message: expect.stringMatching(reason) as unknown,
+      })
       expect(executions).toBeLessThanOrEqual(3)
       takeErrors()
     })
@@ -262,8 +268,64 @@ onEveryBackend((open) => {
     wire.intercept(unreachable('write'))
     const failure = handle.trigger(null).catch((error: unknown) => error)
     expect(await world.until(failure)).toEqual(new Error('the database is away'))
+    // What is left of a backoff.
+    await world.advance(5000)
     takeErrors()
     expect(await durably.getRuns()).toEqual([])
+  })
+
+  describe('while the database does not answer', () => {
+    const TOO_LONG = 'The database has not answered for 5000 ms'
+
+    test('a trigger and a signal reject after 5 s, and it is said once for each write', async () => {
+      const world = await open()
+      const { durably, wire, takeErrors } = await world.join()
+      const { job: handle } = durably.register({ job: job(() => 1) })
+      const { id } = await handle.trigger('before')
+      const write = hold((operation) => operation === 'write')
+      wire.intercept(write.intercept)
+      const triggered = handle.trigger('stalled').catch((error: unknown) => error)
+      await write.reached
+      const signalled = durably.signal(id, 'go').catch((error: unknown) => error)
+      await world.advance(1000)
+      const behind = handle.trigger('behind it').catch((error: unknown) => error)
+      await world.advance(3999)
+      expect(takeErrors()).toEqual([])
+      await world.advance(1)
+      const reason = { code: 'store', message: expect.stringContaining(TOO_LONG) as string }
+      expect(await triggered).toMatchObject(reason)
+      expect(await signalled).toMatchObject(reason)
+      await world.advance(999)
+      const waiting = Symbol('waiting')
+      expect(await Promise.race([behind, Promise.resolve(waiting)])).toBe(waiting)
+      await world.advance(1)
+      expect(await behind).toMatchObject(reason)
+      await world.advance(60_000)
+      expect(takeErrors()).toMatchObject([
+        { context: 'writing to the database', error: reason.message },
+      ])
+      write.open()
+      await world.settle()
+      // What stood behind it was never sent.
+      const payloads = (await durably.getRuns()).map(({ payload }) => payload)
+      expect(payloads).toEqual(['stalled', 'before'])
+      expect(await world.until(handle.trigger('after'))).toMatchObject({ disposition: 'created' })
+    })
+
+    test('its steps wait, and go on when it does', async () => {
+      const world = await open()
+      const { jobs, durably, wire, takeErrors } = await world.work({
+        job: job((step) => step.run('step', () => 'stored')),
+      })
+      const write = hold((_, request) => JSON.stringify(request ?? null).includes('step:complete'))
+      wire.intercept(write.intercept)
+      const { id } = await jobs.job.trigger(null)
+      await world.until(write.reached)
+      await world.advance(15_000)
+      expect(takeErrors()).toMatchObject([{ error: expect.stringContaining(TOO_LONG) as string }])
+      write.open()
+      expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 'stored' })
+    })
   })
 
   test('reads and actions reject at once, and harm nothing', async () => {

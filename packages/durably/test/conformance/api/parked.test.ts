@@ -85,10 +85,12 @@ onEveryBackend((open) => {
 
       test('ends all the same when it has taken too long', async () => {
         const world = await open()
-        const { client, id, events, other, letGo } = await beginParking(world)
+        const { client, id, events, other, letGo, takeErrors } = await beginParking(world)
+        const failure = expect(other).rejects.toThrow('has not answered')
         await world.advance(MINUTE + 100)
+        takeErrors()
         letGo()
-        await world.until(other)
+        await failure
         await world.advance(MINUTE)
         expect(await client.durably.getRun(id)).toMatchObject({ status: 'failed' })
         expect(statusesOf(events, id)).toEqual(['run:trigger', 'run:start', 'run:fail'])

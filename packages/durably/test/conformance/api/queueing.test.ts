@@ -74,16 +74,16 @@ onEveryBackend((open) => {
     test('the same, though it looked before the trigger was written', async () => {
       const world = await open()
       const { order, definition } = createNoting()
-      const worker = await world.work({ noting: definition }, { pollingInterval: '15s' })
+      const worker = await world.work({ noting: definition }, { pollingInterval: '4s' })
       await world.advance(100)
       const hasRuns = (request: unknown): boolean => (request as Batch).runs.length > 0
       const write = hold((operation, request) => operation === 'write' && hasRuns(request))
       worker.wire.intercept(write.intercept)
-      const triggered = worker.jobs.noting.trigger('x', { delay: '20s' })
-      await world.advance(16_000)
+      const triggered = worker.jobs.noting.trigger('x', { delay: '5s' })
+      await world.advance(4500)
       write.open()
       await world.until(triggered)
-      await world.advance(4100)
+      await world.advance(600)
       expect(order).toEqual(['x'])
     })
 

@@ -1,0 +1,63 @@
+import type { Env } from '../core/env.ts'
+import { DurablyError } from '../core/error.ts'
+
+/** How long those wait who wait for a write: a database may well answer nothing at all. One timer serves them all. */
+export interface Patience {
+  /** Until `over`, or `PATIENCE_MS` from now, when `lose` is called. */
+  begin(lose: (error: unknown) => void): Wait
+  /** Nobody comes so soon: no timer stays behind if nobody waits. */
+  rest(): void
+}
+
+interface Wait {
+  readonly deadline: number
+  /** Why it takes so long, to be told when it is too long. */
+  failed(error: unknown): void
+  over(): void
+}
+
+const PATIENCE_MS = 5000
+
+export function createPatience(env: Env): Patience {
+  // In the order in which their time is over.
+  const waits = new Set<Wait & { readonly lose: () => void }>()
+  let cancelTimer: (() => void) | null = null
+
+  function plan(): void {
+    const [first] = waits
+    if (first === undefined || cancelTimer !== null) return
+    cancelTimer = env.after(Math.max(0, first.deadline - env.elapsed()), () => {
+      cancelTimer = null
+      for (const wait of waits) {
+        if (wait.deadline > env.elapsed()) break
+        waits.delete(wait)
+        wait.lose()
+      }
+      plan()
+    })
+  }
+
+  return {
+    begin(lose) {
+      let reason: unknown = null
+      const wait = {
+        deadline: env.elapsed() + PATIENCE_MS,
+        failed(error: unknown) {
+          reason = error
+        },
+        over: () => void waits.delete(wait),
+        lose: () => lose(reason ?? new DurablyError('store', TOO_LONG)),
+      }
+      waits.add(wait)
+      plan()
+      return wait
+    },
+    rest() {
+      if (waits.size > 0) return
+      cancelTimer?.()
+      cancelTimer = null
+    },
+  }
+}
+
+const TOO_LONG = `The database has not answered for ${PATIENCE_MS} ms: what was to be written may be stored nevertheless`
