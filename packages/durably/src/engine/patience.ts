@@ -23,18 +23,14 @@ export function createPatience(env: Env): Patience {
   const waits = new Set<Wait & { readonly lose: () => void }>()
   let cancelTimer: (() => void) | null = null
 
-  function plan(): void {
-    const [first] = waits
-    if (first === undefined || cancelTimer !== null) return
-    cancelTimer = env.after(Math.max(0, first.deadline - env.elapsed()), () => {
-      cancelTimer = null
-      for (const wait of waits) {
-        if (wait.deadline > env.elapsed()) break
-        waits.delete(wait)
-        wait.lose()
-      }
-      plan()
-    })
+  function look(): void {
+    cancelTimer = null
+    const now = env.elapsed()
+    const late = [...waits].filter(({ deadline }) => deadline <= now)
+    for (const wait of late) waits.delete(wait)
+    const [next] = waits
+    if (next !== undefined) cancelTimer = env.after(next.deadline - now, look)
+    for (const { lose } of late) lose()
   }
 
   return {
@@ -49,7 +45,7 @@ export function createPatience(env: Env): Patience {
         lose: () => lose(reason ?? new DurablyError('store', TOO_LONG)),
       }
       waits.add(wait)
-      plan()
+      cancelTimer ??= env.after(PATIENCE_MS, look)
       return wait
     },
     rest() {

@@ -141,16 +141,21 @@ function leaveSoon(q: Queue): void {
 }
 
 async function leave(q: Queue): Promise<void> {
-  dismissLate(q, q.env.elapsed())
+  const now = q.env.elapsed()
+  dismissLate(q, now)
   const suspect = q.isOthersTurn && hasLine(q) ? null : q.suspects.take()
   q.isOthersTurn = suspect !== null
-  if (suspect !== null || hasLine(q)) await attempt(q, suspect?.sending ?? board(q), suspect)
+  if (suspect !== null || hasLine(q)) await attempt(q, suspect?.sending ?? board(q), suspect, now)
   q.underWay = false
   goOn(q)
 }
 
-async function attempt(q: Queue, sending: Sending, suspect: Suspect | null): Promise<void> {
-  const startedAt = q.env.elapsed()
+async function attempt(
+  q: Queue,
+  sending: Sending,
+  suspect: Suspect | null,
+  startedAt: number,
+): Promise<void> {
   const { over } = q.patience.begin(q.onError)
   try {
     await send(q, sending)
@@ -170,10 +175,11 @@ function hasLine({ sources, enqueues, mail, claims }: Queue): boolean {
 function goOn(q: Queue): void {
   q.cancelWake?.()
   q.cancelWake = null
-  const restMs = q.suspects.dueAt() - q.env.elapsed()
-  if (hasLine(q) || restMs <= 0) return leaveSoon(q)
+  if (hasLine(q)) return leaveSoon(q)
   q.patience.rest()
-  if (restMs < Infinity) q.cancelWake = q.env.after(restMs, () => leaveSoon(q))
+  const dueAt = q.suspects.dueAt()
+  if (dueAt === Infinity) return
+  q.cancelWake = q.env.after(Math.max(0, dueAt - q.env.elapsed()), () => leaveSoon(q))
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {
