@@ -6,6 +6,7 @@ import { entryData, stepCompleteData } from '../core/journal.ts'
 import type { NextDelay } from '../core/retry.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { StepInfo } from '../core/step-context.ts'
+import { RejectedWriteError } from '../store/store.ts'
 import type { Call, Calls } from './calls.ts'
 import { createChunks, type Chunks } from './chunks.ts'
 import type { Outbox } from './outbox.ts'
@@ -215,7 +216,11 @@ function fail(attempts: State, step: Step, begun: Begun, thrown: unknown, mayRet
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
   noteFailure(past, delay !== null)
   const error = describeError(thrown, name)
-  const item = { name, at: env.now(), consumes: begun.consumes }
+  // What the database refuses is told instead of what happened; if it refuses that too, nothing can be stored of it.
+  const onRejected = (refusal: Error): void => {
+    if (!(thrown instanceof RejectedWriteError)) fail(attempts, step, begun, refusal, false)
+  }
+  const item = { name, at: env.now(), consumes: begun.consumes, onRejected }
   if (delay === null) {
     const data = entryData('step:fail', { index, duration, error })
     const onCommitted = (): void => calls.failed(call, error)

@@ -1,4 +1,5 @@
 import type { Claim, ClaimRequest, Enqueued, NewRun, Send, Sent } from '../store/store.ts'
+import type { Backoff } from './backoff.ts'
 import type { CommitSource } from './writer.ts'
 
 /** Something in line, and until when it is worth sending. */
@@ -7,6 +8,14 @@ export interface Waiting<T> {
   readonly deadline: number
   /** It was in a transaction that failed. */
   readonly hasFailed: boolean
+}
+
+/** A commit in line. */
+export interface WaitingCommit extends Waiting<CommitSource> {
+  /** How long it rests each time it fails alone. */
+  readonly rest: Backoff
+  /** Others go before it until then: it failed alone. */
+  readonly restUntil: number
 }
 
 /** What a caller wants written, all in one transaction, and waits for. */
@@ -29,7 +38,7 @@ interface ClaimInLine {
 
 /** Those who wait, in the order in which they came. */
 export interface Lines {
-  sources: Waiting<CommitSource>[]
+  sources: WaitingCommit[]
   enqueues: Waiting<Enqueue>[]
   mail: Waiting<Mail>[]
   /** Of as many sessions; each transaction takes one along. */
@@ -38,7 +47,7 @@ export interface Lines {
 
 /** What travels in one transaction. */
 export interface Sending {
-  readonly sources: readonly Waiting<CommitSource>[]
+  readonly sources: readonly WaitingCommit[]
   readonly enqueues: readonly Waiting<Enqueue>[]
   readonly mail: readonly Waiting<Mail>[]
   readonly claim: ClaimInLine | null
@@ -51,18 +60,26 @@ const MAX_RUNS = 10_000
 const MAX_MESSAGES = 1000
 
 /** Takes out of the lines those who were told already that nothing came of it. */
-export function dismissLate({ enqueues, mail }: Lines, now: number): void {
-  for (const line of [enqueues, mail]) {
-    const isLate = ({ deadline }: Waiting<unknown>): boolean => deadline <= now
-    const [first] = line
-    if (first !== undefined && isLate(first)) line.splice(0, line.findLastIndex(isLate) + 1)
-  }
+export function dismissLate(lines: Lines, now: number): void {
+  const isInTime = ({ deadline }: Waiting<unknown>): boolean => deadline > now
+  if (!lines.enqueues.every(isInTime)) lines.enqueues = lines.enqueues.filter(isInTime)
+  if (!lines.mail.every(isInTime)) lines.mail = lines.mail.filter(isInTime)
+}
+
+/** Whether anyone is in line who does not rest. */
+export function isAnyReady({ sources, enqueues, mail, claims }: Lines, now: number): boolean {
+  const others = enqueues.length + mail.length + claims.length
+  return others > 0 || sources.some(({ restUntil }) => restUntil <= now)
 }
 
 /** Takes out of the lines what one transaction takes. */
-export function board(lines: Lines): Sending {
+export function board(lines: Lines, now: number): Sending {
   const { claims } = lines
-  const sources = lines.sources.splice(0, thatFit(lines.sources, MAX_SOURCES, one, sizeOfCommit))
+  const resting = lines.sources.filter(({ restUntil }) => restUntil > now)
+  const ready =
+    resting.length === 0 ? lines.sources : lines.sources.filter(({ restUntil }) => restUntil <= now)
+  const sources = ready.splice(0, thatFit(ready, MAX_SOURCES, one, sizeOfCommit))
+  lines.sources = resting.length === 0 ? ready : [...ready, ...resting]
   const enqueues = lines.enqueues.splice(0, thatFit(lines.enqueues, MAX_RUNS, many, sizeOfRuns))
   const mail = lines.mail.splice(0, thatFit(lines.mail, MAX_MESSAGES, many, sizeOfMail))
   return { sources, enqueues, mail, claim: claims.shift() ?? null }
@@ -83,6 +100,11 @@ function thatFit<T>(
     return i > 0 && (items > most || chars > MAX_CHARS)
   })
   return tooMany === -1 ? line.length : tooMany
+}
+
+/** How many things travel in it. */
+export function countOf({ sources, enqueues, mail }: Sending): number {
+  return [...enqueues, ...mail].reduce((items, { what }) => items + many(what), sources.length)
 }
 
 const one = (): number => 1
@@ -114,40 +136,11 @@ export function eachAlone({ sources, enqueues, mail, claim }: Sending): Sending[
   ]
 }
 
-/** Two halves; one part if there is but one in it, none if there is nobody. */
-export function halves(sending: Sending): Sending[] {
-  const alone = eachAlone(sending)
-  const middle = Math.ceil(alone.length / 2)
-  return [alone.slice(0, middle), alone.slice(middle)].filter(isSome).map(together)
-}
-
-const isSome = ({ length }: readonly unknown[]): boolean => length > 0
-
-function together(parts: readonly Sending[]): Sending {
+export function together(parts: readonly Sending[]): Sending {
   return {
     sources: parts.flatMap(({ sources }) => sources),
     enqueues: parts.flatMap(({ enqueues }) => enqueues),
     mail: parts.flatMap(({ mail }) => mail),
     claim: null,
   }
-}
-
-/** Those whose time is over, and the others; of what was asked, by a time of its own. A claim has all the time. */
-export function part(
-  { sources, enqueues, mail, claim }: Sending,
-  now: number,
-  askedNow: number = now,
-): [Sending, Sending] {
-  const [lateSources, otherSources] = split(sources, now)
-  const [lateEnqueues, otherEnqueues] = split(enqueues, askedNow)
-  const [lateMail, otherMail] = split(mail, askedNow)
-  return [
-    { sources: lateSources, enqueues: lateEnqueues, mail: lateMail, claim: null },
-    { sources: otherSources, enqueues: otherEnqueues, mail: otherMail, claim },
-  ]
-}
-
-function split<T>(waiting: readonly Waiting<T>[], now: number): [Waiting<T>[], Waiting<T>[]] {
-  const isLate = ({ deadline }: Waiting<T>): boolean => deadline <= now
-  return [waiting.filter(isLate), waiting.filter((one) => !isLate(one))]
 }

@@ -277,18 +277,16 @@ function answered(box: State, answer: Answer): void {
   box.inLine = false
   box.alone = Math.max(0, box.alone - 1)
   if (answer === 'moved') return moved(box, sent)
-  if (answer !== 'committed') return lost(box, answer)
+  if (answer !== 'committed') {
+    close(box)
+    return box.onLost(answer)
+  }
   if (sent === null) return
   box.lastSeq += sent.commit.entries.length
   if (sent.park !== null) parked(box, sent.park)
   sent.onNoted()
   for (const item of sent.items) item.onCommitted?.()
   sendRest(box)
-}
-
-function lost(box: State, answer: 'cancelled' | 'lost'): void {
-  close(box)
-  box.onLost(answer)
 }
 
 function parked(box: State, park: Park): void {
@@ -330,12 +328,8 @@ function rejected(box: State, error: Error): void {
     box.alone = Math.max(0, box.alone - 1)
     // A refused end can be followed by another one.
     box.sealed = false
+    items[0]?.onRejected?.(error)
     park?.onRejected(error)
-    const [item] = items
-    item?.onRejected?.(error)
-    // Whoever waits for it would wait for ever.
-    if (item !== undefined && item.onRejected === undefined && !canRide(item))
-      return lost(box, 'lost')
   }
   sendRest(box)
 }

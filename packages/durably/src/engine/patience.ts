@@ -3,8 +3,8 @@ import { DurablyError } from '../core/error.ts'
 
 /** How long those wait who wait for a write: a database may well answer nothing at all. One timer serves them all. */
 export interface Patience {
-  /** Until `over`, or `PATIENCE_MS` from now, when `lose` is called. */
-  begin(lose: (error: unknown) => void): Wait
+  /** Until `over`, or until as many items ought to have been written, when `lose` is called. */
+  begin(items: number, lose: (error: unknown) => void): Wait
   /** Nobody comes so soon: no timer stays behind if nobody waits. */
   rest(): void
 }
@@ -17,9 +17,10 @@ interface Wait {
 }
 
 const PATIENCE_MS = 5000
+/** Ten times what one costs in a large batch. */
+const ITEM_MS = 1
 
 export function createPatience(env: Env): Patience {
-  // In the order in which their time is over.
   const waits = new Set<Wait & { readonly lose: () => void }>()
   let cancelTimer: (() => void) | null = null
 
@@ -28,16 +29,17 @@ export function createPatience(env: Env): Patience {
     const now = env.elapsed()
     const late = [...waits].filter(({ deadline }) => deadline <= now)
     for (const wait of late) waits.delete(wait)
-    const [next] = waits
-    if (next !== undefined) cancelTimer = env.after(next.deadline - now, look)
+    let next = Number.POSITIVE_INFINITY
+    for (const { deadline } of waits) next = Math.min(next, deadline)
+    if (waits.size > 0) cancelTimer = env.after(next - now, look)
     for (const { lose } of late) lose()
   }
 
   return {
-    begin(lose) {
+    begin(items, lose) {
       let reason: unknown = null
       const wait = {
-        deadline: env.elapsed() + PATIENCE_MS,
+        deadline: env.elapsed() + Math.max(PATIENCE_MS, items * ITEM_MS),
         failed(error: unknown) {
           reason = error
         },
@@ -56,4 +58,5 @@ export function createPatience(env: Env): Patience {
   }
 }
 
-const TOO_LONG = `The database has not answered for ${PATIENCE_MS} ms: what was to be written may be stored nevertheless`
+const TOO_LONG =
+  'The database has not answered in time: what was to be written may be stored nevertheless'

@@ -15,20 +15,21 @@ import {
   type Store,
   type Written,
 } from '../store/store.ts'
-import { createBlame, type Blame } from './blame.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
 import {
   board,
+  countOf,
   dismissLate,
   eachAlone,
-  part,
+  isAnyReady,
+  nobody,
+  together,
   type Asked,
   type Lines,
   type Sending,
   type Waiting,
 } from './boarding.ts'
 import { createPatience, type Patience } from './patience.ts'
-import { createSuspects, type Suspect, type Suspects } from './suspects.ts'
 
 /**
  * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it
@@ -59,8 +60,6 @@ export interface WriterOptions {
   readonly env: Env
   /** How long a commit is sent again and again before its lease counts as lost. */
   readonly leaseMs: number
-  /** Before the commit counts as refused: it fails so often while others are taken, under one lease or several. */
-  readonly maxCrashes: number
   /** What was written, in the order in which it was written, before anyone is answered. */
   readonly onWritten: (facts: readonly Fact[]) => void
   readonly onError: (error: unknown) => void
@@ -69,34 +68,21 @@ export interface WriterOptions {
 interface Queue extends WriterOptions, Lines {
   underWay: boolean
   readonly backoff: Backoff
-  readonly suspects: Suspects
-  readonly blame: Blame
   readonly patience: Patience
-  /** Suspects left last: now it is the others' turn. */
-  isOthersTurn: boolean
-  /** Takes back the timer for when suspects have rested. */
+  /** Takes back the timer for when the first of those who rest has rested. */
   cancelWake: (() => void) | null
 }
 
 export function createWriter(options: WriterOptions): Writer {
   const { env, leaseMs } = options
-  const q: Queue = {
-    ...options,
-    sources: [],
-    enqueues: [],
-    mail: [],
-    claims: [],
-    underWay: false,
-    backoff: createBackoff(env),
-    suspects: createSuspects(env),
-    blame: createBlame(options.maxCrashes),
-    patience: createPatience(env),
-    isOthersTurn: true,
-    cancelWake: null,
-  }
+  const lines = { sources: [], enqueues: [], mail: [], claims: [] }
+  const waits = { backoff: createBackoff(env), patience: createPatience(env) }
+  const q: Queue = { ...options, ...lines, ...waits, underWay: false, cancelWake: null }
   return {
     commit(source) {
-      q.sources.push({ what: source, deadline: env.elapsed() + leaseMs, hasFailed: false })
+      const deadline = env.elapsed() + leaseMs
+      const rest = createBackoff(env)
+      q.sources.push({ what: source, deadline, hasFailed: false, rest, restUntil: 0 })
       leaveSoon(q)
     },
     enqueue: (items) => ask(q, q.enqueues, items),
@@ -115,7 +101,7 @@ function ask<T, A>(
   items: readonly T[],
 ): Promise<readonly A[]> {
   return new Promise((resolve, reject) => {
-    const { deadline, failed, over } = q.patience.begin(reject)
+    const { deadline, failed, over } = q.patience.begin(items.length, reject)
     const what = {
       items,
       resolve(answers: readonly A[]) {
@@ -143,54 +129,45 @@ function leaveSoon(q: Queue): void {
 async function leave(q: Queue): Promise<void> {
   const now = q.env.elapsed()
   dismissLate(q, now)
-  const suspect = q.isOthersTurn && hasLine(q) ? null : q.suspects.take()
-  q.isOthersTurn = suspect !== null
-  if (suspect !== null || hasLine(q)) await attempt(q, suspect?.sending ?? board(q), suspect, now)
+  if (isAnyReady(q, now)) {
+    const sending = board(q, now)
+    try {
+      await send(q, sending)
+      q.backoff.reset()
+    } catch (error) {
+      await afterFailure(q, error, sending)
+    }
+  }
   q.underWay = false
   goOn(q)
-}
-
-async function attempt(
-  q: Queue,
-  sending: Sending,
-  suspect: Suspect | null,
-  startedAt: number,
-): Promise<void> {
-  const { over } = q.patience.begin(q.onError)
-  try {
-    await send(q, sending)
-    over()
-    q.backoff.reset()
-    q.suspects.relieve()
-  } catch (error) {
-    over()
-    await afterFailure(q, { error, sending, suspect, tookMs: q.env.elapsed() - startedAt })
-  }
-}
-
-function hasLine({ sources, enqueues, mail, claims }: Queue): boolean {
-  return sources.length + enqueues.length + mail.length + claims.length > 0
 }
 
 function goOn(q: Queue): void {
   q.cancelWake?.()
   q.cancelWake = null
-  if (hasLine(q)) return leaveSoon(q)
+  const now = q.env.elapsed()
+  if (isAnyReady(q, now)) return leaveSoon(q)
   q.patience.rest()
-  const dueAt = q.suspects.dueAt()
-  if (dueAt === Infinity) return
-  q.cancelWake = q.env.after(Math.max(0, dueAt - q.env.elapsed()), () => leaveSoon(q))
+  const rested = q.sources.reduce((first, { restUntil }) => Math.min(first, restUntil), Infinity)
+  if (rested < Infinity) q.cancelWake = q.env.after(rested - now, () => leaveSoon(q))
 }
 
 async function send(q: Queue, sending: Sending): Promise<void> {
+  const { over } = q.patience.begin(countOf(sending), q.onError)
+  try {
+    await write(q, sending)
+  } finally {
+    over()
+  }
+}
+
+async function write(q: Queue, sending: Sending): Promise<void> {
   const commits = sending.sources.map(({ what }) => what.take())
   const runs = sending.enqueues.flatMap(({ what }) => what.items)
   const sends = sending.mail.flatMap(({ what }) => what.items)
   const claim = sending.claim?.request ?? null
   const written = await q.store.write({ commits, runs, sends, claim }, q.env.now())
-  const facts = factsOf(sending, commits, written)
-  if (facts.length > 0) q.blame.taken(commits)
-  q.onWritten(facts)
+  q.onWritten(factsOf(sending, commits, written))
   answer(sending, written)
 }
 
@@ -222,30 +199,90 @@ function addFacts(facts: Fact[], { lease, entries, transition }: Commit, record:
   }
 }
 
-interface Failure {
-  readonly error: unknown
-  readonly sending: Sending
-  readonly suspect: Suspect | null
-  readonly tookMs: number
-}
-
 /** Refused: each is sent alone. No answer: sent again later, by when it may have been done already. */
-async function afterFailure(q: Queue, failure: Failure): Promise<void> {
-  const { error, sending, suspect } = failure
+async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise<void> {
   if (!(error instanceof RejectedWriteError)) {
-    for (const { what } of [...sending.enqueues, ...sending.mail]) what.failed(error)
     sending.claim?.reject(error)
-    const isHeard = isHeardByAll(error, sending)
-    if (!isHeard) q.onError(error)
-    // Suspects rest by themselves: nobody stands behind them.
-    if (!isHeard && suspect === null) await pause(q.env, q.backoff.next())
-    return putBack(q, failure)
+    if ([...sending.sources, ...sending.enqueues].some(hasFailed))
+      return sendApart(q, error, sending)
+    if (!isHeardByAll(error, sending)) {
+      q.onError(error)
+      await pause(q.env, q.backoff.next())
+    }
+    return putBack(q, sending, error)
   }
   const alone = eachAlone(sending)
-  if (alone.length > 1) return q.suspects.add(alone)
+  if (alone.length > 1) return sendOneByOne(q, alone)
   for (const { what } of sending.sources) what.rejected(error)
   for (const { what } of [...sending.enqueues, ...sending.mail]) what.reject(error)
   sending.claim?.reject(error)
+}
+
+/** So that only the offender fails. */
+async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
+  for (const sending of all) {
+    try {
+      await send(q, sending)
+    } catch (error) {
+      await afterFailure(q, error, sending)
+    }
+  }
+}
+
+/** If this many fail at first it is the database. */
+const ENOUGH_FAILURES = 2
+
+/**
+ * It failed again, perhaps by one that the database will not take: nobody is to wait for that one. Each goes alone; a
+ * commit that fails rests, a trigger comes last the next time.
+ */
+async function sendApart(q: Queue, error: unknown, all: Sending): Promise<void> {
+  const parts = apart(all)
+  const failed: Sending[] = []
+  let taken = 0
+  // There is nobody else whose failure it could be.
+  if (parts.length === 1) failed.push(...parts.splice(0))
+  while (taken > 0 || failed.length < ENOUGH_FAILURES) {
+    const part = parts.shift()
+    if (part === undefined) break
+    try {
+      await send(q, part)
+      taken++
+    } catch (reason) {
+      if (reason instanceof RejectedWriteError) await afterFailure(q, reason, part)
+      else failed.push(part)
+    }
+  }
+  q.onError(error)
+  if (taken > 0) q.backoff.reset()
+  else if (!failed.every(isCommit) || parts.length > 0) await pause(q.env, q.backoff.next())
+  putBack(q, together([...parts, ...failed.map((part) => rested(q, part))]), error)
+}
+
+/** Messages to one run are not to overtake each other. */
+function apart({ sources, enqueues, mail }: Sending): Sending[] {
+  return [
+    ...eachAlone({ ...nobody, sources, enqueues }),
+    ...(mail.length === 0 ? [] : [{ ...nobody, mail }]),
+  ]
+}
+
+/** It rests by itself: others need not. */
+function isCommit({ sources }: Sending): boolean {
+  return sources.length > 0
+}
+
+function hasFailed(waiting: Waiting<unknown>): boolean {
+  return waiting.hasFailed
+}
+
+/** With those that rest from now on. */
+function rested({ env }: Queue, sending: Sending): Sending {
+  const now = env.elapsed()
+  const sources = sending.sources.map((source) => {
+    return { ...source, restUntil: Math.min(now + source.rest.next(), source.deadline) }
+  })
+  return { ...sending, sources }
 }
 
 /** Whether whoever asked is told at once, and nobody is left who would send it again. */
@@ -253,57 +290,24 @@ function isHeardByAll(error: unknown, { sources }: Sending): boolean {
   return error instanceof UnusableStoreError && sources.length === 0
 }
 
-/** The run is for another worker, if not for this one, to go on with; unless none can. */
-function giveUp({ blame, leaseMs }: Queue, source: CommitSource, error: unknown): void {
-  if (!blame.isGuilty(source.run().id)) return source.answered('lost')
-  const message = error instanceof Error ? error.message : String(error)
-  const text = `The database did not take the write for ${leaseMs} ms, while it took others: ${message}`
-  source.rejected(new RejectedWriteError(text, { cause: error }))
-}
-
-/** What failed for the first time may not have been to blame: it stays in line. */
-function putBack(q: Queue, { error, sending, suspect, tookMs }: Failure): void {
+function putBack(q: Queue, sending: Sending, error: unknown): void {
   const now = q.env.elapsed()
-  const [one, ...others] = eachAlone(sending)
-  const loner = others.length === 0 ? one?.sources[0] : undefined
-  if (loner !== undefined) q.blame.failed(loner.what.run().id)
   // Who asked need not wait for what cannot come.
   const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
-  const [late, left] = part(sending, now, until)
-  for (const { sources, enqueues, mail } of [late, ...q.suspects.dropLate(now)]) {
-    for (const { what } of sources) giveUp(q, what, error)
-    for (const { what } of [...enqueues, ...mail]) what.reject(error)
-  }
-  const [again, first] = byFailure(left)
-  q.suspects.addFailed(again, tookMs, suspect)
-  q.sources.unshift(...first.sources)
-  q.enqueues.unshift(...first.enqueues)
-  q.mail.unshift(...first.mail)
+  const [lateSources, sources] = split(sending.sources, now)
+  const [lateEnqueues, enqueues] = split(sending.enqueues, until)
+  const [lateMail, mail] = split(sending.mail, until)
+  q.sources.unshift(...sources.map((source) => ({ ...source, hasFailed: true })))
+  q.enqueues.unshift(...enqueues.map(again))
+  q.mail.unshift(...mail)
+  for (const { what } of [...enqueues, ...mail]) what.failed(error)
+  for (const source of lateSources) source.answered('lost')
+  for (const asked of [...lateEnqueues, ...lateMail]) asked.reject(error)
 }
 
-/** Those that had failed before, and those that have now. */
-function byFailure({ sources, enqueues, mail }: Sending): [Sending, Sending] {
-  const had = ({ hasFailed }: Waiting<unknown>): boolean => hasFailed
-  const hadNot = ({ hasFailed }: Waiting<unknown>): boolean => !hasFailed
-  const claim = null
-  return [
-    { sources: sources.filter(had), enqueues: enqueues.filter(had), mail: mail.filter(had), claim },
-    {
-      sources: sources.filter(hadNot).map(failed),
-      enqueues: enqueues.filter(hadNot).map(sentAgain).map(failed),
-      mail: mail.filter(hadNot).map(failed),
-      claim,
-    },
-  ]
-}
-
-function failed<T>(waiting: Waiting<T>): Waiting<T> {
-  return { ...waiting, hasFailed: true }
-}
-
-function sentAgain({ what, ...waiting }: Sending['enqueues'][number]) {
+function again({ what, ...waiting }: Sending['enqueues'][number]): Sending['enqueues'][number] {
   const items = what.items.map((run) => ({ ...run, isSentAgain: true }))
-  return { ...waiting, what: { ...what, items } }
+  return { ...waiting, what: { ...what, items }, hasFailed: true }
 }
 
 function answer(sending: Sending, written: Written): void {
@@ -322,4 +326,10 @@ function resolveAll<T, A>(line: readonly Waiting<Asked<T, A>>[], answers: readon
     what.resolve(answers.slice(at, at + what.items.length))
     at += what.items.length
   }
+}
+
+/** Those whose time is over, and the others. */
+function split<W extends Waiting<unknown>>(waiting: readonly W[], now: number): [W['what'][], W[]] {
+  const late = waiting.filter(({ deadline }) => deadline <= now).map(({ what }) => what)
+  return [late, waiting.filter(({ deadline }) => deadline > now)]
 }

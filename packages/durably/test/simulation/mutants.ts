@@ -132,7 +132,7 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
-    find: 'if (alone.length > 1) return q.suspects.add(alone)',
+    find: 'if (alone.length > 1) return sendOneByOne(q, alone)',
     replace: '',
   }),
   mutant('a retry forgets completed steps', {

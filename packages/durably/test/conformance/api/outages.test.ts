@@ -87,79 +87,44 @@ onEveryBackend((open) => {
     takeErrors()
   })
 
-  describe('a commit that fails every time', () => {
-    /** As by a timeout of the statement, or a trigger of the app. */
-    const failing: Intercept = async (operation, proceed, request) => {
+  test('a commit that fails every time holds no other run up', async () => {
+    const world = await open()
+    const { jobs, wire, takeErrors } = await world.work(
+      {
+        job: job((step) => step.run('step', () => 'too long')),
+        other: job((step) => step.run('step', () => 'short'), 'other'),
+      },
+      { maxConcurrentRuns: 10 },
+    )
+    // As by a timeout of the statement, or a trigger of the app.
+    wire.intercept(async (operation, proceed, request) => {
       if (operation === 'write' && JSON.stringify(request).includes('too long')) {
         throw new Error('canceling statement due to statement timeout')
       }
       return proceed()
-    }
-    const reason = /^The database did not take the write for 30000 ms.*statement timeout$/
-
-    test('fails its step after the time of a lease, if others are taken meanwhile', async () => {
-      const world = await open()
-      let executions = 0
-      const worker = await world.work(
-        {
-          job: job((step) => step.run('step', () => `too long ${++executions}`)),
-          other: job(async (step) => {
-            for (let i = 0; i < 100; i++) await step.run(`${i}`, () => i)
-            await step.sleep('a while', '1s')
-          }, 'other'),
-        },
-        { maxConcurrentRuns: 10 },
-      )
-      worker.wire.intercept(failing)
-      const { id } = await worker.jobs.job.trigger(null)
-      const before = world.now()
-      for (let i = 0; i < 30; i++) {
-        await world.until(worker.jobs.other.triggerAndWait(null))
-      }
-      const end = await world.until(worker.durably.waitForRun(id).catch((error: unknown) => error))
-      expect(end).toMatchObject({
-        name: 'RunFailedError',
-        message: expect.stringMatching(reason) as unknown,
-      })
-      expect(world.now() - before).toBeLessThan(40_000)
-      expect(executions).toBe(1)
-      worker.takeErrors()
     })
-
-    test('fails its step after maxCrashes executions, if there are no others', async () => {
-      const world = await open()
-      let executions = 0
-      const { jobs, durably, wire, takeErrors } = await world.work(
-        { job: job((step) => step.run('step', () => `too long ${++executions}`)) },
-        { maxCrashes: 2 },
-      )
-      wire.intercept(failing)
-      const { id } = await jobs.job.trigger(null)
-      const end = await world.until(durably.waitForRun(id).catch((error: unknown) => error))
-      expect(end).toMatchObject({
-        name: 'RunFailedError',
-        message: expect.stringMatching(reason) as unknown,
-      })
-      expect(executions).toBeLessThanOrEqual(3)
-      takeErrors()
-    })
+    await jobs.job.trigger(null)
+    const before = world.now()
+    for (let i = 0; i < 20; i++) await world.until(jobs.other.triggerAndWait(null))
+    expect(world.now() - before).toBeLessThan(20_000)
+    takeErrors()
   })
 
-  test('a failure of a step that the database refuses gives the run up', async () => {
+  test('a failure of a step that the database refuses fails it with the refusal', async () => {
     const world = await open()
     let executions = 0
-    const { jobs, durably, wire, takeErrors } = await world.work({
+    const { jobs, durably, wire } = await world.work({
       job: job((step) =>
         step.run('step', () => {
-          if (++executions === 1) throw new Error('no room for me')
-          return executions
+          executions++
+          throw new Error('no room for me')
         }),
       ),
     })
     wire.intercept(refusing('no room for me'))
     const { id } = await jobs.job.trigger(null)
-    expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 2 })
-    takeErrors()
+    await expect(world.until(durably.waitForRun(id))).rejects.toThrow('no room for this')
+    expect(executions).toBe(1)
   })
 
   test('a run whose worker is cut off for longer goes on in another', async () => {
@@ -275,7 +240,7 @@ onEveryBackend((open) => {
   })
 
   describe('while the database does not answer', () => {
-    const TOO_LONG = 'The database has not answered for 5000 ms'
+    const TOO_LONG = 'The database has not answered in time'
 
     test('a trigger and a signal reject after 5 s, and it is said once for each write', async () => {
       const world = await open()
@@ -310,6 +275,20 @@ onEveryBackend((open) => {
       const payloads = (await durably.getRuns()).map(({ payload }) => payload)
       expect(payloads).toEqual(['stalled', 'before'])
       expect(await world.until(handle.trigger('after'))).toMatchObject({ disposition: 'created' })
+    })
+
+    test('a large batch has the time that it takes', async () => {
+      const world = await open()
+      const { durably, wire, takeErrors } = await world.join()
+      const { job: handle } = durably.register({ job: job(() => 1) })
+      const write = hold((operation) => operation === 'write')
+      wire.intercept(write.intercept)
+      const triggered = handle.batchTrigger(Array.from({ length: 6000 }, (_, i) => i))
+      await write.reached
+      await world.advance(5900)
+      write.open()
+      expect(await world.until(triggered)).toHaveLength(6000)
+      expect(takeErrors()).toEqual([])
     })
 
     test('its steps wait, and go on when it does', async () => {
