@@ -10,7 +10,9 @@ import type { ErrorBody } from '../core/wire.ts'
 
 /** The error that the server answered with, of the class it has there. */
 export async function errorOf(response: Response, url: string): Promise<DurablyError> {
-  const text = await response.text().catch(() => null)
+  // What is well for another program may have no end.
+  if (response.ok) void response.body?.cancel()
+  const text = response.ok ? '' : await response.text().catch(() => null)
   const { code, message, issues } = readError(text) ?? describeForeign(response, url, text === null)
   switch (code) {
     case 'validation':

@@ -11,7 +11,7 @@ export interface Waiting<T> {
 }
 
 /** A commit in line. */
-export interface WaitingCommit extends Waiting<CommitSource> {
+interface WaitingCommit extends Waiting<CommitSource> {
   /** How long it rests each time it fails alone. */
   readonly rest: Backoff
   /** Others go before it until then: it failed alone. */

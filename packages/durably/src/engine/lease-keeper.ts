@@ -39,6 +39,8 @@ export interface LeaseKeeperOptions {
   readonly heartbeatMs: number
   readonly executions: Pick<Dictionary<Execution>, 'size' | 'get' | 'has' | 'values'>
   readonly onError: (error: unknown, context: string) => void
+  /** What became of runs that were left behind. */
+  readonly onHandedBack: (facts: readonly Fact[]) => void
 }
 
 /** A worker that has no runs only says that it is there, and never more often than one that has some. */
@@ -63,6 +65,8 @@ interface State extends LeaseKeeperOptions {
    * their execution gave them up since.
    */
   strangers: Strangers
+  /** Those of them whose claims were heard of: nobody else says that they are handed back. */
+  readonly leftBehind: Set<string>
   /** When it was last unknown what is held, until a later renewal named no strangers. */
   unsureAt: number | null
   readonly handedBack: Map<string, Promise<Fact[]>>
@@ -79,6 +83,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
     confirming: null,
     backoff: createBackoff(options.env),
     strangers: new Map(),
+    leftBehind: new Set(),
     unsureAt: null,
     handedBack: new Map(),
     timer: null,
@@ -99,6 +104,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
       becomeUnsure(keeper)
     },
     leftBehind(lease) {
+      keeper.leftBehind.add(nameOf(lease))
       keeper.strangers = new Map([...keeper.strangers, [nameOf(lease), lease]])
       becomeUnsure(keeper)
     },
@@ -194,6 +200,7 @@ async function renew(keeper: State, dueAt: number): Promise<boolean> {
       if (keeper.strangers.has(name)) await handBack(keeper, lease)
     }
     keeper.strangers = strangers
+    for (const name of keeper.leftBehind) if (!strangers.has(name)) keeper.leftBehind.delete(name)
     const { unsureAt } = keeper
     if (strangers.size === 0 && unsureAt !== null && unsureAt < startedAt) keeper.unsureAt = null
   } catch (error) {
@@ -244,10 +251,12 @@ async function giveUp({ store }: State, execution: Execution): Promise<void> {
 }
 
 async function handBack(keeper: State, lease: Lease): Promise<void> {
+  const name = nameOf(lease)
   const release = releaseOf(keeper, lease)
   // The claim may be answered before this is.
-  keeper.handedBack.set(nameOf(lease), release)
-  await release
+  if (!keeper.leftBehind.has(name)) keeper.handedBack.set(name, release)
+  const facts = await release
+  if (keeper.leftBehind.delete(name)) keeper.onHandedBack(facts)
 }
 
 async function releaseOf({ store, env }: State, { runId, generation }: Lease): Promise<Fact[]> {

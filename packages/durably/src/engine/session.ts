@@ -101,6 +101,10 @@ export function createSession(options: SessionOptions): Session {
       store,
       executions,
       worker: { workerId, leaseMs },
+      onHandedBack(facts) {
+        options.onFacts(facts)
+        poke(session, null)
+      },
     }),
     rest: createRest(env),
     execution: {

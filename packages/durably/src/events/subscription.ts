@@ -88,8 +88,7 @@ async function pull(
       page = await sub.read(sub.position, PAGE_SIZE)
     } catch (error) {
       endingOnThrow(sub, () => sub.onError(error))
-      // Progress that is due asks for no other read at once.
-      sub.progressAt = sub.env.now()
+      await rest(sub)
       continue
     }
     if (sub.cancelled) return
@@ -121,6 +120,17 @@ async function untilChanged(sub: State): Promise<void> {
     if (progressIn !== null && progressIn <= 0) return
     if ((await nap(sub, progressIn ?? sub.pollMs)) === 'over' && progressIn === null) return
   }
+}
+
+/** Whatever there is to tell waits until the database answers again. */
+async function rest(sub: State): Promise<void> {
+  const { env, pollMs } = sub
+  const until = env.elapsed() + pollMs
+  for (let left = pollMs; left > 0 && !sub.cancelled; left = until - env.elapsed()) {
+    await nap(sub, left)
+  }
+  sub.progressAt = env.now()
+  sub.changed = true
 }
 
 function nap(sub: State, ms: number): Promise<'over' | 'woken'> {

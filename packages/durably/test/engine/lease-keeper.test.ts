@@ -21,6 +21,7 @@ test('a run whose claim is not answered for two renewals is handed back, and is 
     heartbeatMs: 1000,
     executions: createDictionary<Execution>(),
     onError: (error) => expect.unreachable(String(error)),
+    onHandedBack: () => expect.unreachable('its claim was not heard of'),
   })
   const lease = { runId: run.id, generation: run.generation }
   await time.advance(IDLE_HEARTBEAT_MS)

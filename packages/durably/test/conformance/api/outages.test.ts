@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Batch, RejectedWriteError } from '../../../src/store/store.ts'
+import { readAll } from './read-all.ts'
 import { answersLost, hold, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
 import { job, onEveryBackend } from './world.ts'
 
@@ -84,6 +85,58 @@ onEveryBackend((open) => {
     expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 2 })
     // A heartbeat, what is left of a backoff, and a poll.
     expect(world.now() - before).toBeLessThan(12_000)
+    takeErrors()
+  })
+
+  test('what is handed back after an outage is told of, and goes on at once', async () => {
+    const world = await open()
+    const goOn = Promise.withResolvers<void>()
+    let executions = 0
+    const { jobs, wire, durably, events, takeErrors } = await world.work(
+      {
+        job: job(async (step) => {
+          if (executions === 0) await goOn.promise
+          return step.run('step', () => ++executions)
+        }),
+      },
+      { pollingInterval: '10m' },
+    )
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    wire.intercept(unreachable('write'))
+    goOn.resolve()
+    await world.advance(40_000)
+    wire.intercept(null)
+    const before = world.now()
+    await world.until(durably.waitForRun(id))
+    expect(world.now() - before).toBeLessThan(12_000)
+    takeErrors()
+    const told = events.filter(({ type }) => type === 'run:release' || type === 'run:start')
+    expect(told.map(({ type }) => type)).toEqual(['run:start', 'run:release', 'run:start'])
+  })
+
+  test('a follower of a run reads seldom while the database is away, whatever there is to tell', async () => {
+    const world = await open()
+    const { jobs, wire, durably, takeErrors } = await world.work({
+      job: job(async (step) => {
+        await step.run('one', () => 1)
+        await step.sleep('pause', '1m')
+        await step.run('two', () => 2)
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    const following = readAll(durably.subscribe(id))
+    await world.advance(59_000)
+    let reads = 0
+    wire.intercept(async (operation, proceed) => {
+      if (operation !== 'journal') return proceed()
+      reads++
+      throw new Error('the database is away')
+    })
+    await world.advance(10_000)
+    expect(reads).toBeLessThan(30)
+    wire.intercept(null)
+    expect((await world.until(following)).at(-1)?.type).toBe('run:complete')
     takeErrors()
   })
 
