@@ -17,6 +17,8 @@ interface Wait {
 }
 
 const PATIENCE_MS = 5000
+/** What the database says after so long itself, of a lock, tells more. */
+const GRACE_MS = 1000
 /** Ten times what one costs in a large batch. */
 const ITEM_MS = 1
 
@@ -27,11 +29,11 @@ export function createPatience(env: Env): Patience {
   function look(): void {
     cancelTimer = null
     const now = env.elapsed()
-    const late = [...waits].filter(({ deadline }) => deadline <= now)
+    const late = [...waits].filter(({ deadline }) => deadline + GRACE_MS <= now)
     for (const wait of late) waits.delete(wait)
     let next = Number.POSITIVE_INFINITY
     for (const { deadline } of waits) next = Math.min(next, deadline)
-    if (waits.size > 0) cancelTimer = env.after(next - now, look)
+    if (waits.size > 0) cancelTimer = env.after(next + GRACE_MS - now, look)
     for (const { lose } of late) lose()
   }
 
@@ -47,7 +49,7 @@ export function createPatience(env: Env): Patience {
         lose: () => lose(reason ?? new DurablyError('store', TOO_LONG)),
       }
       waits.add(wait)
-      cancelTimer ??= env.after(PATIENCE_MS, look)
+      cancelTimer ??= env.after(PATIENCE_MS + GRACE_MS, look)
       return wait
     },
     rest() {

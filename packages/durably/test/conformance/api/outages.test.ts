@@ -295,7 +295,7 @@ onEveryBackend((open) => {
   describe('while the database does not answer', () => {
     const TOO_LONG = 'The database has not answered in time'
 
-    test('a trigger and a signal reject after 5 s, and it is said once for each write', async () => {
+    test('a trigger and a signal reject after 6 s, and it is said once for each write', async () => {
       const world = await open()
       const { durably, wire, takeErrors } = await world.join()
       const { job: handle } = durably.register({ job: job(() => 1) })
@@ -307,7 +307,7 @@ onEveryBackend((open) => {
       const signalled = durably.signal(id, 'go').catch((error: unknown) => error)
       await world.advance(1000)
       const behind = handle.trigger('behind it').catch((error: unknown) => error)
-      await world.advance(3999)
+      await world.advance(4999)
       expect(takeErrors()).toEqual([])
       await world.advance(1)
       const reason = { code: 'store', message: expect.stringContaining(TOO_LONG) as string }

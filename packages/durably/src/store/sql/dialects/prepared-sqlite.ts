@@ -11,9 +11,9 @@ import {
 import { requireFunctions } from '../../../core/options.ts'
 import { requireOptions } from '../../../core/require-object.ts'
 import { libsqlOnly } from './refuse-libsql.ts'
-import { turnsOn } from './shared-object.ts'
 import type { ObjectDriver } from './sqlite-driver.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
+import { createTurns } from './turns.ts'
 
 /** A database of better-sqlite3 or libsql, or a `DatabaseSync` of node:sqlite. */
 export interface SqliteDatabase {
@@ -58,12 +58,12 @@ export function sqliteDialect(options: { readonly database: SqliteDatabase }): D
 function createDriver(database: SqliteDatabase): ObjectDriver {
   const { connection, isTaken } = createConnection(database)
   const connected = Promise.resolve(connection)
-  const turns = turnsOn(database)
+  const turns = createTurns()
   const say = async (query: CompiledQuery) => {
     await connection.executeQuery(query)
   }
   return {
-    object: { turns, isTaken },
+    isTaken,
     init: async () => {},
     acquireConnection: () => turns.take()?.then(() => connection) ?? connected,
     beginTransaction: (_, settings) => say(beginOf(settings)),
@@ -204,8 +204,6 @@ const pragma = /^pragma\b/i
  * committing, and let what is written outside of one be lost though it was acknowledged.
  */
 function createCareful(database: SqliteDatabase, run: Execute): Execute {
-  let isBegun = false
-
   function runAlone(query: CompiledQuery): QueryResult<unknown> {
     database.exec('begin immediate')
     try {
@@ -223,12 +221,12 @@ function createCareful(database: SqliteDatabase, run: Execute): Execute {
     const [, verb] = control.exec(sql) ?? []
     if (verb !== undefined) {
       database.exec(sql)
-      isBegun = !/^\s*(commit|end|rollback\s*$)/i.test(sql)
       return { rows: [] }
     }
     // Whoever asks whether it needs care, through a dialect around this one perhaps: not any more.
     if (sql === libsqlOnly) throw new Error('Care is taken')
-    const isAlone = !isBegun && !SelectQueryNode.is(query.query) && !pragma.test(sql)
+    const isAlone =
+      !isInTransaction(database) && !SelectQueryNode.is(query.query) && !pragma.test(sql)
     return isAlone ? runAlone(query) : run(query)
   }
 }

@@ -6,10 +6,8 @@ import {
   type QueryResult,
 } from 'kysely'
 import type { Env } from '../../../core/env.ts'
-import { inTime } from './in-time.ts'
 import { refuseLibsql } from './refuse-libsql.ts'
 import { savepointsOf } from './savepoints.ts'
-import { NO_TURN, takenError, type SharedObject } from './shared-object.ts'
 import { createGate } from './sqlite-gate.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 
@@ -18,9 +16,10 @@ export interface SqliteDriverOptions {
   readonly synchronous: 'full' | 'normal'
 }
 
-/** A driver that tells of the database object beneath it. */
+/** A driver on a database object, which is one connection for all who have it in this process. */
 export interface ObjectDriver extends Driver {
-  readonly object: SharedObject
+  /** Whether others have a transaction open on it: what is written now would be in that, and end as it ends. */
+  isTaken(): boolean
 }
 
 /** The user's driver with our settings, the write lock first in every transaction, and a fair wait for it. */
@@ -28,12 +27,12 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
   const wrapped = new WeakMap<DatabaseConnection, LockingConnection>()
   const connections = new WeakMap<DatabaseConnection, LockingConnection>()
   const { env } = options
-  const { object = null } = inner as Partial<ObjectDriver>
+  const { isTaken = () => false } = inner as Partial<ObjectDriver>
 
   function wrap(connection: DatabaseConnection): LockingConnection {
     const known = wrapped.get(connection)
     if (known !== undefined) return known
-    const locking = createLockingConnection(connection, env, object)
+    const locking = createLockingConnection(connection, env, isTaken)
     wrapped.set(connection, locking)
     connections.set(locking.connection, locking)
     return locking
@@ -45,25 +44,18 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
     return locking
   }
 
-  const acquire: Driver['acquireConnection'] = (...args) => {
-    const isTaken = object !== null && !object.turns.isFree()
-    const coming = inner.acquireConnection(...args)
-    const giveBack = (late: DatabaseConnection) => inner.releaseConnection(late)
-    const waiting = { isStuck: () => true, giveBack, message: NO_TURN }
-    return isTaken ? inTime(env, coming, waiting) : coming
-  }
-
   return {
     init: async (initOptions) => {
       await inner.init(initOptions)
-      const connection = await acquire(initOptions)
+      const connection = await inner.acquireConnection(initOptions)
       try {
         await configure(wrap(connection), options.synchronous)
       } finally {
         await inner.releaseConnection(connection)
       }
     },
-    acquireConnection: async (acquireOptions) => wrap(await acquire(acquireOptions)).connection,
+    acquireConnection: async (acquireOptions) =>
+      wrap(await inner.acquireConnection(acquireOptions)).connection,
     releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
     beginTransaction: (connection, settings) => unwrap(connection).begin(beginOf(settings)),
     commitTransaction: (connection) => unwrap(connection).commit(),
@@ -87,7 +79,7 @@ interface LockingConnection {
 function createLockingConnection(
   inner: DatabaseConnection,
   env: Env,
-  object: SharedObject | null,
+  isTaken: () => boolean,
 ): LockingConnection {
   const gate = createGate(env, async () => {
     const { rows } = await inner.executeQuery<{ data_version: number }>(dataVersion)
@@ -97,7 +89,7 @@ function createLockingConnection(
 
   /** What is written outside of our transactions must not get into one of someone else. */
   function alone<T>(work: () => Promise<T>): Promise<T> {
-    return object?.isTaken() === true ? Promise.reject(takenError()) : work()
+    return isTaken() ? Promise.reject(takenError()) : work()
   }
 
   function executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
@@ -127,6 +119,12 @@ function createLockingConnection(
       await inner.executeQuery(rollback).catch(() => {})
     },
   }
+}
+
+/** As if another connection had the lock: it may be free in a moment. */
+function takenError(): Error {
+  const error = new Error('A transaction is open on the database object that Durably was given')
+  return Object.assign(error, { code: 'SQLITE_BUSY' })
 }
 
 const dataVersion = CompiledQuery.raw('pragma data_version')

@@ -5,12 +5,7 @@ export interface Turns {
   pass(): void
 }
 
-/** Turns of which it can be told whether one has to wait. */
-export interface LocalTurns extends Turns {
-  isFree(): boolean
-}
-
-export function createTurns(): LocalTurns {
+export function createTurns(): Turns {
   const waiting: (() => void)[] = []
   let taken = false
   return {
@@ -24,6 +19,5 @@ export function createTurns(): LocalTurns {
       if (next === undefined) taken = false
       else next()
     },
-    isFree: () => !taken,
   }
 }
