@@ -158,7 +158,7 @@ function recording(database: SqliteDatabase, seen: Set<string>): SqliteDatabase 
   return {
     exec: (sql) => database.exec(sql),
     prepare: (sql) => {
-      if (/durably_/.test(sql) && !sql.startsWith('create')) seen.add(sql)
+      if (/durably_/.test(sql) && !/^(create|explain)\b/.test(sql)) seen.add(sql)
       return database.prepare(sql)
     },
   }
