@@ -59,7 +59,7 @@ const MAX_CHARS = 16_000_000
 const MAX_RUNS = 10_000
 const MAX_MESSAGES = 1000
 
-/** Takes out of the lines those who were told already that nothing came of it. */
+/** Takes out of the lines those whose time is over: they are told so, and what they asked for must not come after that. */
 export function dismissLate(lines: Lines, now: number): void {
   const isInTime = ({ deadline }: Waiting<unknown>): boolean => deadline > now
   if (!lines.enqueues.every(isInTime)) lines.enqueues = lines.enqueues.filter(isInTime)
