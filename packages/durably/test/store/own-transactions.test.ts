@@ -102,12 +102,18 @@ function createHeldEnv(): Env & { pass(): void } {
   }
 }
 
-test('a connection that came too late is given back', async () => {
+/** A driver whose only connection is lent. */
+async function lendConnection() {
   const database = new BetterSqlite(':memory:')
   onTestFinished(() => void database.close())
   const env = createHeldEnv()
   const driver = createSharedDriver(sqliteDialect({ database }), env)
   const first = await driver.acquireConnection()
+  return { env, driver, first }
+}
+
+test('a connection that came too late is given back', async () => {
+  const { env, driver, first } = await lendConnection()
   const next = driver.acquireConnection()
   const late = driver.acquireConnection()
   await driver.releaseConnection(first)
@@ -121,11 +127,7 @@ test('a connection that came too late is given back', async () => {
 })
 
 test('a connection that goes round is waited for beyond that time', async () => {
-  const database = new BetterSqlite(':memory:')
-  onTestFinished(() => void database.close())
-  const env = createHeldEnv()
-  const driver = createSharedDriver(sqliteDialect({ database }), env)
-  const first = await driver.acquireConnection()
+  const { env, driver, first } = await lendConnection()
   const next = driver.acquireConnection()
   const last = driver.acquireConnection()
   await driver.releaseConnection(first)

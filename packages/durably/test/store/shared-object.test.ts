@@ -1,27 +1,13 @@
-import { createRequire } from 'node:module'
-import { DatabaseSync } from 'node:sqlite'
-import BetterSqlite from 'better-sqlite3'
 import { Kysely, sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Env } from '../../src/core/env.ts'
 import { createEnv } from '../../src/env.ts'
-import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import { newRun, nothing, START } from '../conformance/store/scenario.ts'
 import { queryElsewhere } from './other-process.ts'
 import { newFile } from './sqlite-file.ts'
-
-type Closable = SqliteDatabase & { close(): unknown }
-
-// A dependency of the client, and found from there.
-const nearClient = createRequire(createRequire(import.meta.url).resolve('@libsql/client'))
-const Libsql = nearClient('libsql') as new (file: string) => Closable
-
-const drivers: readonly [string, (file: string) => Closable][] = [
-  ['better-sqlite3', (file) => new BetterSqlite(file)],
-  ['node:sqlite', (file) => new DatabaseSync(file)],
-  ['libsql', (file) => new Libsql(file)],
-]
+import { sqliteObjects } from './sqlite-objects.ts'
 
 /** A time that tells when someone begins to wait, and of which `speed` milliseconds pass in one. */
 function createWatched(speed = 1): Env & { readonly waited: Promise<void> } {
@@ -38,7 +24,7 @@ function createWatched(speed = 1): Env & { readonly waited: Promise<void> } {
   }
 }
 
-describe.each(drivers)('an object of %s that the app uses too', (_, create) => {
+describe.each(sqliteObjects)('an object of %s that the app uses too', (_, create) => {
   async function openApp() {
     const file = newFile()
     const database = create(file)

@@ -1,31 +1,18 @@
-import { createRequire } from 'node:module'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import BetterSqlite from 'better-sqlite3'
 import { Kysely, sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
 import { newRun, nothing, START } from '../conformance/store/scenario.ts'
 import { lockElsewhere, queryElsewhere } from './other-process.ts'
 import { newFile, openStore } from './sqlite-file.ts'
+import { sqliteObjects } from './sqlite-objects.ts'
 
 interface App {
   readonly notes: { readonly id: number; readonly text: string | null }
 }
 
-type Closable = SqliteDatabase & { close(): unknown }
-
-// A dependency of the client, and found from there.
-const nearClient = createRequire(createRequire(import.meta.url).resolve('@libsql/client'))
-const Libsql = nearClient('libsql') as new (file: string) => Closable
-
-const drivers: readonly [string, (file: string) => Closable][] = [
-  ['better-sqlite3', (file) => new BetterSqlite(file)],
-  ['node:sqlite', (file) => new DatabaseSync(file)],
-  ['libsql', (file) => new Libsql(file)],
-]
-
-describe.each(drivers)('sqliteDialect over %s', (_, create) => {
+describe.each(sqliteObjects)('sqliteDialect over %s', (_, create) => {
   function openDatabase(file = newFile()) {
     const database = create(file)
     onTestFinished(() => void database.close())
