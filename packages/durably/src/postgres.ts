@@ -35,7 +35,7 @@ export interface PostgresDialect extends Dialect {
  * const durably = createDurably({ dialect: postgresDialect({ pool }) })
  */
 export function postgresDialect(options: PostgresDialectOptions): PostgresDialect {
-  requireOptions(options, { pool: true })
+  requireOptions(options, { pool: true }, 'postgresDialect({ pool }): ')
   const { pool } = options
   requireFunctions(pool, 'pool', ['connect', 'query', 'on'])
   const dialect = createPoolDialect(pool, createEnv())

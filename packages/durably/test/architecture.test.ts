@@ -84,6 +84,19 @@ describe('rooms', () => {
     ])
   })
 
+  test('no file leads back to itself, not by a type either', () => {
+    const sources = [
+      { path: 'core/run.ts', text: "import { x } from './event.ts'" },
+      { path: 'core/event.ts', text: "import { x } from './error.ts'" },
+      { path: 'core/error.ts', text: "import type { X } from './event.ts'\nimport './show.ts'" },
+      { path: 'core/show.ts', text: '' },
+    ]
+    expect(offences(sources)).toEqual([
+      'core/event.ts: imports go round in a circle',
+      'core/error.ts: imports go round in a circle',
+    ])
+  })
+
   test('nothing of Node is reachable from the root entry', () => {
     const sources = [
       { path: 'index.ts', text: "export { x } from './durably.ts'" },

@@ -58,6 +58,7 @@ export function offences(sources: readonly Source[]): string[] {
   return [
     ...modules.flatMap((module) => RULES.flatMap((rule) => rule(module))),
     ...nodeReachedFromRoot(modules),
+    ...circles(modules),
   ]
 }
 
@@ -302,6 +303,24 @@ function nodeReachedFromRoot(modules: readonly Module[]): string[] {
     }
   }
   return found
+}
+
+/** Files that lead back to themselves, or lie between such files; also by types, of which the compiled files tell nothing. */
+function circles(modules: readonly Module[]): string[] {
+  let left = modules.map(({ path, imports }) => ({
+    path,
+    to: imports.flatMap(({ file }) => file ?? []),
+  }))
+  while (true) {
+    const paths = new Set(left.map(({ path }) => path))
+    const imported = new Set(left.flatMap(({ to }) => to))
+    const inner = left.filter(
+      ({ path, to }) => imported.has(path) && to.some((file) => paths.has(file)),
+    )
+    if (inner.length === left.length) break
+    left = inner
+  }
+  return left.map(({ path }) => `${path}: imports go round in a circle`)
 }
 
 function walk(

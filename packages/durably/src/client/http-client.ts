@@ -1,4 +1,4 @@
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'

@@ -1,4 +1,4 @@
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { pause, type Env } from '../core/env.ts'
 import { NotFoundError, TimeoutError } from '../core/error.ts'
 import type { TriggerOptions } from '../core/handle.ts'

@@ -1,4 +1,4 @@
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import type { Disposition, RunFilter } from '../core/handle.ts'
 import { requireObject } from '../core/require-object.ts'
 import type { Run } from '../core/run.ts'

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { requirePeriod, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { requirePeriod } from './parse-duration.ts'
 import { ValidationError } from './error.ts'
 import { requireKnown, requireObject, type Names } from './require-object.ts'
 import { requireText } from './require-text.ts'

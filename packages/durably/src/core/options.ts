@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { richCodec, type Codec } from './codec.ts'
-import { parseDuration, type Duration, requirePeriod } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { parseDuration, requirePeriod } from './parse-duration.ts'
 import { ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireText } from './require-text.ts'

@@ -1,4 +1,5 @@
-import { parseDuration, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { parseDuration } from './parse-duration.ts'
 import { isMadeBy, NonRetryableError, RetryAfterError, ValidationError } from './error.ts'
 import { requireInteger } from './filter.ts'
 import { requireKnown, requireObject, type Names } from './require-object.ts'

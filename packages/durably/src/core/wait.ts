@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { parseDuration, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { parseDuration } from './parse-duration.ts'
 import { requireText } from './require-text.ts'
 import { requireDate } from './require-date.ts'
 import { requireSchema } from './schema.ts'

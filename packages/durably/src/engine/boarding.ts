@@ -1,6 +1,27 @@
-import type { Claim, ClaimRequest, Enqueued, NewRun, Send, Sent } from '../store/store.ts'
+import type { RunRecord } from '../core/run.ts'
+import type {
+  Answer,
+  Claim,
+  ClaimRequest,
+  Commit,
+  Enqueued,
+  NewRun,
+  Send,
+  Sent,
+} from '../store/store.ts'
 import type { Backoff } from './backoff.ts'
-import type { CommitSource } from './writer.ts'
+
+/**
+ * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it
+ * what came up meanwhile; asked again after an error, it must give the same commit again.
+ */
+export interface CommitSource {
+  run(): RunRecord
+  take(): Commit
+  answered(answer: Answer): void
+  /** The database will never take this commit. */
+  rejected(error: Error): void
+}
 
 /** Something in line, and until when it is worth sending. */
 export interface Waiting<T> {

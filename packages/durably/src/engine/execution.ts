@@ -1,5 +1,5 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { pause, type Env, type Scope } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
 import { CancelledError, LeaseLostError, TimeoutError } from '../core/error.ts'

@@ -1,5 +1,5 @@
 import type { Codec } from '../core/codec.ts'
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import type {
   Disposition,
   JobHandle,

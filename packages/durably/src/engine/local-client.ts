@@ -1,4 +1,4 @@
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { requireInteger, readLabels } from '../core/filter.ts'
 import type { Handles, RunChangeFilter } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'

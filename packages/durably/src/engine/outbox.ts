@@ -2,7 +2,8 @@ import type { Env } from '../core/env.ts'
 import { logData, type EntryKind } from '../core/journal.ts'
 import type { Progress, RunRecord } from '../core/run.ts'
 import type { Answer, Commit, NewToken, Transition } from '../store/store.ts'
-import type { CommitSource, Writer } from './writer.ts'
+import type { CommitSource } from './boarding.ts'
+import type { Writer } from './writer.ts'
 
 /** A line for the journal, and what to do once it stands there. */
 interface Item {

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { decode } from '../core/codec.ts'
-import { parseDuration, type Duration } from '../core/duration.ts'
+import type { Duration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { ValidationError } from '../core/error.ts'
 import type { JobDefinition } from '../core/job.ts'
 import { parseWith, requireSchema } from '../core/schema.ts'

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { encode } from '../core/codec.ts'
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { ConflictError, ValidationError } from '../core/error.ts'
 import { requireOptions } from '../core/require-object.ts'
 import { requireSchema } from '../core/schema.ts'

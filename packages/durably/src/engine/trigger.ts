@@ -1,5 +1,5 @@
 import { encode, type Codec } from '../core/codec.ts'
-import { parseDuration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { readLabels, requireInteger } from '../core/filter.ts'

@@ -3,7 +3,6 @@ import type { RunRecord } from '../core/run.ts'
 import {
   RejectedWriteError,
   UnusableStoreError,
-  type Answer,
   type Claim,
   type ClaimRequest,
   type Commit,
@@ -25,23 +24,12 @@ import {
   nobody,
   together,
   type Asked,
+  type CommitSource,
   type Lines,
   type Sending,
   type Waiting,
 } from './boarding.ts'
 import { createPatience, type Patience } from './patience.ts'
-
-/**
- * Someone who has something to commit. It is asked for it when the batch leaves, so that it can put into it
- * what came up meanwhile; asked again after an error, it must give the same commit again.
- */
-export interface CommitSource {
-  run(): RunRecord
-  take(): Commit
-  answered(answer: Answer): void
-  /** The database will never take this commit. */
-  rejected(error: Error): void
-}
 
 /** The group commit: all writes of a process, one transaction at a time. */
 export interface Writer {

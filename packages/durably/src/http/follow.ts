@@ -20,9 +20,15 @@ export async function followRun(call: Call, run: Run): Promise<Response> {
   return follow(call, {
     open: () => client.subscribe(id, { after: after ?? 0 }),
     // Nothing may be left to say: a browser would come again and again, unless it is told not to.
-    mayBeOver: after !== null && isTerminal(run.status),
+    mayBeOver: after !== null && isTerminal(run.status) ? () => isEnded(client, id) : null,
     show: (event) => [shownEvent(event, access), isTick(event) ? null : event.sequence],
   })
+}
+
+/** Not as far as a database knows that does not answer. */
+async function isEnded(client: Call['client'], runId: string): Promise<boolean> {
+  const run = await client.getRun(runId).catch(() => null)
+  return run !== null && isTerminal(run.status)
 }
 
 /** What happens to runs, for lists. */
@@ -39,7 +45,7 @@ export async function followRuns(call: Call): Promise<Response> {
     change.type === 'run:changed' || (!isNothing && isInScope(access, change))
   return follow(call, {
     open: () => client.subscribeRuns(filter).pipeThrough(createSieve(isTold)),
-    mayBeOver: false,
+    mayBeOver: null,
     show: (change) => [shownChange(change, access), null],
   })
 }
@@ -63,8 +69,8 @@ function shownChange(change: RunChange, access: Access): RunChange {
 
 interface Following<T> {
   readonly open: () => ReadableStream<T>
-  /** Whether it may end before it says anything: then there is no stream at all. */
-  readonly mayBeOver: boolean
+  /** Null unless it may end before it says anything: then there is no stream at all. Whether it still may. */
+  readonly mayBeOver: (() => Promise<boolean>) | null
   readonly show: (event: T) => readonly [shown: object, position: number | null]
 }
 
@@ -84,8 +90,8 @@ async function begin<T>(
   onEnd: () => void,
 ): Promise<Response> {
   const reader = open().getReader()
-  const first = mayBeOver ? reader.read() : undefined
-  if (first !== undefined && (await isOverSoon(first, env))) {
+  const first = mayBeOver === null ? undefined : reader.read()
+  if (first !== undefined && mayBeOver !== null && (await isOver(first, mayBeOver, env))) {
     onEnd()
     return new Response(null, { status: 204 })
   }
@@ -102,16 +108,21 @@ async function begin<T>(
 /** A run that goes on after all, for it was retried, may say nothing for a long time. */
 const PATIENCE_MS = 1000
 
-async function isOverSoon<T>(
+/** A slow answer is waited for as long as there may be none. */
+async function isOver<T>(
   first: Promise<ReadableStreamReadResult<T>>,
+  mayBeOver: () => Promise<boolean>,
   env: Call['env'],
 ): Promise<boolean> {
-  let cancel = (): void => {}
-  const tooLong = new Promise<{ readonly done: boolean }>((resolve) => {
-    cancel = env.after(PATIENCE_MS, () => resolve({ done: false }))
-  })
-  const { done } = await Promise.race([first, tooLong]).finally(() => cancel())
-  return done
+  do {
+    let cancel = (): void => {}
+    const tooLong = new Promise<null>((resolve) => {
+      cancel = env.after(PATIENCE_MS, () => resolve(null))
+    })
+    const result = await Promise.race([first, tooLong]).finally(() => cancel())
+    if (result !== null) return result.done
+  } while (await mayBeOver())
+  return false
 }
 
 // Those who follow one run get the same events: they are written out once.

@@ -1,19 +1,22 @@
 import { DurablyError } from '../core/error.ts'
 
 /**
- * Throws for a request that a page of another site made, unless its origin is listed: the browser would send the
- * user's cookies along. Browsers mark such requests; where one does not, it says at least where the page is from.
+ * Throws for a request that a page of another origin made, unless its origin is listed: the browser would send the
+ * user's cookies along, also from another subdomain, which may be someone else's. Browsers mark such requests; where
+ * one does not, it says at least where the page is from.
  */
 export function requireKnownOrigin(request: Request, origins: readonly string[]): void {
   const origin = request.headers.get('origin')
   if (origin !== null && origins.includes(origin)) return
   const site = request.headers.get('sec-fetch-site')
   const isForeign =
-    site === null ? origin !== null && !isSameHost(origin, request) : site === 'cross-site'
+    site === null
+      ? origin !== null && !isSameHost(origin, request)
+      : site !== 'same-origin' && site !== 'none'
   if (!isForeign) return
   throw new DurablyError(
     'forbidden',
-    `Requests from pages of ${origin ?? 'another site'} are refused: list the origin in cors to allow them`,
+    `Requests from pages of ${origin ?? 'another origin'} are refused: list the origin in cors to allow them`,
   )
 }
 

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Dialect, Kysely } from 'kysely'
-import { parseDuration, type Duration } from '../core/duration.ts'
+import type { Duration } from '../core/duration.ts'
+import { parseDuration } from '../core/parse-duration.ts'
 import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { Handles, LastArgument, RunOf, TriggerOptions } from '../core/handle.ts'
 import type { Instance, Jobs } from '../core/instance.ts'

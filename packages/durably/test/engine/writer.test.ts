@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { pause } from '../../src/core/env.ts'
-import { createWriter, type CommitSource, type Writer } from '../../src/engine/writer.ts'
+import type { CommitSource } from '../../src/engine/boarding.ts'
+import { createWriter, type Writer } from '../../src/engine/writer.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import type { Answer, Batch, Store } from '../../src/store/store.ts'
 import { createVirtualTime, type VirtualTime } from '../../src/testing/virtual-time.ts'

@@ -417,7 +417,8 @@ inMemory((open) => {
     [{ 'sec-fetch-site': 'cross-site', origin: 'https://evil.test' }, 403],
     [{ 'sec-fetch-site': 'cross-site', origin: 'https://friend.test' }, 200],
     [{ 'sec-fetch-site': 'same-origin', origin: 'http://app.test' }, 200],
-    [{ 'sec-fetch-site': 'same-site', origin: 'http://www.app.test' }, 200],
+    [{ 'sec-fetch-site': 'same-site', origin: 'http://www.app.test' }, 403],
+    [{ 'sec-fetch-site': 'same-site', origin: 'https://friend.test' }, 200],
     [{ 'sec-fetch-site': 'none' }, 200],
     // Browsers that do not mark requests, and what is no browser.
     [{ origin: 'https://evil.test' }, 403],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { HandlerOptions } from '../../src/http/handler.ts'
+import { createHandler, type HandlerOptions } from '../../src/http/handler.ts'
 import { handlerOf } from '../client/clients.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
 
@@ -143,6 +143,20 @@ inMemory((open) => {
     await (await asking).body?.cancel()
     await world.settle()
     expect(env.timers()).toBe(idle)
+  })
+
+  test('whoever comes back after the end is sent away by a database that takes its time, too', async () => {
+    const world = await open()
+    const { durably, env, jobs } = await world.work({ job: job(async () => 'done') })
+    const { id } = await jobs.job.trigger(null)
+    await world.settle()
+    const { subscribe } = durably
+    const slowly = () => new Promise<void>((resolve) => void env.after(5000, resolve))
+    durably.subscribe = (...args: Parameters<typeof subscribe>) =>
+      subscribe(...args).pipeThrough(new TransformStream({ flush: slowly }))
+    const handler = createHandler(durably, {}, env)
+    const request = new Request(`http://app.test${BASE}/subscribe?runId=${id}&after=1000`)
+    expect((await world.until(handler.handle(request, BASE))).status).toBe(204)
   })
 
   test('a client that does not read is not read for', async () => {

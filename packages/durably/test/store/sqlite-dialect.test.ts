@@ -41,6 +41,11 @@ describe.each(sqliteObjects)('sqliteDialect over %s', (_, create) => {
     ])
   })
 
+  test('the database itself is no options', () => {
+    const wrong = () => sqliteDialect(openDatabase() as never)
+    expect(wrong).toThrow(/^sqliteDialect\({ database }\): unknown option|^database must/)
+  })
+
   test('transactions and savepoints end as they should', async () => {
     const db = await openKysely()
     const trx = await db.startTransaction().execute()

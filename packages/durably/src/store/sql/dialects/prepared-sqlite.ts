@@ -44,7 +44,7 @@ export interface SqliteStatement {
  * const durably = createDurably({ dialect: sqliteDialect({ database: new SQLite('app.db') }) })
  */
 export function sqliteDialect(options: { readonly database: SqliteDatabase }): Dialect {
-  requireOptions(options, { database: true })
+  requireOptions(options, { database: true }, 'sqliteDialect({ database }): ')
   const { database } = options
   requireFunctions(database, 'database', ['prepare'])
   return {
