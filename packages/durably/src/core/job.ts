@@ -41,17 +41,29 @@ interface JobLimits {
   readonly maxDuration?: Duration | undefined
 }
 
-/** What a caller passes to trigger the job. */
+/** What a caller passes to trigger the job, given its definition or its handle. */
 export type JobInput<J> =
-  J extends JobDefinition<string, infer I> ? StandardSchemaV1.InferInput<I> : never
+  J extends JobDefinition<string, infer I>
+    ? StandardSchemaV1.InferInput<I>
+    : J extends { trigger(input: infer I, ...options: never): unknown }
+      ? I
+      : never
 
 /** What the job is given: the input after its schema parsed it. */
 export type JobPayload<J> =
-  J extends JobDefinition<string, infer I> ? StandardSchemaV1.InferOutput<I> : never
+  J extends JobDefinition<string, infer I>
+    ? StandardSchemaV1.InferOutput<I>
+    : J extends { getRun(runId: string): Promise<{ readonly payload: infer P } | null> }
+      ? P
+      : never
 
 /** What comes of the job: what it returns, after its schema parsed it if it has one. */
 export type JobOutput<J> =
-  J extends JobDefinition<string, StandardSchemaV1, infer O, Signals, unknown> ? O : never
+  J extends JobDefinition<string, StandardSchemaV1, infer O, Signals, unknown>
+    ? O
+    : J extends { triggerAndWait(...call: never): Promise<{ readonly output: infer O }> }
+      ? O
+      : never
 
 /** What may be sent as a signal of this name: what those of the jobs that declare one want, else anything. */
 export type SignalInput<TJobs, TName extends string> =

@@ -15,6 +15,7 @@ import {
   type JobPayload,
   type Labels,
   type Run,
+  type RunOf,
 } from '../../src/index.ts'
 
 type Equal<A, B> =
@@ -60,6 +61,10 @@ same<(typeof resize)['name'], 'resize'>()
 const durably = createDurably({ dialect, jobs: { resize, send } })
 same<typeof durably.jobs.send, JobHandle<typeof send>>()
 await durably.jobs.resize.trigger({ url: 'a', width: '5' })
+// A handle tells as much as the definition.
+same<JobInput<typeof durably.jobs.resize>, JobInput<typeof resize>>()
+same<RunOf<typeof durably.jobs.resize>, RunOf<typeof resize>>()
+same<RunOf<typeof durably.jobs.send>, RunOf<typeof send>>()
 // @ts-expect-error -- the input is what goes in, not what the schema makes of it
 await durably.jobs.resize.trigger({ url: 'a', width: 5 })
 // @ts-expect-error -- a field is missing
