@@ -216,9 +216,10 @@ function fail(attempts: State, step: Step, begun: Begun, thrown: unknown, mayRet
   const delay = mayRetry ? delayAfter(attempts, step, thrown) : null
   noteFailure(past, delay !== null)
   const error = describeError(thrown, name)
-  // What the database refuses is told instead of what happened; if it refuses that too, nothing can be stored of it.
+  // What the database refuses is told instead of what happened; if it refuses that too, the code alone is told.
   const onRejected = (refusal: Error): void => {
-    if (!(thrown instanceof RejectedWriteError)) fail(attempts, step, begun, refusal, false)
+    if (thrown instanceof RejectedWriteError) calls.failed(call, describeError(refusal, name))
+    else fail(attempts, step, begun, refusal, false)
   }
   const item = { name, at: env.now(), consumes: begun.consumes, onRejected }
   if (delay === null) {

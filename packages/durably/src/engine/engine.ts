@@ -62,7 +62,7 @@ export interface EngineParts {
 
 export function createEngine(parts: EngineParts): Engine {
   const { env, settings, wakeups, audience } = parts
-  const { store, requireOpen } = createGate(parts.store)
+  const { store, requireOpen } = createGate(parts.store, env)
   const jobs = new Map<string, JobDefinition>()
   const report = reportTo(audience, env)
   const elsewhere = createElsewhere({

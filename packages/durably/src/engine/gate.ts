@@ -1,8 +1,13 @@
+import type { Env } from '../core/env.ts'
+import { within } from '../core/within.ts'
 import { UnusableStoreError, type Store } from '../store/store.ts'
 
 /** Stands before the store, and is shut when the instance is closed. */
 export interface Gate {
-  /** Every operation rejects at once after its `close`. */
+  /**
+   * Every operation rejects at once after its `close`; those that take no longer the more there is reject when they are
+   * not answered for long: a connection may be dead and not say so, and the next one is not.
+   */
   readonly store: Store
   /** Throws `UnusableStoreError` after it. */
   requireOpen(): void
@@ -10,13 +15,29 @@ export interface Gate {
 
 type Operation = (...args: never[]) => Promise<unknown>
 
-export function createGate(store: Store): Gate {
+const SILENT_MS = 10_000
+
+// How long these take is a matter of how much there is. The writer has a time of its own; nobody waits for a version.
+const untimed: ReadonlySet<string> = new Set<keyof Store>([
+  'migrate',
+  'write',
+  'remove',
+  'purge',
+  'runs',
+  'journal',
+  'version',
+])
+
+export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   let isShut = false
 
   const operations = Object.entries(store).map(([name, operation]: [string, Operation | null]) => {
     if (operation === null) return [name, null]
-    const pass: Operation = (...args) =>
-      isShut ? Promise.reject(new UnusableStoreError(CLOSED)) : operation(...args)
+    const pass: Operation = (...args) => {
+      if (isShut) return Promise.reject(new UnusableStoreError(CLOSED))
+      const answer = operation(...args)
+      return untimed.has(name) ? answer : within(env, SILENT_MS, answer, SILENT)
+    }
     return [name, pass]
   })
   return {
@@ -34,3 +55,5 @@ export function createGate(store: Store): Gate {
 }
 
 const CLOSED = 'This instance of Durably was closed; make another one with createDurably'
+
+const SILENT = `The database has not answered for ${SILENT_MS / 1000} s`

@@ -124,7 +124,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
 /** A timer that fires too early costs less than one made anew with each claim. */
 function schedule(keeper: State, isBusy = mayHoldRuns(keeper)): void {
   const { env, timer } = keeper
-  const dueAt = nextRenewal(keeper, isBusy)
+  // What was due while the one before went unanswered is not late yet.
+  const dueAt = Math.max(nextRenewal(keeper, isBusy), env.elapsed())
   if (keeper.stopped || (timer !== null && timer.dueAt <= dueAt)) return
   timer?.cancel()
   const fire = (): void => {
@@ -132,7 +133,7 @@ function schedule(keeper: State, isBusy = mayHoldRuns(keeper)): void {
     if (nextRenewal(keeper) > env.elapsed()) schedule(keeper)
     else void renewOnce(keeper, dueAt)
   }
-  keeper.timer = { dueAt, cancel: env.after(Math.max(0, dueAt - env.elapsed()), fire) }
+  keeper.timer = { dueAt, cancel: env.after(dueAt - env.elapsed(), fire) }
 }
 
 function nextRenewal(keeper: State, isBusy = mayHoldRuns(keeper)): number {

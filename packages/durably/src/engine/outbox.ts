@@ -313,7 +313,10 @@ function takeBack(box: State, items: readonly Item[]): void {
 }
 
 function rejected(box: State, error: Error): void {
-  const { items, park, onNoted } = box.sent ?? { items: [], park: null, onNoted: null }
+  const { sent } = box
+  const { items, park, onNoted } = sent ?? { items: [], park: null, onNoted: null }
+  // What the database refused was one of the items, if there were any.
+  if (items.length > 0 || park !== null) box.progress ??= sent?.commit.progress ?? null
   box.sent = null
   box.inLine = false
   box.park = null

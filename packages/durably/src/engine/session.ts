@@ -73,6 +73,9 @@ interface State extends SessionOptions {
   unchecked: boolean
   /** How often another process may have changed something. */
   hints: number
+  /** Resolves when it need not be waited for any more. */
+  readonly gone: PromiseWithResolvers<void>
+  cancelLeaving: (() => void) | null
 }
 
 const PROMOTE_LIMIT = 1000
@@ -84,6 +87,7 @@ const CONTENTION_MS = 5
 const SOON_MS = 10
 // Between two batches of due runs.
 const BREATH_MS = 1
+const LEAVE_WITHIN_MS = 5000
 
 export function createSession(options: SessionOptions): Session {
   const { env, store, leaseMs } = options
@@ -125,8 +129,10 @@ export function createSession(options: SessionOptions): Session {
     checking: false,
     unchecked: false,
     hints: 0,
+    gone: Promise.withResolvers<void>(),
+    cancelLeaving: null,
   }
-  const over = workAndDrain(session)
+  const over = Promise.race([workAndDrain(session), session.gone.promise])
   return {
     workerId,
     poke: (dueAt = null) => poke(session, dueAt),
@@ -140,6 +146,7 @@ export function createSession(options: SessionOptions): Session {
     stop: () => stop(session),
     abandon() {
       for (const execution of executions.values()) execution.release()
+      leave(session)
     },
     over,
     executed: () => session.executed,
@@ -165,6 +172,7 @@ async function workAndDrain(session: State): Promise<void> {
     await work(session)
   } finally {
     await drained(session)
+    session.cancelLeaving?.()
   }
 }
 
@@ -321,6 +329,7 @@ function ended(session: State, execution: Execution): void {
     if (code !== null) session.parked.keep(execution.run.id, code)
   }
   vacate(session, execution)
+  if (session.stopping && executions.size === 0) leave(session)
   if (session.untilIdle && executions.size === 0) session.lookAt = Number.NEGATIVE_INFINITY
   session.rest.call()
 }
@@ -363,6 +372,12 @@ async function checkLeases(session: State): Promise<void> {
 function stop(session: State): void {
   session.stopping = true
   session.rest.call()
+  if (session.executions.size === 0) leave(session)
+}
+
+/** Nothing is left to do but to write: a database that is silent keeps nobody from stopping, the lease runs out anyway. */
+function leave(session: State): void {
+  session.cancelLeaving ??= session.env.after(LEAVE_WITHIN_MS, session.gone.resolve)
 }
 
 async function drained(session: State): Promise<void> {

@@ -125,7 +125,10 @@ export async function record(
     const error = { ...describeError(thrown, name), ...(branch === ONLY ? {} : { branch }) }
     const data = entryData('step:fail', { index, duration, error })
     const onCommitted = (): void => calls.failed(call, error)
-    outbox.add({ kind: 'step:fail', name, at: env.now(), data, ...consumes, onCommitted })
+    // If the database refuses that too, the code alone is told.
+    const onRejected = (refusal: Error): void => calls.failed(call, describeError(refusal, name))
+    const item = { kind: 'step:fail', name, at: env.now(), data, ...consumes } as const
+    outbox.add({ ...item, onCommitted, onRejected })
   }
   suspension.enter()
   try {

@@ -1,4 +1,5 @@
-import { pause, type Env } from '../core/env.ts'
+import type { Env } from '../core/env.ts'
+import { DurablyError } from '../core/error.ts'
 import type { RunRecord } from '../core/run.ts'
 import {
   RejectedWriteError,
@@ -16,20 +17,19 @@ import {
 } from '../store/store.ts'
 import { createBackoff, type Backoff } from './backoff.ts'
 import {
+  apart,
   board,
   countOf,
-  dismissLate,
-  eachAlone,
-  isAnyReady,
-  nobody,
+  isAnyInLine,
+  stillAwaited,
   together,
   type Asked,
   type CommitSource,
   type Lines,
   type Sending,
-  type Waiting,
 } from './boarding.ts'
 import { createPatience, type Patience } from './patience.ts'
+import { createSuspects, type Suspect, type Suspects } from './suspects.ts'
 
 /** The group commit: all writes of a process, one transaction at a time. */
 export interface Writer {
@@ -55,8 +55,12 @@ export interface WriterOptions {
 
 interface Queue extends WriterOptions, Lines {
   underWay: boolean
-  readonly backoff: Backoff
   readonly patience: Patience
+  /** What failed: the lines have what did not. */
+  readonly suspects: Suspects
+  /** How long the lines rest while the database is away. */
+  readonly backoff: Backoff
+  restUntil: number
   /** Takes back the timer for when the first of those who rest has rested. */
   cancelWake: (() => void) | null
 }
@@ -64,13 +68,12 @@ interface Queue extends WriterOptions, Lines {
 export function createWriter(options: WriterOptions): Writer {
   const { env, leaseMs } = options
   const lines = { sources: [], enqueues: [], mail: [], claims: [] }
-  const waits = { backoff: createBackoff(env), patience: createPatience(env) }
-  const q: Queue = { ...options, ...lines, ...waits, underWay: false, cancelWake: null }
+  const rests = { suspects: createSuspects(env), backoff: createBackoff(env), restUntil: 0 }
+  const patience = createPatience(env)
+  const q: Queue = { ...options, ...lines, ...rests, patience, underWay: false, cancelWake: null }
   return {
     commit(source) {
-      const deadline = env.elapsed() + leaseMs
-      const rest = createBackoff(env)
-      q.sources.push({ what: source, deadline, hasFailed: false, rest, restUntil: 0 })
+      q.sources.push({ source, deadline: env.elapsed() + leaseMs })
       leaveSoon(q)
     },
     enqueue: (items) => ask(q, q.enqueues, items),
@@ -83,26 +86,9 @@ export function createWriter(options: WriterOptions): Writer {
   }
 }
 
-function ask<T, A>(
-  q: Queue,
-  line: Waiting<Asked<T, A>>[],
-  items: readonly T[],
-): Promise<readonly A[]> {
+function ask<T, A>(q: Queue, line: Asked<T, A>[], items: readonly T[]): Promise<readonly A[]> {
   return new Promise((resolve, reject) => {
-    const { deadline, failed, over } = q.patience.begin(items.length, reject)
-    const what = {
-      items,
-      resolve(answers: readonly A[]) {
-        over()
-        resolve(answers)
-      },
-      reject(error: unknown) {
-        over()
-        reject(error)
-      },
-      failed,
-    }
-    line.push({ what, deadline, hasFailed: false })
+    line.push({ items, resolve, reject, wait: q.patience.begin(items.length, reject) })
     leaveSoon(q)
   })
 }
@@ -114,18 +100,17 @@ function leaveSoon(q: Queue): void {
   q.env.turn(() => void leave(q))
 }
 
+/** What has not failed yet, with a claim; then of what has, what goes next. */
 async function leave(q: Queue): Promise<void> {
-  const now = q.env.elapsed()
-  dismissLate(q, now)
-  if (isAnyReady(q, now)) {
-    const sending = board(q, now)
-    try {
-      await send(q, sending)
-      q.backoff.reset()
-    } catch (error) {
-      await afterFailure(q, error, sending)
-    }
+  q.enqueues = stillAwaited(q.enqueues)
+  q.mail = stillAwaited(q.mail)
+  if (isAnyInLine(q) && q.restUntil <= q.env.elapsed()) {
+    q.suspects.keepBehind(q)
+    await sendLines(q, board(q))
   }
+  q.suspects.dismissLate()
+  const suspects = q.suspects.board()
+  if (suspects.length > 0) await sendSuspects(q, suspects)
   q.underWay = false
   goOn(q)
 }
@@ -133,39 +118,136 @@ async function leave(q: Queue): Promise<void> {
 function goOn(q: Queue): void {
   q.cancelWake?.()
   q.cancelWake = null
-  const now = q.env.elapsed()
-  if (isAnyReady(q, now)) return leaveSoon(q)
+  const nextAt = Math.min(isAnyInLine(q) ? q.restUntil : Infinity, q.suspects.nextAt())
+  const ms = nextAt - q.env.elapsed()
+  if (ms <= 0) return leaveSoon(q)
   q.patience.rest()
-  const rested = q.sources.reduce((first, { restUntil }) => Math.min(first, restUntil), Infinity)
-  if (rested < Infinity) q.cancelWake = q.env.after(rested - now, () => leaveSoon(q))
+  if (ms < Infinity) q.cancelWake = q.env.after(ms, () => leaveSoon(q))
 }
 
-async function send(q: Queue, sending: Sending): Promise<void> {
-  const { over } = q.patience.begin(countOf(sending), q.onError)
+async function sendLines(q: Queue, sending: Sending): Promise<void> {
   try {
-    await write(q, sending)
-  } finally {
-    over()
+    await send(q, sending)
+    arrived(q)
+  } catch (error) {
+    const isRefused = error instanceof RejectedWriteError
+    const isWhole = apart(sending).length + (sending.claim === null ? 0 : 1) === 1
+    if (isRefused && isWhole) return refuse(sending, error)
+    // Refused is refused: nothing was claimed, and may be still.
+    if (isRefused && sending.claim !== null) q.claims.unshift(sending.claim)
+    else sending.claim?.reject(error)
+    const isAway = !isRefused && !(error instanceof UnusableStoreError)
+    if (isAway) q.restUntil = q.env.elapsed() + q.backoff.next()
+    q.suspects.add(apart(goOnWaiting(q, error, sending)))
   }
 }
 
-async function write(q: Queue, sending: Sending): Promise<void> {
-  const commits = sending.sources.map(({ what }) => what.take())
-  const runs = sending.enqueues.flatMap(({ what }) => what.items)
-  const sends = sending.mail.flatMap(({ what }) => what.items)
-  const claim = sending.claim?.request ?? null
-  const written = await q.store.write({ commits, runs, sends, claim }, q.env.now())
-  q.onWritten(factsOf(sending, commits, written))
+async function sendSuspects(q: Queue, suspects: readonly Suspect[]): Promise<void> {
+  const sentAt = q.env.elapsed()
+  const sending = together(suspects.map((suspect) => suspect.sending))
+  try {
+    await send(q, sending)
+    arrived(q)
+    q.suspects.passed()
+  } catch (error) {
+    if (error instanceof RejectedWriteError && suspects.length === 1) {
+      refuse(sending, error)
+      return q.suspects.passed()
+    }
+    for (const suspect of suspects) suspect.sending = goOnWaiting(q, error, suspect.sending)
+    q.suspects.failed(suspects, q.env.elapsed() - sentAt)
+  }
+}
+
+/** The database takes something: it is not away. */
+function arrived(q: Queue): void {
+  q.backoff.reset()
+  q.restUntil = 0
+}
+
+/** The database will never take it. */
+function refuse({ sources, enqueues, mail, claim }: Sending, error: RejectedWriteError): void {
+  for (const { source } of sources) source.rejected(error)
+  for (const { wait, reject } of [...enqueues, ...mail]) {
+    wait.over()
+    reject(error)
+  }
+  claim?.reject(error)
+}
+
+/** Those who wait on, for it to be sent again, by when it may have been done already; the others are told. */
+function goOnWaiting(q: Queue, error: unknown, sending: Sending): Sending {
+  const isRefused = error instanceof RejectedWriteError
+  // Who asked need not wait for what cannot come, and nobody for an instance that was closed.
+  const isVain = error instanceof UnusableStoreError
+  const now = q.env.elapsed()
+  const isLate = ({ deadline }: { readonly deadline: number }): boolean =>
+    !isRefused && (isVain || deadline <= now)
+  const { sources, enqueues, mail } = sending
+  for (const { source } of sources.filter(isLate)) source.answered('lost')
+  for (const { wait, reject } of [...enqueues, ...mail]) {
+    wait.failed(error)
+    if (!isLate(wait)) continue
+    if (!wait.isOver()) reject(error)
+    wait.over()
+  }
+  if (!isRefused && !(isVain && sources.length === 0)) q.onError(error)
+  return {
+    sources: sources.filter((source) => !isLate(source)),
+    enqueues: stillAwaited(enqueues).map((enqueue) => (isRefused ? enqueue : again(enqueue))),
+    mail: stillAwaited(mail),
+    claim: null,
+  }
+}
+
+function again(enqueue: Sending['enqueues'][number]): Sending['enqueues'][number] {
+  return { ...enqueue, items: enqueue.items.map((run) => ({ ...run, isSentAgain: true })) }
+}
+
+/** So long after it was said that there is no answer, none is expected: the connection may be dead. */
+const GIVE_UP_MS = 10_000
+
+/** Rejects when it failed, or when there is no answer: it may be written nevertheless, now or later. */
+async function send(q: Queue, sending: Sending): Promise<void> {
+  const givenUp = Promise.withResolvers<never>()
+  let cancel = (): void => {}
+  const { over } = q.patience.begin(countOf(sending), (error) => {
+    q.onError(error)
+    cancel = q.env.after(GIVE_UP_MS, () => givenUp.reject(new DurablyError('store', GIVEN_UP)))
+  })
+  try {
+    await write(q, sending, givenUp.promise)
+  } finally {
+    over()
+    cancel()
+  }
+}
+
+const GIVEN_UP =
+  'The database still has not answered: what was to be written is sent again, by another connection if there is one'
+
+async function write(q: Queue, sending: Sending, givenUp: Promise<never>): Promise<void> {
+  const { sources, enqueues, mail, claim } = sending
+  for (const { wait } of enqueues) wait.sent()
+  for (const { wait } of mail) wait.sent()
+  const batch = {
+    commits: sources.map(({ source }) => source.take()),
+    runs: enqueues.flatMap(({ items }) => items),
+    sends: mail.flatMap(({ items }) => items),
+    claim: claim?.request ?? null,
+  }
+  const written = await Promise.race([q.store.write(batch, q.env.now()), givenUp])
+  q.onWritten(factsOf(sending, batch.commits, written))
   answer(sending, written)
 }
 
 /** What is true now, in the order in which it was written. */
 function factsOf(sending: Sending, commits: readonly Commit[], written: Written): Fact[] {
   const facts: Fact[] = []
-  sending.sources.forEach(({ what }, i) => {
+  sending.sources.forEach(({ source }, i) => {
     const commit = commits[i]
     if (commit !== undefined && written.commits[i] === 'committed') {
-      addFacts(facts, commit, what.run())
+      addFacts(facts, commit, source.run())
     }
   })
   facts.push(...written.woken)
@@ -187,137 +269,19 @@ function addFacts(facts: Fact[], { lease, entries, transition }: Commit, record:
   }
 }
 
-/** Refused: each is sent alone. No answer: sent again later, by when it may have been done already. */
-async function afterFailure(q: Queue, error: unknown, sending: Sending): Promise<void> {
-  if (!(error instanceof RejectedWriteError)) {
-    sending.claim?.reject(error)
-    if ([...sending.sources, ...sending.enqueues].some(hasFailed))
-      return sendApart(q, error, sending)
-    if (!isHeardByAll(error, sending)) {
-      q.onError(error)
-      await pause(q.env, q.backoff.next())
-    }
-    return putBack(q, sending, error)
-  }
-  const alone = eachAlone(sending)
-  if (alone.length > 1) return sendOneByOne(q, alone)
-  for (const { what } of sending.sources) what.rejected(error)
-  for (const { what } of [...sending.enqueues, ...sending.mail]) what.reject(error)
-  sending.claim?.reject(error)
-}
-
-/** So that only the offender fails. */
-async function sendOneByOne(q: Queue, all: readonly Sending[]): Promise<void> {
-  for (const sending of all) {
-    try {
-      await send(q, sending)
-    } catch (error) {
-      await afterFailure(q, error, sending)
-    }
-  }
-}
-
-/** If this many fail at first it is the database. */
-const ENOUGH_FAILURES = 2
-
-/**
- * It failed again, perhaps by one that the database will not take: nobody is to wait for that one. Each goes alone; a
- * commit that fails rests, a trigger comes last the next time.
- */
-async function sendApart(q: Queue, error: unknown, all: Sending): Promise<void> {
-  const parts = apart(all)
-  const failed: Sending[] = []
-  let taken = 0
-  // There is nobody else whose failure it could be.
-  if (parts.length === 1) failed.push(...parts.splice(0))
-  while (taken > 0 || failed.length < ENOUGH_FAILURES) {
-    const part = parts.shift()
-    if (part === undefined) break
-    try {
-      await send(q, part)
-      taken++
-    } catch (reason) {
-      if (reason instanceof RejectedWriteError) await afterFailure(q, reason, part)
-      else failed.push(part)
-    }
-  }
-  q.onError(error)
-  if (taken > 0) q.backoff.reset()
-  else if (!failed.every(isCommit) || parts.length > 0) await pause(q.env, q.backoff.next())
-  putBack(q, together([...parts, ...failed.map((part) => rested(q, part))]), error)
-}
-
-/** Messages to one run are not to overtake each other. */
-function apart({ sources, enqueues, mail }: Sending): Sending[] {
-  return [
-    ...eachAlone({ ...nobody, sources, enqueues }),
-    ...(mail.length === 0 ? [] : [{ ...nobody, mail }]),
-  ]
-}
-
-/** It rests by itself: others need not. */
-function isCommit({ sources }: Sending): boolean {
-  return sources.length > 0
-}
-
-function hasFailed(waiting: Waiting<unknown>): boolean {
-  return waiting.hasFailed
-}
-
-/** With those that rest from now on. */
-function rested({ env }: Queue, sending: Sending): Sending {
-  const now = env.elapsed()
-  const sources = sending.sources.map((source) => {
-    return { ...source, restUntil: Math.min(now + source.rest.next(), source.deadline) }
-  })
-  return { ...sending, sources }
-}
-
-/** Whether whoever asked is told at once, and nobody is left who would send it again. */
-function isHeardByAll(error: unknown, { sources }: Sending): boolean {
-  return error instanceof UnusableStoreError && sources.length === 0
-}
-
-function putBack(q: Queue, sending: Sending, error: unknown): void {
-  const now = q.env.elapsed()
-  // Who asked need not wait for what cannot come.
-  const until = error instanceof UnusableStoreError ? Number.POSITIVE_INFINITY : now
-  const [lateSources, sources] = split(sending.sources, now)
-  const [lateEnqueues, enqueues] = split(sending.enqueues, until)
-  const [lateMail, mail] = split(sending.mail, until)
-  q.sources.unshift(...sources.map((source) => ({ ...source, hasFailed: true })))
-  q.enqueues.unshift(...enqueues.map(again))
-  q.mail.unshift(...mail)
-  for (const { what } of [...enqueues, ...mail]) what.failed(error)
-  for (const source of lateSources) source.answered('lost')
-  for (const asked of [...lateEnqueues, ...lateMail]) asked.reject(error)
-}
-
-function again({ what, ...waiting }: Sending['enqueues'][number]): Sending['enqueues'][number] {
-  const items = what.items.map((run) => ({ ...run, isSentAgain: true }))
-  return { ...waiting, what: { ...what, items }, hasFailed: true }
-}
-
-function answer(sending: Sending, written: Written): void {
-  resolveAll(sending.enqueues, written.runs)
-  resolveAll(sending.mail, written.sends)
-  sending.claim?.resolve(written.claimed)
-  sending.sources.forEach(({ what }, i) => {
-    what.answered(written.commits[i] ?? 'lost')
-  })
+function answer({ sources, enqueues, mail, claim }: Sending, written: Written): void {
+  resolveAll(enqueues, written.runs)
+  resolveAll(mail, written.sends)
+  claim?.resolve(written.claimed)
+  sources.forEach(({ source }, i) => source.answered(written.commits[i] ?? 'lost'))
 }
 
 /** Gives each its part of the answers. */
-function resolveAll<T, A>(line: readonly Waiting<Asked<T, A>>[], answers: readonly A[]): void {
+function resolveAll<T, A>(line: readonly Asked<T, A>[], answers: readonly A[]): void {
   let at = 0
-  for (const { what } of line) {
-    what.resolve(answers.slice(at, at + what.items.length))
-    at += what.items.length
+  for (const { items, wait, resolve } of line) {
+    wait.over()
+    resolve(answers.slice(at, at + items.length))
+    at += items.length
   }
-}
-
-/** Those whose time is over, and the others. */
-function split<W extends Waiting<unknown>>(waiting: readonly W[], now: number): [W['what'][], W[]] {
-  const late = waiting.filter(({ deadline }) => deadline <= now).map(({ what }) => what)
-  return [late, waiting.filter(({ deadline }) => deadline > now)]
 }

@@ -169,3 +169,122 @@ test('commits that the database does not take for as long as a lease are given u
   expect([...answers.values()]).toEqual(Array.from({ length: 8 }, () => 'lost'))
   expect(env.timers()).toBe(0)
 })
+
+test('triggers that fail again and again keep nobody from claiming', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer } = failing(time, store, (text) => text.includes('poison'))
+  const claims: string[] = []
+  for (let i = 0; i < 40; i++) {
+    writer.enqueue([newRun(`poison ${i}`)]).catch(() => {})
+    await time.advance(250)
+    writer.claim({ workerId: 'worker', leaseMs: LEASE_MS, jobs: ['job'], limit: 1 }).then(
+      () => claims.push('claimed'),
+      () => claims.push('failed'),
+    )
+    await time.advance(250)
+  }
+  expect(claims).toEqual(Array.from({ length: 40 }, () => 'claimed'))
+})
+
+test('messages to a run that takes none hold up none to others, and keep their order', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  let isPoison = true
+  const meant = '"to":{"runId":"poison"}'
+  const { writer } = failing(time, store, (text) => isPoison && text.includes(meant))
+  await writer.enqueue([newRun('poison'), newRun('healthy')])
+  const letter = (id: string, runId: string) =>
+    writer.send([
+      {
+        id,
+        to: { runId },
+        kind: 'signal',
+        name: 'go',
+        data: { format: 'json', text: JSON.stringify(id) },
+      },
+    ])
+  const late = [letter('first', 'poison'), time.advance(10).then(() => letter('second', 'poison'))]
+  for (let i = 0; i < 12; i++) {
+    const answers = letter(`${i}`, 'healthy')
+    await time.advance(250)
+    expect(await answers).toMatchObject([{ done: true }])
+  }
+  isPoison = false
+  late.push(letter('third', 'poison'))
+  await time.until(Promise.all(late))
+  const { messages } = await store.mailbox('poison')
+  expect(messages.map(({ data }) => data?.text)).toEqual(['"first"', '"second"', '"third"'])
+})
+
+test('what fails slowly takes no more than half of the time of others', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer, env } = failing(time, store, (text) => text.includes('poison'), 2000)
+  await commitEach(store, writer, ['poison'])
+  const waits: number[] = []
+  for (let i = 0; env.elapsed() < LEASE_MS; i++) {
+    const since = env.elapsed()
+    writer.enqueue([newRun(`healthy ${i}`)]).then(
+      () => waits.push(env.elapsed() - since),
+      () => waits.push(Infinity),
+    )
+    await time.advance(100)
+  }
+  await time.advance(5000)
+  expect(Math.max(...waits)).toBeLessThan(5000)
+  expect(waits.filter((ms) => ms === 0).length).toBeGreaterThan(waits.length / 2)
+})
+
+test('who is sent a second time is not told how the first time failed', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer } = failing(time, store, () => true, 4000)
+  const triggered = writer.enqueue([newRun('sent twice')]).catch((error: unknown) => error)
+  await time.advance(6000)
+  const told = await triggered
+  expect(told).toMatchObject({ message: expect.stringContaining('may be stored') as string })
+  expect((told as Error).cause).toMatchObject({
+    message: expect.stringContaining('timeout') as string,
+  })
+})
+
+test('a small trigger does not wait as long as the large batch beside it', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const { writer } = failing(time, store, () => true, 60_000)
+  const batch = Array.from({ length: 20_000 }, (_, i) => newRun(`large ${i}`))
+  writer.enqueue(batch).catch(() => {})
+  await time.advance(12_000)
+  let isTold = false
+  writer.enqueue([newRun('small')]).catch(() => (isTold = true))
+  await time.advance(6000)
+  expect(isTold).toBe(true)
+})
+
+test('a process that did nothing for some time hears first what the database has answered', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const env = time.createEnv()
+  const writer = createWriter({
+    store: {
+      ...store,
+      async write(batch, now) {
+        const written = await store.write(batch, now)
+        await pause(env, 1)
+        return written
+      },
+    },
+    env,
+    leaseMs: LEASE_MS,
+    onWritten: () => {},
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  const triggered = writer.enqueue([newRun('run')])
+  const behind = writer.enqueue([newRun('behind it')])
+  await time.settle()
+  time.block(7000)
+  await time.advance(10)
+  expect(await triggered).toMatchObject([{ disposition: 'created' }])
+  expect(await behind).toMatchObject([{ disposition: 'created' }])
+})

@@ -71,6 +71,8 @@ interface State {
   readonly told: Told
   readonly accounts: Map<string, Account>
   readonly expiries: Map<string, number>
+  /** Workers that have claimed: their rows say what for. */
+  readonly claimers: Set<string>
   readonly paused: Set<string>
   /** The names of tokens, by their hashes. */
   readonly tokens: Map<string, string>
@@ -89,6 +91,7 @@ export function createLedger(inner: Store, told: Told): Ledger {
     told,
     accounts: new Map(),
     expiries: new Map(),
+    claimers: new Set(),
     paused: new Set(),
     tokens: new Map(),
     violations: [],
@@ -334,10 +337,19 @@ function checkPromoted(ledger: State, facts: Fact[], now: number): Fact[] {
   return facts
 }
 
-/** A claim leaves a lease of which at most an eighth is gone, and renews any other. */
-function noteLease({ expiries }: State, { workerId, leaseMs }: ClaimRequest, now: number): void {
+/**
+ * A claim leaves a lease of which at most an eighth is gone, and renews any other; also that of a worker which has said
+ * so far only that it is there.
+ */
+function noteLease(
+  { expiries, claimers }: State,
+  { workerId, leaseMs }: ClaimRequest,
+  now: number,
+): void {
   const left = (expiries.get(workerId) ?? 0) - now
-  if (left < (leaseMs * 7) / 8 || left > leaseMs) expiries.set(workerId, now + leaseMs)
+  const isFresh = claimers.has(workerId) && left >= (leaseMs * 7) / 8 && left <= leaseMs
+  if (!isFresh) expiries.set(workerId, now + leaseMs)
+  claimers.add(workerId)
 }
 
 function checkReclaimed(
@@ -349,6 +361,7 @@ function checkReclaimed(
   const { workerId, leaseMs } = request
   if (reclaimed.claimed.length > 0) {
     ledger.expiries.set(workerId, now + leaseMs)
+    ledger.claimers.add(workerId)
   }
   for (const { run, entry } of [...reclaimed.claimed, ...reclaimed.others]) {
     const account = ledger.accounts.get(run.id)

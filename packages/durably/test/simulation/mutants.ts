@@ -132,8 +132,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
-    find: 'if (alone.length > 1) return sendOneByOne(q, alone)',
-    replace: '',
+    find: 'apart(sending).length + (sending.claim === null ? 0 : 1) === 1',
+    replace: 'true',
   }),
   mutant('a retry forgets completed steps', {
     file: 'engine/history.ts',

@@ -96,6 +96,7 @@ onEveryBackend((open) => {
     back.resolve()
     await world.advance(1000)
     expect(executed).toEqual([2])
+    away.takeErrors()
   })
 
   test('a renewal that was under way when a run came says nothing of it', async () => {
@@ -105,7 +106,10 @@ onEveryBackend((open) => {
     const definition = job(async (step) => {
       await step.run('effect', () => executed.push(step.attempt))
     })
-    const away = await world.work({ job: definition })
+    const options = { heartbeatInterval: '1s', staleThreshold: '3s' } as const
+    const away = await world.work({ job: definition }, options)
+    const idleHeartbeat = START + 60_000
+    await world.advance(idleHeartbeat - 8000 - world.now())
     away.wire.intercept(async (operation, proceed) => {
       if (operation === 'renew') await renewed.promise
       const answer = await proceed()
@@ -114,10 +118,9 @@ onEveryBackend((open) => {
     })
     const triggered = away.jobs.job.trigger(null).catch((error: unknown) => error)
     await world.settle()
-    const other = await world.work({ job: definition })
+    const other = await world.work({ job: definition }, options)
     const [run] = await world.until(other.durably.getRuns())
     await world.until(other.durably.waitForRun(run?.id ?? ''))
-    const idleHeartbeat = START + 60_000
     await world.advance(idleHeartbeat - world.now())
     expect(away.wire.calls.get('renew')).toBe(1)
     answered.resolve()

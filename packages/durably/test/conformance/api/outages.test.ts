@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { type Batch, RejectedWriteError } from '../../../src/store/store.ts'
+import type { StepContext } from '../../../src/core/step-context.ts'
 import { readAll } from './read-all.ts'
-import { answersLost, hold, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
+import { answersLost, type Intercept, isEnding, unreachable, type Wire } from './wire.ts'
 import { job, onEveryBackend } from './world.ts'
 
 const callsOf = ({ calls }: Wire): number => [...calls.values()].reduce((a, b) => a + b, 0)
@@ -15,6 +16,9 @@ function refusing(text: string): Intercept {
     return proceed()
   }
 }
+
+const isEndOfPoison = ({ kind, name }: Batch['commits'][number]['entries'][number]): boolean =>
+  name === 'poison' && kind !== 'step:wait'
 
 onEveryBackend((open) => {
   test('an idle worker whose database is away backs off, says so, and carries on', async () => {
@@ -158,6 +162,33 @@ onEveryBackend((open) => {
     expect(executions).toBe(1)
   })
 
+  test.each([
+    ['step', (step: StepContext) => step.run('poison', () => 1)],
+    ['wait', (step: StepContext) => step.waitForSignal('poison')],
+  ])(
+    'what a %s came to and that it was refused are refused: the run fails, and keeps its progress',
+    async (_, come) => {
+      const world = await open()
+      const { jobs, durably, wire } = await world.work({
+        job: job((step) => {
+          step.progress(7, 10)
+          return come(step)
+        }),
+      })
+      wire.intercept(async (operation, proceed, request) => {
+        const { commits } = (request ?? {}) as Partial<Batch>
+        const isMeant = commits?.some(({ entries }) => entries.some(isEndOfPoison)) ?? false
+        if (operation === 'write' && isMeant) throw new RejectedWriteError('no room for this')
+        return proceed()
+      })
+      const { id } = await jobs.job.trigger(null)
+      await world.settle()
+      await durably.signal(id, 'poison').catch(() => {})
+      await expect(world.until(durably.waitForRun(id))).rejects.toThrow('no room for this')
+      expect(await durably.getRun(id)).toMatchObject({ progress: { current: 7, total: 10 } })
+    },
+  )
+
   test('a run whose worker is cut off for longer goes on in another', async () => {
     const world = await open()
     const goOn = Promise.withResolvers<void>()
@@ -268,74 +299,6 @@ onEveryBackend((open) => {
     await world.advance(5000)
     takeErrors()
     expect(await durably.getRuns()).toEqual([])
-  })
-
-  describe('while the database does not answer', () => {
-    const TOO_LONG = 'The database has not answered in time'
-
-    test('a trigger and a signal reject after 6 s, and it is said once for each write', async () => {
-      const world = await open()
-      const { durably, wire, takeErrors } = await world.join()
-      const { job: handle } = durably.register({ job: job(() => 1) })
-      const { id } = await handle.trigger('before')
-      const write = hold((operation) => operation === 'write')
-      wire.intercept(write.intercept)
-      const triggered = handle.trigger('stalled').catch((error: unknown) => error)
-      await write.reached
-      const signalled = durably.signal(id, 'go').catch((error: unknown) => error)
-      await world.advance(1000)
-      const behind = handle.trigger('behind it').catch((error: unknown) => error)
-      await world.advance(4999)
-      expect(takeErrors()).toEqual([])
-      await world.advance(1)
-      const reason = { code: 'store', message: expect.stringContaining(TOO_LONG) as string }
-      expect(await triggered).toMatchObject(reason)
-      expect(await signalled).toMatchObject(reason)
-      await world.advance(999)
-      const waiting = Symbol('waiting')
-      expect(await Promise.race([behind, Promise.resolve(waiting)])).toBe(waiting)
-      await world.advance(1)
-      expect(await behind).toMatchObject(reason)
-      await world.advance(60_000)
-      expect(takeErrors()).toMatchObject([
-        { context: 'writing to the database', error: reason.message },
-      ])
-      write.open()
-      await world.settle()
-      // What stood behind it was never sent.
-      const payloads = (await durably.getRuns()).map(({ payload }) => payload)
-      expect(payloads).toEqual(['stalled', 'before'])
-      expect(await world.until(handle.trigger('after'))).toMatchObject({ disposition: 'created' })
-    })
-
-    test('a large batch has the time that it takes', async () => {
-      const world = await open()
-      const { durably, wire, takeErrors } = await world.join()
-      const { job: handle } = durably.register({ job: job(() => 1) })
-      const write = hold((operation) => operation === 'write')
-      wire.intercept(write.intercept)
-      const triggered = handle.batchTrigger(Array.from({ length: 6000 }, (_, i) => i))
-      await write.reached
-      await world.advance(5900)
-      write.open()
-      expect(await world.until(triggered)).toHaveLength(6000)
-      expect(takeErrors()).toEqual([])
-    })
-
-    test('its steps wait, and go on when it does', async () => {
-      const world = await open()
-      const { jobs, durably, wire, takeErrors } = await world.work({
-        job: job((step) => step.run('step', () => 'stored')),
-      })
-      const write = hold((_, request) => JSON.stringify(request ?? null).includes('step:complete'))
-      wire.intercept(write.intercept)
-      const { id } = await jobs.job.trigger(null)
-      await world.until(write.reached)
-      await world.advance(15_000)
-      expect(takeErrors()).toMatchObject([{ error: expect.stringContaining(TOO_LONG) as string }])
-      write.open()
-      expect(await world.until(durably.waitForRun(id))).toMatchObject({ output: 'stored' })
-    })
   })
 
   test('reads and actions reject at once, and harm nothing', async () => {

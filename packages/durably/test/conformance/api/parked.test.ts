@@ -55,13 +55,13 @@ onEveryBackend((open) => {
     })
 
     describe('and is about to be given up', () => {
-      /** A run that may take a minute at most; it has come to a sleep, behind another write that is under way. */
+      /** A run that may take ten seconds at most; it has come to a sleep, behind another write that is under way. */
       async function beginParking(world: World) {
         const outside = Promise.withResolvers<void>()
         const sleeper = defineJob({
           name: 'job',
           input: z.unknown(),
-          maxDuration: '1m',
+          maxDuration: '10s',
           run: async (step) => {
             await outside.promise
             await step.sleep('s', '1d')
@@ -87,7 +87,7 @@ onEveryBackend((open) => {
         const world = await open()
         const { client, id, events, other, letGo, takeErrors } = await beginParking(world)
         const failure = expect(other).rejects.toThrow('has not answered')
-        await world.advance(MINUTE + 100)
+        await world.advance(10_100)
         takeErrors()
         letGo()
         await failure

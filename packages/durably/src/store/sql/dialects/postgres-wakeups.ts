@@ -1,6 +1,7 @@
 import type { Env } from '../../../core/env.ts'
 import { DurablyError } from '../../../core/error.ts'
 import type { Wakeups } from '../../../core/wakeups.ts'
+import { within } from '../../../core/within.ts'
 import type { PostgresSource } from './postgres-client.ts'
 import { lineTo, type Ear, type Line } from './postgres-lines.ts'
 
@@ -79,13 +80,6 @@ const NOT_HEARD =
   `LISTEN does not work here: a NOTIFY to this process did not arrive within ${PROOF_DEADLINE_MS / 1000} s. ` +
   'A pooler in transaction mode (PgBouncer, Supavisor, …) swallows LISTEN: give postgresWakeups a pool that ' +
   'connects to the database itself.'
-
-function within<T>(env: Env, ms: number, promise: Promise<T>, message: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = env.after(ms, () => reject(new DurablyError('store', message)))
-    promise.then(resolve, reject).finally(cancel)
-  })
-}
 
 function checkLater(listener: Listener, ear: Ear): void {
   listener.cancelTimer = listener.env.after(CHECK_INTERVAL_MS, () => void check(listener, ear))
