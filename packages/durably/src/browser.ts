@@ -3,6 +3,7 @@ import type { Duration } from './core/duration.ts'
 import { DurablyError } from './core/error.ts'
 import type { Instance } from './core/instance.ts'
 import { requireOptions } from './core/require-object.ts'
+import { requireText } from './core/require-text.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEnv } from './env.ts'
 import { storedPath, type SqlocalClient } from './store/sql/dialects/sqlocal-client.ts'
@@ -26,7 +27,7 @@ export interface SqlocalDialect extends Dialect {
  * const durably = createDurably({ dialect: sqlocalDialect({ client: new SQLocalKysely('app.db') }) })
  */
 export function sqlocalDialect(options: SqlocalDialectOptions): SqlocalDialect {
-  requireOptions(options, { client: true })
+  requireOptions(options, { client: true }, 'sqlocalDialect({ client }): ')
   const { client } = options
   const { dialect } = client
   const env = createEnv()
@@ -75,6 +76,7 @@ export async function workInOneTab(
 ): Promise<Tab> {
   requireOptions(options, { name: true, onWork: true })
   const { name, onWork } = options
+  requireText(name, 'name of the tabs that share the work')
   const { locks, storage } = navigator as Partial<Navigator>
   if (locks === undefined) throw new DurablyError('store', NO_LOCKS)
   await durably.migrate()

@@ -70,3 +70,15 @@ test("the app's own statements on the client do not get into Durably's transacti
   expect(row?.n).toBeGreaterThanOrEqual(count)
   expect(await runs).toHaveLength(count)
 })
+
+test('a tab that keeps the database is waited for as long as SQLite waits for a lock', async () => {
+  const { client, durably } = open('kept.db')
+  await durably.migrate()
+  const { databasePath } = await client.getDatabaseInfo()
+  const kept = Promise.withResolvers<void>()
+  const over = navigator.locks.request(`durably:line:${databasePath}`, () => kept.promise)
+  await expect(durably.getRuns()).rejects.toThrow(/Waited 5 s for another tab/)
+  kept.resolve()
+  await over
+  expect(await durably.getRuns()).toEqual([])
+})

@@ -64,7 +64,14 @@ test.each<[string, () => unknown]>([
   ['createTestDurably', () => createTestDurably({ jobs: {}, maxConcurrentRun: 5 } as never)],
   ['crashTest', () => crashTest(job, null, { effect: {} } as never)],
 ])('nor has %s any others than it says', async (_, call) => {
-  await expect((async () => call())()).rejects.toThrow(/^unknown option ".+"; the options are /)
+  await expect((async () => call())()).rejects.toThrow(
+    /^(\w+\({ \w+ }\): )?unknown option ".+"; the options are /,
+  )
+})
+
+test('tabs that share the work say what of', async () => {
+  const call = workInOneTab({} as never, {} as never)
+  await expect(call).rejects.toThrow(/^name of the tabs that share the work must be a string/)
 })
 
 test.each(Object.keys(definition))('defineJob takes %s, or refuses it by name', async (name) => {
@@ -92,7 +99,7 @@ test.each([
 
 test.each([
   ['sqliteDialect', () => sqliteDialect({ database: 'app.db' as never }), /^database must have/],
-  ['sqliteDialect', () => sqliteDialect(undefined as never), /^options must be an object/],
+  ['sqliteDialect', () => sqliteDialect(undefined as never), /options must be an object/],
   [
     'postgresDialect',
     () => postgresDialect({ pool: 'postgres://localhost' as never }),

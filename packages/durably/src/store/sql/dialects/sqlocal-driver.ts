@@ -1,5 +1,6 @@
 import { CompiledQuery, type DatabaseConnection, type Driver } from 'kysely'
 import type { Env } from '../../../core/env.ts'
+import { GIVE_UP_MS, inTime } from './in-time.ts'
 import { storedPath, type SqlocalClient } from './sqlocal-client.ts'
 import { createTabTurns } from './tab-turns.ts'
 import { createTurns, type Turns } from './turns.ts'
@@ -21,11 +22,18 @@ export function createSqlocalDriver(
   let turns: Turns = createTurns()
   let connection: DatabaseConnection | undefined
 
+  /** As long as SQLite itself waits for a lock: a tab that the browser has suspended keeps its turn. */
+  async function take(): Promise<void> {
+    const turn = turns.take()
+    const waiting = { isStuck: () => true, giveBack: turns.pass, message: KEPT }
+    if (turn !== null) await inTime(env, turn, waiting)
+  }
+
   async function open(): Promise<DatabaseConnection> {
     const path = await storedPath(client, env)
     const opened = await inner.acquireConnection()
     turns = createTabTurns(`durably:line:${path}`)
-    await turns.take()
+    await take()
     try {
       await configure(opened, synchronous)
     } finally {
@@ -41,7 +49,7 @@ export function createSqlocalDriver(
     },
     acquireConnection: async () => {
       if (connection === undefined) throw new Error('This driver was not initialized')
-      await turns.take()
+      await take()
       return connection
     },
     beginTransaction: (used, settings) => inner.beginTransaction(used, settings),
@@ -52,6 +60,10 @@ export function createSqlocalDriver(
     destroy: async () => {},
   }
 }
+
+const KEPT =
+  `Waited ${GIVE_UP_MS / 1000} s for another tab to be done with the database, and nothing was done. ` +
+  'Perhaps the browser has suspended that tab: try again, or close it.'
 
 async function configure(
   connection: DatabaseConnection,
