@@ -17,16 +17,17 @@ type Operation = (...args: never[]) => Promise<unknown>
 
 const SILENT_MS = 10_000
 
-// How long these take is a matter of how much there is. The writer has a time of its own; nobody waits for a version.
-const untimed: ReadonlySet<string> = new Set<keyof Store>([
-  'migrate',
-  'write',
-  'remove',
-  'purge',
-  'runs',
-  'journal',
-  'version',
-])
+// How long these take is a matter of how much there is, of a page of the journal within bounds. The writer has a time of
+// its own, and nobody waits for a version.
+const limits: Readonly<Partial<Record<string, number>>> = {
+  migrate: Infinity,
+  write: Infinity,
+  remove: Infinity,
+  purge: Infinity,
+  runs: Infinity,
+  version: Infinity,
+  journal: 60_000,
+} satisfies Partial<Record<keyof Store, number>>
 
 export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   let isShut = false
@@ -36,7 +37,8 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
     const pass: Operation = (...args) => {
       if (isShut) return Promise.reject(new UnusableStoreError(CLOSED))
       const answer = operation(...args)
-      return untimed.has(name) ? answer : within(env, SILENT_MS, answer, SILENT)
+      const limitMs = limits[name] ?? SILENT_MS
+      return limitMs === Infinity ? answer : within(env, limitMs, answer, silentFor(limitMs))
     }
     return [name, pass]
   })
@@ -56,4 +58,6 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
 
 const CLOSED = 'This instance of Durably was closed; make another one with createDurably'
 
-const SILENT = `The database has not answered for ${SILENT_MS / 1000} s`
+function silentFor(ms: number): string {
+  return `The database has not answered for ${ms / 1000} s; what it was to do may be done nevertheless`
+}

@@ -90,14 +90,10 @@ function board(state: State): Suspect[] {
     const asked = { enqueues: stillAwaited(enqueues), mail: stillAwaited(mail) }
     if (sources.length + asked.enqueues.length + asked.mail.length === 0) continue
     suspect.sending = { ...suspect.sending, ...asked }
-    const size = sizeOf(suspect.sending)
-    const fits = boarded.length === 0 || (boarded.length < atOnce && chars + size <= MAX_CHARS)
-    if (restedAt(state, suspect) > now || !fits) {
-      left.push(suspect)
-      continue
-    }
-    chars += size
-    boarded.push(suspect)
+    const isNext = boarded.length < atOnce && restedAt(state, suspect) <= now
+    if (isNext) chars += sizeOf(suspect.sending)
+    if (isNext && (boarded.length === 0 || chars <= MAX_CHARS)) boarded.push(suspect)
+    else left.push(suspect)
   }
   state.line = left
   return boarded

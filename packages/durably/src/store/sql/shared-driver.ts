@@ -109,9 +109,9 @@ function createLent(env: Env): Lent {
 }
 
 const ALL_KEPT =
-  `Waited ${GIVE_UP_MS / 1000} s for a connection to the database; all are kept, perhaps by transactions on durably.db, ` +
-  'and nothing was done. If this call is awaited inside one of them, each waits for the other: call Durably before or after ' +
-  'the transaction, and do in it only what goes through its own trx.'
+  `Waited ${GIVE_UP_MS / 1000} s for a connection to the database, and nothing was done: all are kept, by statements that are ` +
+  'not answered, or by transactions on durably.db. If this call is awaited inside one of them, each waits for the other: ' +
+  'call Durably before or after the transaction, and do in it only what goes through its own trx.'
 
 function need<T>(method: T | undefined): T {
   if (method === undefined) throw new Error('This driver has no savepoints')
