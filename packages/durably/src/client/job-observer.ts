@@ -5,10 +5,11 @@ import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
 import { activeStatuses, type RunStatus } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
-import { mayPass } from './may-pass.ts'
+import { mayPass, tellable } from './may-pass.ts'
 import { createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
 import { createSoon } from '../events/soon.ts'
+import { RETRY_MS } from './run-observer.ts'
 import { noRun, type RunState } from './run-state.ts'
 
 /** How a job's current run is found. */
@@ -44,7 +45,6 @@ export interface JobObserverOptions extends JobQuery {
   readonly env: Pick<Env, 'after' | 'now'>
 }
 
-const RETRY_MS = 1000
 /** Of hints that some run may have changed, few are of a new run. */
 const LOOK_GAP_MS = 500
 
@@ -161,16 +161,16 @@ function turnTo(state: State, runId: string): void {
 async function begin(state: State, signal: AbortSignal): Promise<void> {
   if (state.looking === signal) return
   state.looking = signal
-  let error = await resume(state, signal)
-  while (error !== null && mayPass(error)) {
-    await pause(state.env, RETRY_MS)
+  let isLoading = true
+  while (isLoading) {
+    const error = await resume(state, signal)
+    isLoading = mayPass(error)
+    // What is triggered is followed all the same.
+    if (mayResume(state)) state.observed.set({ isLoading, loadError: tellable(error) })
+    if (isLoading) await pause(state.env, RETRY_MS)
     if (signal.aborted) return
-    error = await resume(state, signal)
   }
-  if (signal.aborted) return
   state.looking = null
-  // What is triggered is followed all the same.
-  if (mayResume(state)) state.observed.set({ isLoading: false, loadError: error })
 }
 
 /** Why it could not be looked for; null if it could. */

@@ -66,7 +66,7 @@ export function createRunHints(
         await readUntil(changes, signal, tell)
       } catch (error) {
         if (signal.aborted) return
-        if (!mayPass(error)) for (const { onError } of listeners) onError(error as Error)
+        if (!mayPass(error as Error)) for (const { onError } of listeners) onError(error as Error)
       }
       if (!signal.aborted) await pause(env, RETRY_MS)
     }

@@ -9,7 +9,7 @@ import type { Client } from './client.ts'
 import { foldLogs, type Logs } from './fold-logs.ts'
 import { foldRun } from './fold-run.ts'
 import { foldStreams, type Streams } from './fold-streams.ts'
-import { mayPass } from './may-pass.ts'
+import { mayPass, tellable } from './may-pass.ts'
 import { createObserved, readUntil, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
 import { describeRun, noRun, type RunState } from './run-state.ts'
@@ -37,7 +37,8 @@ export interface RunObserverOptions {
 export const loading: RunState = { ...noRun, isLoading: true }
 
 const DEFAULT_MAX_LOGS = 1000
-const RETRY_MS = 1000
+/** After so long what may pass is asked again. */
+export const RETRY_MS = 1000
 const LOOK_GAP_MS = 500
 /** Of hints that any run may have changed, few are of one that has ended. */
 const RARE_LOOK_GAP_MS = 5000
@@ -183,7 +184,7 @@ async function read(state: State, signal: AbortSignal): Promise<void> {
   show(state)
 }
 
-/** Until the run has ended. A server that is away is asked again. */
+/** Until the run has ended. A server that is away, or a database that is busy, is asked again. */
 async function follow(state: State, signal: AbortSignal): Promise<void> {
   const { observed, env } = state
   state.isFollowing = true
@@ -199,6 +200,7 @@ async function follow(state: State, signal: AbortSignal): Promise<void> {
       unlisten(state)
       break
     }
+    if (state.run === null) observed.set({ loadError: tellable(error) })
     await pause(env, RETRY_MS)
   }
   state.isFollowing = false
@@ -260,7 +262,7 @@ async function readEarlier(state: State): Promise<void> {
       before = after + 1
       span *= 2
     } catch (error) {
-      if (!mayPass(error)) return
+      if (!mayPass(error as Error)) return
       await pause(env, RETRY_MS)
     }
     if (signal?.aborted !== false) return

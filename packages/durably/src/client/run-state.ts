@@ -27,7 +27,11 @@ export interface RunState<TRun extends Run = Run> {
   readonly isActive: boolean
   /** Nothing is known yet. */
   readonly isLoading: boolean
-  /** Why nothing can be known: no such run, no access. While a server is away, or a database busy, it is tried again instead. */
+  /**
+   * Why nothing can be known: no such run, no access. While a server is away, or a database busy, it is tried again
+   * instead; while `isLoading`, it says what of an instance in the page may last: no tables yet, a transaction that is kept
+   * open.
+   */
   readonly loadError: Error | null
 }
 

@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'non-retryable'
   | 'retry-after'
   | 'store'
+  | 'closed'
+  | 'unreadable'
   // Over HTTP only.
   | 'unauthenticated'
   | 'forbidden'

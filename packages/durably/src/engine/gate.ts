@@ -35,7 +35,7 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   const operations = Object.entries(store).map(([name, operation]: [string, Operation | null]) => {
     if (operation === null) return [name, null]
     const pass: Operation = (...args) => {
-      if (isShut) return Promise.reject(new UnusableStoreError(CLOSED))
+      if (isShut) return Promise.reject(new UnusableStoreError('closed', CLOSED))
       const answer = operation(...args)
       const limitMs = limits[name] ?? SILENT_MS
       return limitMs === Infinity ? answer : within(env, limitMs, answer, silentFor(limitMs))
@@ -44,7 +44,7 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   })
   return {
     requireOpen() {
-      if (isShut) throw new UnusableStoreError(CLOSED)
+      if (isShut) throw new UnusableStoreError('closed', CLOSED)
     },
     store: {
       ...(Object.fromEntries(operations) as Store),

@@ -331,7 +331,7 @@ export class RejectedWriteError extends DurablyError {
 
 /** Asking again cannot help: the instance was closed, or the database has no tables. */
 export class UnusableStoreError extends DurablyError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('store', message, options)
+  constructor(code: 'closed' | 'store', message: string, options?: ErrorOptions) {
+    super(code, message, options)
   }
 }

@@ -251,6 +251,49 @@ inMemory((open) => {
       expect(run.last()).toMatchObject({ status: 'waiting', loadError: null })
     })
 
+    /** Shows a run and a job whose reads fail as long as there is a failure. */
+    async function beginFailing(failure: Error) {
+      const { world, process, client, id } = await beginWaiting()
+      const database = { failure: failure as Error | null, reads: 0 }
+      const read = <A extends unknown[], T>(ask: (...args: A) => Promise<T>) => {
+        return async (...args: A): Promise<T> => {
+          database.reads++
+          if (database.failure !== null) throw database.failure
+          return ask(...args)
+        }
+      }
+      const failing = { ...client, getRun: read(client.getRun), getRuns: read(client.getRuns) }
+      const observers = createObservers(failing, process.env, seen)
+      const shown = [watch(observers.run(id)), watch(observers.job('waits'))]
+      const all = (state: object) => {
+        expect(shown.map(({ last }) => last())).toMatchObject([state, state])
+      }
+      return { world, database, all }
+    }
+
+    test('what lasts until someone mends it is told, and is over with it', async () => {
+      const loadError = new DurablyError('store', "Durably's tables are not in this database")
+      const { world, database, all } = await beginFailing(loadError)
+      await world.advance(3000)
+      all({ isLoading: true, loadError, status: null })
+      database.failure = null
+      await world.advance(2000)
+      all({ isLoading: false, loadError: null, status: 'waiting' })
+    })
+
+    test.each(['closed', 'unreadable'] as const)(
+      'what will not be over is told, and not asked for again: %s',
+      async (code) => {
+        const loadError = new DurablyError(code, 'for good')
+        const { world, database, all } = await beginFailing(loadError)
+        await world.advance(200)
+        all({ isLoading: false, loadError, status: null })
+        const { reads } = database
+        await world.advance(10_000)
+        expect(database.reads).toBe(reads)
+      },
+    )
+
     test.each(['done', 'refused'] as const)(
       'a cancel that is %s after a while shows until then, whatever else is told of the run',
       async (how) => {

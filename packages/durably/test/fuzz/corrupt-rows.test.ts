@@ -154,6 +154,7 @@ async function expectAnswerOrName(read: () => Promise<unknown>): Promise<void> {
     await read()
   } catch (error) {
     expect(error).toBeInstanceOf(DurablyError)
+    expect(error).toMatchObject({ code: 'unreadable' })
     expect(String(error)).toContain(runId)
   }
 }

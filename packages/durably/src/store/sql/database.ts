@@ -113,7 +113,8 @@ const NO_TABLES =
   "Durably's tables are not in this database: await durably.init(), or durably.migrate(), before anything else"
 
 function translate(error: unknown, dialect: SqlDialect): unknown {
-  if (dialect.isTableMissing(error)) return new UnusableStoreError(NO_TABLES, { cause: error })
+  if (dialect.isTableMissing(error))
+    return new UnusableStoreError('store', NO_TABLES, { cause: error })
   if (!dialect.isRejected(error)) return error
   const message = error instanceof Error ? error.message : String(error)
   return new RejectedWriteError(`The database refused the write: ${message}`, { cause: error })

@@ -37,7 +37,8 @@ export function createSharedDriver(dialect: Dialect, env: Env): Driver {
   }
 
   async function start(): Promise<void> {
-    if (stopping !== null) throw new UnusableStoreError('This instance of Durably was closed')
+    if (stopping !== null)
+      throw new UnusableStoreError('closed', 'This instance of Durably was closed')
     starting ??= driver().init()
     try {
       await starting

@@ -110,7 +110,7 @@ onEveryBackend((open) => {
     const { durably, jobs } = await world.work({ job: job((step) => step.waitForSignal('go')) })
     const { id } = await jobs.job.trigger(null)
     await world.settle()
-    const closed = { code: 'store', message: expect.stringContaining('closed') as string }
+    const closed = { code: 'closed', message: expect.stringContaining('closed') as string }
     const ended = Promise.allSettled([
       readAll(durably.subscribe(id)),
       readAll(durably.subscribeRuns()),
