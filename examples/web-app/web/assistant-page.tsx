@@ -8,12 +8,10 @@ export function AssistantPage() {
   const job = useJob('answer-question')
   const { chunks } = useJobStream<string>({ runId: job.currentRunId, name: 'words' })
   const [question, setQuestion] = useState('What happens if the server crashes?')
-  const [error, setError] = useState<string | null>(null)
 
   const ask = (event: SyntheticEvent) => {
     event.preventDefault()
-    setError(null)
-    job.trigger({ question }).catch((thrown: Error) => setError(thrown.message))
+    void job.trigger({ question })
   }
 
   return (
@@ -31,9 +29,9 @@ export function AssistantPage() {
             Ask
           </button>
         </form>
-        {error !== null && (
+        {job.triggerError !== null && (
           <p className="error" role="alert">
-            {error}
+            {job.triggerError.message}
           </p>
         )}
       </section>

@@ -11,9 +11,13 @@ export type JobName = string
 /** The current run of a job, and how to make one. */
 export interface UseJobResult<J extends JobDefinition, TLabels extends Labels = Labels>
   extends JobState<RunOf<J, TLabels>> {
-  /** Triggers the job; its run becomes the current one. Rejects with what the server refuses. */
+  /**
+   * Triggers the job; its run becomes the current one, and is pending from the call on: `isActive` turns a button off
+   * before the server has answered. Rejects with what the server refuses, which is `triggerError` as well: nobody has to
+   * wait for it.
+   */
   readonly trigger: ClientHandle<J, TLabels>['trigger']
-  /** The same, and waits for the result. */
+  /** The same, and waits for the result; who calls it has to wait as well. */
   readonly triggerAndWait: ClientHandle<J, TLabels>['triggerAndWait']
   /** There is no current run any more. */
   reset(): void
@@ -24,8 +28,8 @@ export interface UseJobResult<J extends JobDefinition, TLabels extends Labels = 
  * whichever anyone triggers next.
  *
  * @example
- * const { trigger, isRunning, progress, output } = useJob(importCsv)
- * return <button disabled={isRunning} onClick={() => trigger({ url })}>Import</button>
+ * const { trigger, isActive, progress, output } = useJob(importCsv)
+ * return <button disabled={isActive} onClick={() => void trigger({ url })}>Import</button>
  */
 export function useJob<J extends JobDefinition = JobDefinition>(
   job: J | JobName,

@@ -65,6 +65,18 @@ function List() {
   )
 }
 
+function Once({ input }: { readonly input: { readonly a: number; readonly b: number } }) {
+  const { trigger, isActive, status, triggerError } = useJob(add)
+  return (
+    <>
+      <button type="button" disabled={isActive} onClick={() => void trigger(input)}>
+        add
+      </button>
+      <output>{`${status} ${triggerError?.message}`}</output>
+    </>
+  )
+}
+
 class Boundary extends Component<
   { readonly children: ReactNode },
   { readonly error: Error | null }
@@ -90,6 +102,41 @@ describe.each(Object.entries(clients))('over %s', (_name, connect) => {
     await expect.element(page.getByRole('status')).toHaveTextContent('completed 2/2 3 false true')
     await page.getByText('reset').click()
     await expect.element(page.getByRole('status')).toHaveTextContent('null 0/0 null false false')
+  })
+
+  test('a button that is off while a run is active is off from the click on; what is refused is said', async () => {
+    const durably = openInstance()
+    const client = connect(durably)
+    const sent = Promise.withResolvers<void>()
+    const slow: Client = {
+      ...client,
+      getJob(name) {
+        const handle = client.getJob(name)
+        if (handle === undefined) return undefined
+        const trigger: typeof handle.trigger = async (...args) => {
+          await sent.promise
+          return handle.trigger(...args)
+        }
+        return { ...handle, trigger }
+      },
+    }
+    const page = await show(slow, <Once input={{ a: 1, b: 2 }} />)
+    const button = page.getByRole('button')
+    await button.click()
+    await expect.element(button).toBeDisabled()
+    await expect.element(page.getByRole('status')).toHaveTextContent('pending undefined')
+    sent.resolve()
+    await expect.element(page.getByRole('status')).toHaveTextContent('waiting undefined')
+    await expect.element(button).toBeDisabled()
+    const [run, ...others] = await durably.getRuns()
+    expect(others).toEqual([])
+    await durably.signal(run?.id ?? '', 'go')
+    await expect.element(page.getByRole('status')).toHaveTextContent('completed undefined')
+    await page.unmount()
+    const wrong = await show(client, <Once input={{ a: Number.NaN, b: 2 }} />)
+    await wrong.getByRole('button').click()
+    await expect.element(wrong.getByRole('status')).toHaveTextContent(/^null Invalid input/)
+    await expect.element(wrong.getByRole('button')).toBeEnabled()
   })
 
   test('a page that is opened again shows the run that has not ended', async () => {

@@ -1,6 +1,8 @@
 import type { Env } from '../core/env.ts'
 import type { Client } from './client.ts'
 import { createObserved, type Observed } from './observed.ts'
+import type { Expected } from './run-observer.ts'
+import { createWatched, type Asking } from './watched.ts'
 
 /** What a page can do to runs. */
 export type RunActions = Pick<
@@ -9,12 +11,7 @@ export type RunActions = Pick<
 >
 
 /** What a page shows of what it does. */
-export interface ActionsState {
-  /** Something is under way. */
-  readonly isPending: boolean
-  /** Why the last one was refused. */
-  readonly error: Error | null
-}
+export type ActionsState = Asking
 
 /**
  * What a page does to runs, and how it went. An action that is refused rejects; whoever does not wait for it finds
@@ -22,47 +19,33 @@ export interface ActionsState {
  */
 export interface ActionsObserver extends Observed<ActionsState>, RunActions {}
 
-export function createActionsObserver(
-  actions: RunActions,
-  env: Pick<Env, 'after'>,
-): ActionsObserver {
+export interface ActionsObserverOptions {
+  readonly client: RunActions
+  /** Shows meanwhile, where the run is shown, what it will be. */
+  readonly act: <T>(runId: string, done: Promise<T>, change?: Expected) => Promise<T>
+  readonly env: Pick<Env, 'after'>
+}
+
+export function createActionsObserver({
+  client,
+  act,
+  env,
+}: ActionsObserverOptions): ActionsObserver {
   const observed = createObserved<ActionsState>({
     initial: { isPending: false, error: null },
     env,
     follow: () => {},
   })
-  let pending = 0
-
-  async function perform<T>(action: () => Promise<T>): Promise<T> {
-    pending++
-    observed.set({ isPending: true, error: null })
-    try {
-      return await action()
-    } catch (error) {
-      observed.set({ error: error as Error })
-      throw error
-    } finally {
-      observed.set({ isPending: --pending > 0 })
-    }
-  }
-
-  function watched<A extends unknown[], T>(
-    action: (...args: A) => Promise<T>,
-  ): (...args: A) => Promise<T> {
-    return (...args) => {
-      const performed = perform(() => action(...args))
-      performed.catch(() => {})
-      return performed
-    }
-  }
-
+  const watched = createWatched(observed.set)
   return {
     ...observed,
-    retry: watched(actions.retry),
-    cancel: watched(actions.cancel),
-    deleteRun: watched(actions.deleteRun),
-    retrigger: watched(actions.retrigger),
-    signal: watched(actions.signal),
-    completeToken: (token, data) => watched(actions.completeToken)(token, data),
+    cancel: watched((runId) => act(runId, client.cancel(runId), { status: 'cancelled' })),
+    retry: watched((runId) =>
+      act(runId, client.retry(runId), { status: 'pending', error: null, output: null }),
+    ),
+    deleteRun: watched((runId) => act(runId, client.deleteRun(runId))),
+    retrigger: watched((runId) => act(runId, client.retrigger(runId))),
+    signal: watched((runId, ...rest) => act(runId, client.signal(runId, ...rest))),
+    completeToken: watched(client.completeToken),
   }
 }

@@ -1,16 +1,16 @@
 import { parseDuration } from '../core/parse-duration.ts'
 import { pause, type Env } from '../core/env.ts'
 import { NotFoundError, TimeoutError } from '../core/error.ts'
-import type { TriggerOptions } from '../core/handle.ts'
 import type { Run } from '../core/run.ts'
-import { activeStatuses, type RunStatus } from '../core/transitions.ts'
+import { activeStatuses, isTerminal, type RunStatus } from '../core/transitions.ts'
 import type { Client, ClientHandle } from './client.ts'
 import { mayPass, tellable } from './may-pass.ts'
-import { createObserved, type Observed, type Observing } from './observed.ts'
+import { always, createObserved, type Observed, type Observing } from './observed.ts'
 import type { RunHints } from './run-hints.ts'
-import { createSoon } from '../events/soon.ts'
 import { RETRY_MS } from './run-observer.ts'
-import { noRun, type RunState } from './run-state.ts'
+import { createSoon } from '../events/soon.ts'
+import { createWatched } from './watched.ts'
+import { describeRun, noRun, type RunState } from './run-state.ts'
 
 /** How a job's current run is found. */
 export interface JobQuery {
@@ -25,11 +25,17 @@ export interface JobQuery {
 /** What a page shows of a job: its current run. */
 export interface JobState<TRun extends Run = Run> extends RunState<TRun> {
   readonly currentRunId: string | null
+  /** Why a trigger was refused, until the next one or a reset. */
+  readonly triggerError: Error | null
 }
 
 /** A job's current run as it is and becomes. */
 export interface JobObserver extends Observed<JobState> {
-  /** Triggers the job, and makes the run the current one. */
+  /**
+   * Triggers the job, and makes the run the current one. Unless the one before has not ended, it is shown as pending
+   * from the call on, without `run` and `currentRunId` until it has them. A trigger that is refused rejects, and what was
+   * shown is shown again; whoever does not wait for it finds the error in the state.
+   */
   trigger: ClientHandle['trigger']
   /** The same, and waits for its result. */
   triggerAndWait: ClientHandle['triggerAndWait']
@@ -48,11 +54,16 @@ export interface JobObserverOptions extends JobQuery {
 /** Of hints that some run may have changed, few are of a new run. */
 const LOOK_GAP_MS = 500
 
-const nothing: JobState = { ...noRun, currentRunId: null }
+/** A run that was just triggered, before anything is known of it. */
+const coming = { ...noRun, ...describeRun(null, 'pending'), currentRunId: null }
 
 interface State extends JobObserverOptions {
   readonly observed: Observing<JobState>
   currentRunId: string | null
+  /** Shows the current run; where there is none, why. */
+  current: Observed<RunState>
+  /** It was just triggered: until it is read, it is pending. */
+  isNew: boolean
   /** The newest run that is known of, ended or not; null before one was looked for. What is triggered next is newer. */
   newest: string | null
   /** For as long as this signal says the newest is looked for; null where it is not. */
@@ -61,24 +72,34 @@ interface State extends JobObserverOptions {
   asked: number
   /** The number of what decided. */
   decided: number
+  /** A trigger is not answered, and what it makes is not the current run yet. */
+  isPending: boolean
+  /** Why one was refused. */
+  error: Error | null
   signal: AbortSignal | null
   /** Listens to the current run no more. */
   letGo: () => void
 }
 
 export function createJobObserver(options: JobObserverOptions): JobObserver {
-  const { client, env, initialRunId = null, autoResume = true, followLatest = true } = options
+  const {
+    client,
+    env,
+    observeRun,
+    initialRunId = null,
+    autoResume = true,
+    followLatest = true,
+  } = options
+  const first =
+    initialRunId === null ? always({ ...noRun, isLoading: autoResume }) : observeRun(initialRunId)
   const observed = createObserved<JobState>({
-    initial: {
-      ...nothing,
-      currentRunId: initialRunId,
-      isLoading: initialRunId !== null || autoResume,
-    },
+    initial: { ...first.initial, currentRunId: initialRunId, triggerError: null },
     env,
     follow(signal) {
       state.signal = signal
       signal.addEventListener('abort', () => state.letGo())
-      if (state.currentRunId !== null) showRun(state, state.currentRunId)
+      state.isNew = false
+      attend(state, state.current)
       if (followLatest || autoResume) void begin(state, signal)
       if (followLatest) listen(state, signal)
     },
@@ -87,23 +108,19 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
     ...options,
     observed,
     currentRunId: initialRunId,
+    current: first,
+    isNew: false,
     newest: null,
     looking: null,
     asked: 0,
     decided: 0,
+    isPending: false,
+    error: null,
     signal: null,
     letGo: () => {},
   }
-  const trigger = async (input: unknown, triggerOptions: TriggerOptions = {}) => {
-    const number = ++state.asked
-    const run = await handleOf(state).trigger(input, triggerOptions)
-    know(state, run.id)
-    if (number > state.decided) {
-      state.decided = number
-      turnTo(state, run.id)
-    }
-    return run
-  }
+  const watched = createWatched((change) => show(Object.assign(state, change)))
+  const trigger: ClientHandle['trigger'] = watched((...args) => ask(state, ...args))
   return {
     ...observed,
     trigger,
@@ -121,10 +138,10 @@ export function createJobObserver(options: JobObserverOptions): JobObserver {
     },
     reset() {
       state.decided = ++state.asked
-      state.letGo()
-      state.letGo = () => {}
       state.currentRunId = null
-      observed.set(nothing)
+      state.isPending = false
+      state.error = null
+      attend(state, always(noRun))
     },
   }
 }
@@ -135,26 +152,41 @@ function handleOf({ client, jobName }: State): ClientHandle {
   return handle
 }
 
-function showRun(state: State, runId: string): void {
-  const { observeRun, observed } = state
+async function ask(
+  state: State,
+  ...args: Parameters<ClientHandle['trigger']>
+): ReturnType<ClientHandle['trigger']> {
+  const number = ++state.asked
+  const run = await handleOf(state).trigger(...args)
+  know(state, run.id)
+  if (number > state.decided) {
+    state.decided = number
+    turnTo(state, run.id)
+  }
+  return run
+}
+
+function show(state: State): void {
+  const { observed, current, isNew, currentRunId, isPending, error } = state
+  const read = current.get()
+  const run = isNew && read.isLoading ? coming : read
+  const shown = isPending && !run.isActive ? coming : { ...run, currentRunId }
+  observed.set({ ...shown, triggerError: error })
+}
+
+function attend(state: State, current: Observed<RunState>): void {
   state.letGo()
-  state.currentRunId = runId
-  const run = observeRun(runId)
-  const show = (): void => observed.set({ ...run.get(), currentRunId: runId })
-  state.letGo = run.subscribe(show)
-  show()
+  state.current = current
+  state.letGo = state.signal?.aborted === false ? current.subscribe(() => show(state)) : () => {}
+  show(state)
 }
 
 /** Makes a run the current one, if anyone is looking; else it will be once someone does. */
-function turnTo(state: State, runId: string): void {
-  const { currentRunId, signal, observed } = state
-  if (runId === currentRunId) return
-  if (signal?.aborted === false) {
-    showRun(state, runId)
-    return
-  }
+function turnTo(state: State, runId: string, isNew = true): void {
+  if (runId === state.currentRunId) return
   state.currentRunId = runId
-  observed.set({ ...nothing, currentRunId: runId, isLoading: true })
+  state.isNew = isNew
+  attend(state, state.observeRun(runId))
 }
 
 /** Learns which run is the newest, and resumes one that has not ended, if nothing was asked for here. */
@@ -166,7 +198,7 @@ async function begin(state: State, signal: AbortSignal): Promise<void> {
     const error = await resume(state, signal)
     isLoading = mayPass(error)
     // What is triggered is followed all the same.
-    if (mayResume(state)) state.observed.set({ isLoading, loadError: tellable(error) })
+    if (mayResume(state)) attend(state, always({ ...noRun, isLoading, loadError: tellable(error) }))
     if (isLoading) await pause(state.env, RETRY_MS)
     if (signal.aborted) return
   }
@@ -179,9 +211,11 @@ async function resume(state: State, signal: AbortSignal): Promise<Error | null> 
     const newest = await readNewest(state)
     know(state, newest?.id ?? '')
     if (!mayResume(state)) return null
-    const isActive = newest !== null && activeStatuses.includes(newest.status)
+    const isActive = newest !== null && !isTerminal(newest.status)
     const resumed = isActive ? newest : await readNewest(state, activeStatuses)
-    if (resumed !== null && mayResume(state) && !signal.aborted) showRun(state, resumed.id)
+    if (resumed !== null && mayResume(state) && !signal.aborted) {
+      turnTo(state, resumed.id, false)
+    }
     return null
   } catch (error) {
     return error as Error
@@ -225,6 +259,8 @@ function turnToNewer(state: State, runId: string): void {
   const { signal, newest } = state
   if (signal?.aborted !== false || (newest !== null && runId <= newest)) return
   know(state, runId)
+  // Most likely it is what was asked for here, and told before that was answered.
+  state.isPending = false
   turnTo(state, runId)
 }
 

@@ -1,5 +1,5 @@
 import type { Env } from '../core/env.ts'
-import { createActionsObserver, type ActionsObserver, type RunActions } from './actions-observer.ts'
+import { createActionsObserver, type ActionsObserver } from './actions-observer.ts'
 import type { Client } from './client.ts'
 import { createJobObserver, type JobObserver, type JobQuery } from './job-observer.ts'
 import { always, type Observed } from './observed.ts'
@@ -55,22 +55,12 @@ export function createObservers(
     })
   }
 
-  const actions: RunActions = {
-    cancel: (runId) => act(runId, client.cancel(runId), { status: 'cancelled' }),
-    retry: (runId) =>
-      act(runId, client.retry(runId), { status: 'pending', error: null, output: null }),
-    deleteRun: (runId) => act(runId, client.deleteRun(runId)),
-    retrigger: (runId) => act(runId, client.retrigger(runId)),
-    signal: (runId, ...rest) => act(runId, client.signal(runId, ...rest)),
-    completeToken: (token, data) => client.completeToken(token, data),
-  }
-
   return {
     client,
     run: (runId, { maxLogs } = {}) => (runId === null ? always(noRun) : observeRun(runId, maxLogs)),
     runs: (query = {}) => createRunsObserver({ client, query, hints, env, shown: lists }),
     job: (jobName, query = {}) =>
       createJobObserver({ ...query, client, jobName, hints, observeRun, env }),
-    actions: () => createActionsObserver(actions, env),
+    actions: () => createActionsObserver({ client, act, env }),
   }
 }

@@ -1,6 +1,6 @@
 import type { Progress, Run } from '../core/run.ts'
 import type { Log } from '../core/step.ts'
-import { activeStatuses, isTerminal, type RunStatus } from '../core/transitions.ts'
+import { isTerminal, type RunStatus } from '../core/transitions.ts'
 
 /** What a page shows of a run. */
 export interface RunState<TRun extends Run = Run> {
@@ -38,8 +38,8 @@ export interface RunState<TRun extends Run = Run> {
 /** What is to be shown of a run. */
 export function describeRun(
   run: Run | null,
+  status = run?.status ?? null,
 ): Omit<RunState, 'logs' | 'streams' | 'isLoading' | 'loadError'> {
-  const status = run?.status ?? null
   return {
     run,
     status,
@@ -53,7 +53,7 @@ export function describeRun(
     isFailed: status === 'failed',
     isCancelled: status === 'cancelled',
     isTerminal: status !== null && isTerminal(status),
-    isActive: status !== null && activeStatuses.includes(status),
+    isActive: status !== null && !isTerminal(status),
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import type { JobQuery } from '../../src/client/job-observer.ts'
 import { createObservers, type Observers } from '../../src/client/observers.ts'
 import type { Observed } from '../../src/client/observed.ts'
 import { DurablyError, TimeoutError } from '../../src/core/error.ts'
@@ -657,6 +658,136 @@ inMemory((open) => {
       await world.until(one)
       await world.advance(200)
       expect(shown.last()).toMatchObject({ currentRunId: two.id, status: 'waiting' })
+    })
+
+    /** A job whose triggers are sent when this says so, and answered when it says so. */
+    async function beginSlowly(name: keyof typeof jobs, query: JobQuery = {}) {
+      const { world, process, client } = await begin()
+      const gates: { sent: Promise<void>; answered: Promise<void> }[] = []
+      const slow: Client = {
+        ...client,
+        getJob(job) {
+          const handle = client.getJob(job)
+          const gate = gates.shift()
+          if (handle === undefined || gate === undefined) return handle
+          const trigger: typeof handle.trigger = async (...args) => {
+            await gate.sent
+            const run = await handle.trigger(...args)
+            await gate.answered
+            return run
+          }
+          return { ...handle, trigger }
+        },
+      }
+      /** The next trigger goes out, and is answered, after these. */
+      const slowDown = () => {
+        const [sent, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+        gates.push({ sent: sent.promise, answered: answered.promise })
+        return { send: sent.resolve, refuse: sent.reject, answer: answered.resolve }
+      }
+      const observer = createObservers(slow, process.env, seen).job(name, query)
+      const shown = watch(observer)
+      await world.advance(1000)
+      return { world, process, observer, shown, slowDown }
+    }
+
+    const coming = { status: 'pending', isActive: true, isLoading: false, currentRunId: null }
+
+    test('what is triggered is pending from then on', async () => {
+      const { world, observer, shown, slowDown } = await beginSlowly('waits')
+      const { send, answer } = slowDown()
+      shown.states.length = 0
+      const triggered = observer.trigger(null)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ ...coming, run: null, isPending: true })
+      send()
+      answer()
+      const { id } = await world.until(triggered)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: 'waiting', currentRunId: id })
+      // Nobody could have triggered it twice.
+      expect(shown.states.filter(({ isActive }) => !isActive)).toEqual([])
+    })
+
+    test('what is refused is as it was before, and says why, whether anyone waits for it or not', async () => {
+      const { world, observer, shown, slowDown } = await beginSlowly('add')
+      await world.until(observer.trigger({ a: 1 }))
+      await world.advance(500)
+      const before = shown.last()
+      expect(before).toMatchObject({ status: 'completed', output: 2, triggerError: null })
+      const { refuse } = slowDown()
+      void observer.trigger({ a: 2 })
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ ...coming, output: null })
+      const triggerError = new Error('away')
+      refuse(triggerError)
+      await world.advance(500)
+      expect(shown.last()).toEqual({ ...before, triggerError })
+      // The next one may go well.
+      const next = await world.until(observer.trigger({ a: 3 }))
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ currentRunId: next.id, output: 4, triggerError: null })
+      void observer.trigger({ a: 'x' })
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ output: 4, triggerError: { code: 'validation' } })
+      observer.reset()
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: null, triggerError: null })
+    })
+
+    test('a run that has not ended is shown until the next one is there', async () => {
+      const { world, observer, shown, slowDown } = await beginSlowly('waits')
+      const first = await world.until(observer.trigger(1))
+      await world.advance(500)
+      const { send, answer } = slowDown()
+      const triggered = observer.trigger(2)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: 'waiting', currentRunId: first.id })
+      send()
+      answer()
+      const { id } = await world.until(triggered)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: 'waiting', currentRunId: id })
+    })
+
+    test('a run that is over before its trigger is answered does not become pending again', async () => {
+      const { world, observer, shown, slowDown } = await beginSlowly('add')
+      const { send, answer } = slowDown()
+      shown.states.length = 0
+      const triggered = observer.trigger({ a: 1 })
+      send()
+      await world.advance(2000)
+      expect(shown.last()).toMatchObject({ status: 'completed', output: 2 })
+      answer()
+      await world.until(triggered)
+      await world.advance(500)
+      const statuses = shown.states.map(({ status }) => status)
+      expect(statuses.lastIndexOf('pending')).toBeLessThan(statuses.indexOf('completed'))
+      expect(statuses).not.toContain(null)
+    })
+
+    test('of several triggers at once a run is pending until the last is answered, or until a reset', async () => {
+      const { world, observer, shown, slowDown } = await beginSlowly('add', { followLatest: false })
+      const [first, second, third] = [slowDown(), slowDown(), slowDown()]
+      const one = observer.trigger({ a: 1 })
+      void observer.trigger({ a: 2 })
+      second.refuse(new Error('away'))
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ ...coming, triggerError: { message: 'away' } })
+      first.send()
+      first.answer()
+      await world.until(one)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: 'completed', output: 2 })
+      const forgotten = observer.trigger({ a: 3 })
+      observer.reset()
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: null, isActive: false })
+      third.send()
+      third.answer()
+      await world.until(forgotten)
+      await world.advance(500)
+      expect(shown.last()).toMatchObject({ status: null, isActive: false, currentRunId: null })
     })
 
     test('what was there before is not what is triggered next', async () => {
