@@ -14,6 +14,8 @@ export interface TcpProxy {
   halfClose(): void
   /** Passes nothing on, in either direction, until `heal`. */
   stall(): void
+  /** Passes nothing on any more on the connections that there are; new ones work. */
+  mute(): void
   heal(): void
 }
 
@@ -66,6 +68,12 @@ export async function startProxy(serverUrl: string): Promise<TcpProxy> {
     stall() {
       state = 'stalled'
       for (const socket of sockets()) socket.pause()
+    },
+    mute() {
+      for (const [client, server] of pairs) {
+        client.unpipe(server)
+        server.unpipe(client)
+      }
     },
     heal() {
       state = 'open'

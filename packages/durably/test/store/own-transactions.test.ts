@@ -11,21 +11,11 @@ import { sqliteDialect } from '../../src/sqlite.ts'
 import { createSharedDriver } from '../../src/store/sql/shared-driver.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import { backends } from '../backends.ts'
+import { createFastEnv } from '../fast-env.ts'
 
 const onSql = backends.filter(({ name }) => name !== 'memory')
 // Of the tests' pools.
 const MOST_CONNECTIONS = 4
-const SPEED = 5
-
-/** A time of which five seconds pass in one. */
-function createFastEnv(): Env {
-  const env = createEnv()
-  return {
-    ...env,
-    elapsed: () => env.elapsed() * SPEED,
-    after: (ms, fn) => env.after(ms / SPEED, fn),
-  }
-}
 
 test.each(onSql)(
   'a trigger awaited inside transactions that keep all connections is refused, and all goes on: $name',
