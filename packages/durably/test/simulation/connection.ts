@@ -27,6 +27,9 @@ const MAX_LATENCY_MS = 4
 // At worst, longer than a lease: what arrives then comes from a worker that was given up.
 const MAX_SLOW_MS = 5000
 
+/** What is on its way arrives, whatever became of who sent it. */
+const WIRE: Owner = { name: 'wire', alive: true, frozenUntil: 0 }
+
 type Injected = Extract<Fault, { operation: StoreOperation }>
 
 interface State extends ConnectionOptions {
@@ -75,13 +78,13 @@ async function travel(
   await arrive(state)
   if (timeline.now() < state.brokenUntil)
     return reject(new Error('simulated: the database is away'))
-  if (!(await meets(state, operation, 'before', reject))) return
+  if (!(await meets(state, operation, 'before', reject, call))) return
   const outcome = await call().then(
     (value) => () => resolve(value),
     (error: unknown) => () => reject(error),
   )
   await arrive(state)
-  if (!(await meets(state, operation, 'after', reject))) return
+  if (!(await meets(state, operation, 'after', reject, call))) return
   if (owner.alive) outcome()
 }
 
@@ -98,6 +101,7 @@ async function meets(
   operation: StoreOperation,
   when: 'before' | 'after',
   reject: (error: unknown) => void,
+  call: () => Promise<unknown>,
 ): Promise<boolean> {
   const at = state.faults.findIndex((fault) => fault.operation === operation && fault.when === when)
   const [fault] = at === -1 ? [] : state.faults.splice(at, 1)
@@ -107,7 +111,10 @@ async function meets(
     await arrive(state, state.random.next() * MAX_SLOW_MS)
     return true
   }
+  if ('ms' in fault && fault.ms !== null) {
+    state.timeline.after(WIRE, fault.ms, () => void call().catch(() => {}))
+  }
   if (fault.kind === 'crash') state.crash()
-  else reject(new Error(`simulated: error ${when} ${operation}`))
+  else if (fault.kind !== 'silent') reject(new Error(`simulated: error ${when} ${operation}`))
   return false
 }

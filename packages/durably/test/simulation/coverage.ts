@@ -13,9 +13,12 @@ export function metTooSeldom(hits: ReadonlyMap<string, number>, least: number): 
   return CELLS.filter((cell) => (hits.get(cell) ?? 0) < least)
 }
 
-const FAULTS = ['crash', 'error', 'slow']
-const CELLS = FAULTS.flatMap((fault) =>
-  storeOperations.flatMap((operation) =>
-    ['before', 'after'].map((when) => `${fault} ${operation} ${when}`),
-  ),
-)
+const FAULTS = [
+  ...['crash', 'error', 'slow'].flatMap((fault) => [`${fault} before`, `${fault} after`]),
+  'late before',
+  'silent before',
+]
+const CELLS = FAULTS.flatMap((fault) => {
+  const [kind, when] = fault.split(' ')
+  return storeOperations.map((operation) => `${kind} ${operation} ${when}`)
+})

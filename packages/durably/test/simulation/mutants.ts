@@ -181,4 +181,19 @@ export const mutants: readonly Mutant[] = [
     find: '    outbox.add({ ...item, ...handsOut, onCommitted, onRejected: failed })',
     replace: '    onCommitted()\n    outbox.add({ ...item, ...handsOut, onRejected: failed })',
   }),
+  mutant('a write that is not answered is waited for', {
+    file: 'engine/writer.ts',
+    find: 'GIVE_UP_MS = 10_000',
+    replace: 'GIVE_UP_MS = 1e9',
+  }),
+  mutant('what else is not answered is waited for', {
+    file: 'engine/gate.ts',
+    find: 'SILENT_MS = 10_000',
+    replace: 'SILENT_MS = 1e9',
+  }),
+  mutant('a caller whose write is not answered is not told', {
+    file: 'engine/patience.ts',
+    find: '    for (const { lose } of late) lose()',
+    replace: '    for (const { lose } of late.slice(1)) lose()',
+  }),
 ]

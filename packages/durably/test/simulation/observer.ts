@@ -34,6 +34,8 @@ export function createObserver(
   // What each execution of a run was told, latest first.
   const histories = new Map<string, Map<number, Told>>()
   const announced = new Map<string, string>()
+  /** The same with who announced it. */
+  const announcedBy = new Set<string>()
   const refused = new Set<string>()
   const retries = new Map<string, number[]>()
   const tokens = new Map<string, Set<string>>()
@@ -105,6 +107,9 @@ export function createObserver(
       if (event.runId === null || !isFact(event)) return
       const position = `${event.runId} ${event.sequence}`
       const text = `${event.type} ${'stepName' in event ? event.stepName : ''}`
+      const said = `${process} ${position} ${event.type}`
+      if (announcedBy.has(said)) violations.push(`${process} announced ${position} twice`)
+      announcedBy.add(said)
       const before = announced.get(position)
       if (before !== undefined && before !== text && event.type !== 'run:delete') {
         violations.push(`${process} announced ${position} as ${text}, it was ${before}`)

@@ -86,6 +86,16 @@ export type Fault = { readonly at: number; readonly who: number } & (
       readonly operation: StoreOperation
       readonly when: 'before' | 'after'
     }
+  | {
+      /**
+       * Said to have failed (`late`), or not answered at all (`silent`), and done nevertheless so many milliseconds
+       * later; null: never.
+       */
+      readonly kind: 'late' | 'silent'
+      readonly operation: StoreOperation
+      readonly when: 'before'
+      readonly ms: number | null
+    }
   | { readonly kind: 'kill' | 'drain' | 'release' }
   | { readonly kind: 'freeze' | 'outage'; readonly ms: number }
   | { readonly kind: 'clock'; readonly ms: number }
@@ -98,12 +108,14 @@ export interface Plan {
   readonly store: 'memory' | 'sql'
   readonly workers: number
   readonly slots: number
+  readonly leaseMs: number
+  /** What happens, happens within this time; then the system is left in peace. */
+  readonly horizonMs: number
   readonly jobs: readonly JobPlan[]
   readonly actions: readonly Action[]
   readonly faults: readonly Fault[]
 }
 
-/** What happens, happens within this time; then the system is left in peace. */
 export const HORIZON_MS = 12_000
 
 const KEYS = ['red', 'blue'] as const
@@ -125,6 +137,8 @@ export function createPlan(seed: number, random: Random): Plan {
     store: seed % 2 === 0 ? 'memory' : 'sql',
     workers: 2 + random.int(2),
     slots: 1 + random.int(3),
+    leaseMs: 2500,
+    horizonMs: HORIZON_MS,
     jobs: [...jobs, waits.job, limited.job],
     actions: [...actions, ...waits.actions, ...limited.actions],
     faults: [

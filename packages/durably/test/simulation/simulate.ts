@@ -5,10 +5,10 @@ import { createMemoryStore } from '../../src/store/memory.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import { RejectedWriteError, type Store } from '../../src/store/store.ts'
 import { sqliteDialect } from '../../src/sqlite.ts'
-import { HORIZON_MS, type Action, type Fault, type Plan, type TriggerPlan } from './plan.ts'
+import { type Action, type Fault, type Plan, type TriggerPlan } from './plan.ts'
 import { createRandom } from './random.ts'
 import { REFUSED } from './workload.ts'
-import { createWorld, LEASE_MS, POLL_MS, type Process, type World } from './world.ts'
+import { createWorld, POLL_MS, type Process, type World } from './world.ts'
 
 /** What came of a simulation. */
 export interface Outcome {
@@ -21,7 +21,6 @@ export interface Outcome {
 
 // Long enough for every lease to run out and every run to be executed again, one after the other.
 const PEACE_MS = 300_000
-const AFTERMATH_MS = LEASE_MS + POLL_MS
 
 /** Plays a plan to its end. The same plan always goes the same way. */
 export async function simulate(plan: Plan): Promise<Outcome> {
@@ -34,7 +33,7 @@ export async function simulate(plan: Plan): Promise<Outcome> {
   for (const fault of plan.faults) timeline.after(script, fault.at, () => strike(world, fault))
 
   const broken = (): boolean => ledger.violations.length + observer.violations.length > 0
-  await timeline.run(broken, start + HORIZON_MS)
+  await timeline.run(broken, start + plan.horizonMs)
   if (!broken()) await endInPeace(world, plan, broken)
   const stuck = broken() ? [] : await findStuck(world, store)
   await close()
@@ -97,7 +96,22 @@ function act(world: World, action: Action): void {
   const process = pick(world.processes, action.who)
   if (process === undefined) return
   // Whether an action may happen is for the system to say; it may also be without an answer for ever.
-  void perform(world, process, action).catch(() => {})
+  void ask(world, process, action.kind, perform(world, process, action)).catch(() => {})
+}
+
+/** Whoever asks something of a process that lives gets an answer, if only that there is none. */
+async function ask(
+  { asked }: World,
+  process: Process,
+  what: string,
+  answer: Promise<void>,
+): Promise<void> {
+  asked.set(answer, [process, what])
+  try {
+    await answer
+  } finally {
+    asked.delete(answer)
+  }
 }
 
 async function perform(world: World, { durably }: Process, action: Action): Promise<void> {
@@ -195,13 +209,16 @@ function strike(world: World, fault: Fault): void {
     case 'crash':
     case 'error':
     case 'slow':
+    case 'late':
+    case 'silent':
       return connection.inject(fault)
     case 'kill':
       return world.replace(process)
     case 'drain':
     case 'release': {
       const stopped = durably.stop(fault.kind === 'release' ? { timeout: 50 } : {})
-      return void stopped.then(() => durably.start())
+      const restarted = stopped.then(() => durably.start())
+      return void ask(world, process, fault.kind, restarted)
     }
     case 'freeze':
       process.frozenUntil = timeline.now() + fault.ms
@@ -226,13 +243,15 @@ async function endInPeace(world: World, plan: Plan, broken: () => boolean): Prom
   }
   const done = (): boolean =>
     broken() || [...ledger.accounts.values()].every((run) => run.deleted || isTerminal(run.status))
+  const isAnswered = (): boolean => [...world.asked.values()].every(([process]) => !process.alive)
   const end = timeline.now() + PEACE_MS
+  const aftermathMs = plan.leaseMs + POLL_MS
   // Where nothing is left to happen, time stands still: the passes are bounded too.
-  for (let passes = PEACE_MS / AFTERMATH_MS; passes > 0; passes--) {
+  for (let passes = PEACE_MS / aftermathMs; passes > 0; passes--) {
     await timeline.run(done, end)
     // What frozen processes and late answers still bring about.
-    await timeline.run(broken, timeline.now() + AFTERMATH_MS)
-    if (done()) return
+    await timeline.run(broken, timeline.now() + aftermathMs)
+    if (broken() || (done() && isAnswered())) return
     answerAll(world)
   }
 }
@@ -252,8 +271,11 @@ function answerAll({ ledger, observer, processes }: World): void {
 }
 
 /** Runs that were promised and are gone, or that nobody brings to an end; journals with gaps. */
-async function findStuck({ ledger, observer }: World, store: Store): Promise<string[]> {
+async function findStuck({ ledger, observer, asked }: World, store: Store): Promise<string[]> {
   const found: string[] = []
+  for (const [process, what] of asked.values()) {
+    if (process.alive) found.push(`${process.name} never answered a ${what}`)
+  }
   for (const id of observer.triggered) {
     if (!ledger.accounts.has(id)) found.push(`${id} was acknowledged and never made`)
   }

@@ -13,8 +13,8 @@ import { createTimeline, type Owner, type Timeline } from './timeline.ts'
 import { createJob } from './workload.ts'
 
 export const POLL_MS = 400
-export const LEASE_MS = 2500
-const HEARTBEAT_MS = 700
+/** Which part of a lease goes between two. */
+const HEARTBEATS = 0.28
 
 /** A process that works on the shared database. */
 export interface Process extends Owner {
@@ -35,6 +35,8 @@ export interface World {
   /** Ends a process and starts another in its place. */
   replace(process: Process): void
   readonly hits: Map<string, number>
+  /** What processes were asked and have not answered, as text. */
+  readonly asked: Map<Promise<unknown>, readonly [process: Process, what: string]>
 }
 
 const START = Date.UTC(2027, 0, 1)
@@ -57,6 +59,7 @@ export function createWorld(plan: Plan, store: Store, random: Random): World {
     postman: { name: 'postman', alive: true, frozenUntil: 0 },
     wakeups: null,
     hits: new Map(),
+    asked: new Map(),
     replace(process) {
       process.alive = false
       const at = world.processes.indexOf(process)
@@ -97,8 +100,8 @@ function start(world: World, plan: Plan, random: Random, name: string): Process 
   const durably = assemble(connection.store, env, {
     jobs,
     pollingInterval: POLL_MS,
-    heartbeatInterval: HEARTBEAT_MS,
-    staleThreshold: LEASE_MS,
+    heartbeatInterval: Math.floor(plan.leaseMs * HEARTBEATS),
+    staleThreshold: plan.leaseMs,
     maxConcurrentRuns: plan.slots,
     maxCrashes: 1000,
     wakeups: createWakeups(world, owner, random.fork(`wakeups ${name}`)),
