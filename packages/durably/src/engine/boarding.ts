@@ -139,7 +139,12 @@ function sizeOfMail({ items }: Mail): number {
   return sum(items, ({ data }) => data.text.length)
 }
 
-const nobody: Sending = { sources: [], enqueues: [], mail: [], claim: null }
+export const nobody: Sending = { sources: [], enqueues: [], mail: [], claim: null }
+
+/** Whether nothing else travels in it whose fault it could be. */
+export function isOne({ sources, enqueues, mail, claim }: Sending): boolean {
+  return sources.length + enqueues.length + mail.length + (claim === null ? 0 : 1) === 1
+}
 
 /** Each by itself; messages to one run are not to overtake each other. */
 export function apart({ sources, enqueues, mail }: Sending): Sending[] {

@@ -17,16 +17,16 @@ type Operation = (...args: never[]) => Promise<unknown>
 
 const SILENT_MS = 10_000
 
-// How long these take is a matter of how much there is, of a page of the journal within bounds. The writer has a time of
+// How long these take is a matter of how much there is, of a page within bounds. The writer has a time of
 // its own, and nobody waits for a version.
 const limits: Readonly<Partial<Record<string, number>>> = {
   migrate: Infinity,
   write: Infinity,
   remove: Infinity,
-  purge: Infinity,
   runs: Infinity,
   version: Infinity,
   journal: 60_000,
+  purge: 60_000,
 } satisfies Partial<Record<keyof Store, number>>
 
 export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {

@@ -1,5 +1,6 @@
 import { atMost, type Env } from '../core/env.ts'
 import type { Wakeups } from '../core/wakeups.ts'
+import { within } from '../core/within.ts'
 
 /** Tells other processes that runs changed: many changes in one message, few messages. */
 export interface Notifier {
@@ -30,6 +31,9 @@ const LAZY_MS = 25
 const GAP_MS = 5
 const MAX_NAMED = 100
 const LISTEN_AGAIN_MS = 30_000
+// Its connection may be dead, and the next one is not.
+const SILENT_MS = 10_000
+const NOT_SENT = `No answer to a wake-up for ${SILENT_MS / 1000} s`
 // A line on which nothing moves keeps nobody from closing.
 const PATIENCE_MS = 1000
 
@@ -147,9 +151,9 @@ function send(notifier: State): Promise<void> {
   return notifier.sending
 }
 
-async function tell({ wakeups, onError }: State, text: string): Promise<void> {
+async function tell({ wakeups, env, onError }: State, text: string): Promise<void> {
   try {
-    await wakeups.notify(text)
+    await within(env, SILENT_MS, wakeups.notify(text), NOT_SENT)
   } catch (error) {
     onError(error, 'waking other processes')
   }

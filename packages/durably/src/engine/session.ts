@@ -199,7 +199,8 @@ async function work(session: State): Promise<void> {
 async function round(session: State): Promise<void> {
   const { env, pollMs, predecessors } = session
   if (predecessors !== null) {
-    await session.store.retire(predecessors, session.livingWorkers())
+    // What is not answered may be done later, and must not end the lease of whoever asked.
+    await session.store.retire(predecessors, [...session.livingWorkers(), session.workerId])
     session.predecessors = null
   }
   if (session.hinted && room(session) > 0) {

@@ -40,6 +40,8 @@ export interface Suspects {
 const MOST_TOGETHER = 64
 /** What fails slowly holds everyone up meanwhile: for a quarter of the time. */
 const REST_FACTOR = 3
+/** Who is not answered at all keeps nobody busy, and is worth asking again. */
+const MOST_REST_MS = 15_000
 
 interface State {
   readonly env: Env
@@ -105,7 +107,8 @@ function failed(state: State, suspects: readonly Suspect[], tookMs: number): voi
   const isAlone = suspects.length === 1
   state.atOnce = 1
   if (isAlone && first !== undefined) {
-    first.restUntil = now + Math.max(first.rest.next(), REST_FACTOR * tookMs)
+    const restMs = Math.max(first.rest.next(), REST_FACTOR * tookMs)
+    first.restUntil = now + Math.min(restMs, MOST_REST_MS)
   }
   // Of one that fails again and again nothing follows for others that are not there.
   if (state.line.length > 0) state.restUntil = now + state.backoff.next()

@@ -21,6 +21,8 @@ import {
   board,
   countOf,
   isAnyInLine,
+  isOne,
+  nobody,
   stillAwaited,
   together,
   type Asked,
@@ -131,8 +133,7 @@ async function sendLines(q: Queue, sending: Sending): Promise<void> {
     arrived(q)
   } catch (error) {
     const isRefused = error instanceof RejectedWriteError
-    const isWhole = apart(sending).length + (sending.claim === null ? 0 : 1) === 1
-    if (isRefused && isWhole) return refuse(sending, error)
+    if (isRefused && isOne(sending)) return refuse(sending, error)
     // Refused is refused: nothing was claimed, and may be still.
     if (isRefused && sending.claim !== null) q.claims.unshift(sending.claim)
     else sending.claim?.reject(error)
@@ -150,13 +151,34 @@ async function sendSuspects(q: Queue, suspects: readonly Suspect[]): Promise<voi
     arrived(q)
     q.suspects.passed()
   } catch (error) {
-    if (error instanceof RejectedWriteError && suspects.length === 1) {
+    const [alone] = suspects.length === 1 ? suspects : []
+    if (error instanceof RejectedWriteError && alone !== undefined) {
+      if (!isOne(sending)) return sendLetters(q, alone)
       refuse(sending, error)
       return q.suspects.passed()
     }
     for (const suspect of suspects) suspect.sending = goOnWaiting(q, error, suspect.sending)
     q.suspects.failed(suspects, q.env.elapsed() - sentAt)
   }
+}
+
+/** Of the messages to one run that were refused together each goes alone, in their order: only the offender fails. */
+async function sendLetters(q: Queue, suspect: Suspect): Promise<void> {
+  const letters = suspect.sending.mail
+  while (letters.length > 0) {
+    const sending = { ...nobody, mail: stillAwaited(letters.slice(0, 1)) }
+    try {
+      if (sending.mail.length > 0) await send(q, sending)
+    } catch (error) {
+      if (!(error instanceof RejectedWriteError)) {
+        suspect.sending = goOnWaiting(q, error, { ...nobody, mail: letters })
+        return q.suspects.failed([suspect], 0)
+      }
+      refuse(sending, error)
+    }
+    letters.shift()
+  }
+  q.suspects.passed()
 }
 
 /** The database takes something: it is not away. */

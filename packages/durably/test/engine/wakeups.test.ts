@@ -49,6 +49,8 @@ function createWire() {
         resolve()
       }
     },
+    /** What was stalled stays so. */
+    heal: () => (stalled = null),
     refuseToHangUp: () => (cannotHangUp = true),
     say: (message: string) => listeners.forEach((listener) => listener(message)),
   }
@@ -290,4 +292,15 @@ test('a closed instance listens no more', async () => {
   await time.until(worker.durably.close())
   expect(wire.listeners.size).toBe(0)
   expect(worker.env.timers()).toBe(0)
+})
+
+test('a message that is never answered for holds up none that come after it for long', async () => {
+  const { time, wire, client } = await setUp()
+  wire.stall()
+  await client.job.trigger('quick')
+  await time.advance(20_000)
+  wire.heal()
+  const before = time.now()
+  await time.until(client.job.triggerAndWait('quick'))
+  expect(time.now() - before).toBeLessThanOrEqual(50)
 })

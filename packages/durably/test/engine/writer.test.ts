@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
+import type { Encoded } from '../../src/core/codec.ts'
 import { pause } from '../../src/core/env.ts'
 import type { CommitSource } from '../../src/engine/boarding.ts'
 import { createWriter, type Writer } from '../../src/engine/writer.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
-import type { Answer, Batch, Store } from '../../src/store/store.ts'
+import { RejectedWriteError, type Answer, type Batch, type Store } from '../../src/store/store.ts'
 import { createVirtualTime, type VirtualTime } from '../../src/testing/virtual-time.ts'
 import { commitOf, newRun, startRun, stepDone } from '../conformance/store/scenario.ts'
 
@@ -55,6 +56,8 @@ function sizeOf({ commits, runs }: Batch): number {
 }
 
 const LEASE_MS = 30_000
+
+const json = (value: unknown): Encoded => ({ format: 'json', text: JSON.stringify(value) })
 
 /** A writer to a database that fails as `fault` says, and what became of that. */
 function failing(
@@ -195,15 +198,7 @@ test('messages to a run that takes none hold up none to others, and keep their o
   const { writer } = failing(time, store, (text) => isPoison && text.includes(meant))
   await writer.enqueue([newRun('poison'), newRun('healthy')])
   const letter = (id: string, runId: string) =>
-    writer.send([
-      {
-        id,
-        to: { runId },
-        kind: 'signal',
-        name: 'go',
-        data: { format: 'json', text: JSON.stringify(id) },
-      },
-    ])
+    writer.send([{ id, to: { runId }, kind: 'signal', name: 'go', data: json(id) }])
   const late = [letter('first', 'poison'), time.advance(10).then(() => letter('second', 'poison'))]
   for (let i = 0; i < 12; i++) {
     const answers = letter(`${i}`, 'healthy')
@@ -287,4 +282,30 @@ test('a process that did nothing for some time hears first what the database has
   await time.advance(10)
   expect(await triggered).toMatchObject([{ disposition: 'created' }])
   expect(await behind).toMatchObject([{ disposition: 'created' }])
+})
+
+test('of messages to one run that are refused together only the offender fails', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const writer = createWriter({
+    store: {
+      ...store,
+      async write(batch, now) {
+        if (JSON.stringify(batch).includes('poison')) throw new RejectedWriteError('not this one')
+        return store.write(batch, now)
+      },
+    },
+    env: time.createEnv(),
+    leaseMs: LEASE_MS,
+    onWritten: () => {},
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  await writer.enqueue([newRun('run')])
+  const letters = ['first', 'poison', 'third'].map((id) =>
+    writer.send([{ id, to: { runId: 'run' }, kind: 'signal', name: 'go', data: json(id) }]),
+  )
+  const answers = await time.until(Promise.allSettled(letters))
+  expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  const { messages } = await store.mailbox('run')
+  expect(messages.map(({ data }) => data?.text)).toEqual(['"first"', '"third"'])
 })

@@ -132,8 +132,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("a member's failure spreads to its batch", {
     file: 'engine/writer.ts',
-    find: 'apart(sending).length + (sending.claim === null ? 0 : 1) === 1',
-    replace: 'true',
+    find: 'if (isRefused && isOne(sending)) return',
+    replace: 'if (isRefused) return',
   }),
   mutant('a retry forgets completed steps', {
     file: 'engine/history.ts',

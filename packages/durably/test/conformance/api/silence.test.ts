@@ -101,6 +101,47 @@ onEveryBackend((open) => {
     expect(said.filter((text) => text.includes('blocks the event loop'))).toEqual([])
   })
 
+  test('what is done long after it was given up ends no lease of whoever asked', async () => {
+    const world = await open()
+    const finish = Promise.withResolvers<void>()
+    const definition = job((step) => step.run('effect', () => finish.promise))
+    const { durably, wire, takeErrors } = await world.join({ workerName: 'server' })
+    const handle = durably.register({ job: definition }).job
+    let land: (() => Promise<unknown>) | null = null
+    wire.intercept(async (operation, proceed) => {
+      if (operation !== 'retire' || land !== null) return proceed()
+      land = proceed
+      return new Promise(() => {})
+    })
+    const begun = durably.init()
+    const triggered = handle.trigger(null)
+    await world.advance(15_000)
+    await begun
+    const { id } = await triggered
+    const late = land as (() => Promise<unknown>) | null
+    await late?.()
+    await world.work({ job: definition })
+    await world.advance(5000)
+    finish.resolve()
+    expect(await world.until(durably.waitForRun(id))).toMatchObject({ attempt: 1 })
+    takeErrors()
+  })
+
+  test('a process that did nothing for some time hears first what was answered', async () => {
+    const world = await open()
+    const { durably, wire } = await world.join()
+    const { job: handle } = durably.register({ job: job(() => 1) })
+    const { id } = await handle.trigger(null)
+    const read = hold((operation) => operation === 'run', 'after')
+    wire.intercept(read.intercept)
+    const asked = durably.getRun(id)
+    await read.reached
+    world.block(11_000)
+    await world.advance(10)
+    read.open()
+    expect(await world.until(asked)).toMatchObject({ id })
+  })
+
   test.each(['idle', 'busy'])('a worker stops nevertheless: %s', async (what) => {
     const world = await open()
     const { jobs, durably, wire, takeErrors } = await world.work({
