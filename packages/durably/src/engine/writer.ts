@@ -106,10 +106,8 @@ function leaveSoon(q: Queue): void {
 async function leave(q: Queue): Promise<void> {
   q.enqueues = stillAwaited(q.enqueues)
   q.mail = stillAwaited(q.mail)
-  if (isAnyInLine(q) && q.restUntil <= q.env.elapsed()) {
-    q.suspects.keepBehind(q)
-    await sendLines(q, board(q))
-  }
+  q.suspects.keepBehind(q)
+  if (isAnyInLine(q) && q.restUntil <= q.env.elapsed()) await sendLines(q, board(q))
   q.suspects.dismissLate()
   const suspects = q.suspects.board()
   if (suspects.length > 0) await sendSuspects(q, suspects)
