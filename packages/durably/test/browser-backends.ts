@@ -8,12 +8,24 @@ export const backends: readonly Backend[] = [
     name: 'SQLocal on OPFS',
     open: async () => {
       const path = `${crypto.randomUUID()}.db`
+      const clients: SQLocalKysely[] = []
       const connect = () => {
         const client = new SQLocalKysely({ databasePath: path, onInit: hurry })
+        clients.push(client)
         return { dialect: client.dialect, close: () => client.destroy() }
       }
       const remove = () => new SQLocalKysely(path).deleteDatabaseFile(undefined, true)
-      return openSql(connect, remove)
+      const database = openSql(connect, remove)
+      return {
+        ...database,
+        async connect(clock) {
+          const store = await database.connect(clock)
+          // Nobody cuts the power here: what waits for the disk is tested in storage.test.ts.
+          const client = clients.at(-1)
+          if (client !== undefined) await client.sql`pragma synchronous = off`
+          return store
+        },
+      }
     },
   },
 ]

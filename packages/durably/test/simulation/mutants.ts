@@ -111,8 +111,8 @@ export const mutants: readonly Mutant[] = [
     { file: 'engine/session.ts', find: ': pollMs\n', replace: ': 1e9\n' },
     {
       file: 'engine/notifier.ts',
-      find: 'await wakeups.notify(text)',
-      replace: 'await Promise.resolve(text)',
+      find: 'await within(env, SILENT_MS, wakeups.notify(text), NOT_SENT)',
+      replace: 'await Promise.resolve()',
     },
   ),
   mutant('a caught failure is executed again on replay', {
