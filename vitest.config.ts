@@ -113,15 +113,13 @@ export default defineConfig({
           name: 'browser',
           sequence: { groupOrder: order.browser },
           isolate: false,
-          // Two pages: a commit waits more than it computes.
-          maxWorkers: 2,
           include: [
             'packages/durably/test/browser/*.test.ts',
             conformance,
             'packages/durably-react/test/**/*.test.tsx',
           ],
-          testTimeout: 40_000,
-          hookTimeout: 60_000,
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
           browser: {
             enabled: true,
             headless: true,

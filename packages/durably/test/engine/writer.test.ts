@@ -309,3 +309,25 @@ test('of messages to one run that are refused together only the offender fails',
   const { messages } = await store.mailbox('run')
   expect(messages.map(({ data }) => data?.text)).toEqual(['"first"', '"third"'])
 })
+
+test('a commit that was not answered twice is sent again soon', async () => {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  let silences = 0
+  const writer = createWriter({
+    store: {
+      ...store,
+      write: (batch, now) =>
+        batch.commits.length > 0 && ++silences < 3
+          ? new Promise(() => {})
+          : store.write(batch, now),
+    },
+    env: time.createEnv(),
+    leaseMs: 4 * LEASE_MS,
+    onWritten: () => {},
+    onError: () => {},
+  })
+  const answers = await commitEach(store, writer, ['run'])
+  await time.advance(2 * 16_000 + 15_000 + 1000)
+  expect(answers.get('run')).toBe('committed')
+})

@@ -162,6 +162,19 @@ onEveryBackend((open) => {
 })
 
 inMemory((open) => {
+  test('old runs are deleted though the first purge is never answered', async () => {
+    const world = await open()
+    const { durably, wire, jobs, takeErrors } = await world.work(
+      { job: job(() => 1) },
+      { retainRuns: '1m' },
+    )
+    await world.until(jobs.job.triggerAndWait(null))
+    wire.intercept(silent('first', 'purge'))
+    await world.advance(5 * 60_000)
+    expect(await durably.getRuns()).toEqual([])
+    expect(takeErrors()).toMatchObject([{ error: expect.stringContaining('60 s') as string }])
+  })
+
   test('a large batch has the time that it takes', async () => {
     const world = await open()
     const { durably, wire, takeErrors } = await world.join()
