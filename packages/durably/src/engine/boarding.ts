@@ -146,6 +146,11 @@ export function isOne({ sources, enqueues, mail, claim }: Sending): boolean {
   return sources.length + enqueues.length + mail.length + (claim === null ? 0 : 1) === 1
 }
 
+/** Whether nothing but runs that go on travel in it. */
+export function areCommits({ enqueues, mail, claim }: Sending): boolean {
+  return enqueues.length + mail.length === 0 && claim === null
+}
+
 /** Each by itself; messages to one run are not to overtake each other. */
 export function apart({ sources, enqueues, mail }: Sending): Sending[] {
   const byRun = Map.groupBy(mail, recipientOf)

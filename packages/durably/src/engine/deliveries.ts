@@ -21,7 +21,7 @@ export interface Deliveries {
  * On replay, how many reactions, each to the one before, an outcome may have before code that asks for the very
  * next one gets it. A turn of the event loop would wait for all of them, at twice the price of a long replay.
  */
-const REACTIONS = 6
+export const REACTIONS = 6
 
 const nothing = Promise.resolve()
 

@@ -82,8 +82,10 @@ export function createSuspects(env: Env): Suspects {
 
 function board(state: State): Suspect[] {
   const { env, atOnce } = state
+  // Mostly there are none, and even a look at the clock costs something at each step.
+  if (state.line.length === 0) return []
   const now = env.elapsed()
-  if (state.line.length === 0 || state.restUntil > now) return []
+  if (state.restUntil > now) return []
   const boarded: Suspect[] = []
   const left: Suspect[] = []
   let chars = 0
@@ -122,6 +124,7 @@ function restedAt(state: State, { restUntil }: Suspect): number {
 }
 
 function dismissLate(state: State): void {
+  if (state.line.length === 0) return
   const now = state.env.elapsed()
   const isLate = (suspect: Suspect): boolean => deadlineOf(suspect) <= now
   if (!state.line.some(isLate)) return

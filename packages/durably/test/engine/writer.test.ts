@@ -331,3 +331,56 @@ test('a commit that was not answered twice is sent again soon', async () => {
   await time.advance(2 * 16_000 + 15_000 + 1000)
   expect(answers.get('run')).toBe('committed')
 })
+
+/** A run of as many steps as asked, which take no time; how many turns of the event loop they took. */
+async function turnsOf(steps: number, writeMs: number): Promise<number> {
+  const time = createVirtualTime(0)
+  const store = createMemoryStore()
+  const env = time.createEnv()
+  let turns = 0
+  let tookMs = 0
+  const writer = createWriter({
+    store: {
+      ...store,
+      write: (batch, now) => {
+        tookMs += writeMs
+        return store.write(batch, now)
+      },
+    },
+    env: {
+      ...env,
+      elapsed: () => env.elapsed() + tookMs,
+      turn(fn) {
+        turns++
+        env.turn(fn)
+      },
+    },
+    leaseMs: LEASE_MS,
+    onWritten: () => {},
+    onError: (error) => expect.unreachable(String(error)),
+  })
+  const claim = await startRun(store, 'run')
+  const done = Promise.withResolvers<void>()
+  let seq = 2
+  const source: CommitSource = {
+    run: () => claim.run,
+    take: () => commitOf(claim, [stepDone(seq)]),
+    answered(answer) {
+      expect(answer).toBe('committed')
+      seq++
+      if (seq < 2 + steps) void Promise.resolve().then(() => writer.commit(source))
+      else done.resolve()
+    },
+    rejected: (error) => expect.unreachable(error.message),
+  }
+  writer.commit(source)
+  await time.until(done.promise)
+  return turns
+}
+
+test('a run that is back at once is written without a turn, for as long as others can wait', async () => {
+  expect(await turnsOf(16, 0)).toBe(1)
+  expect(await turnsOf(160, 0)).toBe(10)
+  expect(await turnsOf(16, 1)).toBe(4)
+  expect(await turnsOf(16, 10)).toBe(16)
+})

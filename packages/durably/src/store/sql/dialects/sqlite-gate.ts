@@ -58,8 +58,8 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
     }
   }
 
-  function begin<T>(take: () => Promise<T>): Promise<T> {
-    lastEntry = env.elapsed()
+  function begin<T>(take: () => Promise<T>, now: number): Promise<T> {
+    lastEntry = now
     return retry(take)
   }
 
@@ -67,8 +67,9 @@ export function createGate(env: Env, readVersion: () => Promise<number>): Gate {
     enter: (take) => {
       const now = env.elapsed()
       if (now - lastEntry >= SLICE_MS) sliceStart = now
-      else if (now - sliceStart >= SLICE_MS) return endSlice().then(() => begin(take))
-      return begin(take)
+      else if (now - sliceStart >= SLICE_MS)
+        return endSlice().then(() => begin(take, env.elapsed()))
+      return begin(take, now)
     },
     retry,
   }
