@@ -21,6 +21,12 @@ export interface Encoded {
   readonly text: string
 }
 
+/**
+ * How long the text of a value may be. A string has room for it and what stands around it, and each database, also
+ * where a character is three bytes.
+ */
+const MAX_CHARS = 2 ** 28
+
 const nothing: Encoded = { format: 'rich', text: stringify(undefined) }
 
 /** Plain JSON where that loses nothing, else the rich form. Its `encode` throws `SerializationError`. */
@@ -40,9 +46,9 @@ export function encode(value: unknown, codec: Codec, what: string): Encoded | Pr
     if (formatOf(value, what) === 'json') {
       const text: unknown = JSON.stringify(value)
       // A value that is another one each time it is looked at may be nothing now.
-      if (typeof text === 'string') return { format: 'json', text }
+      if (typeof text === 'string') return { format: 'json', text: fitting(text) }
     }
-    return { format: 'rich', text: stringify(value, reducers) }
+    return { format: 'rich', text: fitting(stringify(value, reducers)) }
   } catch (error) {
     throw asSerializationError(error, what)
   }
@@ -52,10 +58,15 @@ async function encodeWith(codec: Codec, value: unknown, what: string): Promise<E
   try {
     const text = await codec.encode(value)
     if (typeof text !== 'string') throw new TypeError('codec.encode must return a string')
-    return { format: 'codec', text: JSON.stringify(text) }
+    return { format: 'codec', text: fitting(JSON.stringify(text)) }
   } catch (error) {
     throw asSerializationError(error, what)
   }
+}
+
+function fitting(text: string): string {
+  if (text.length <= MAX_CHARS) return text
+  throw new RangeError(`${text.length} characters of JSON, of at most ${MAX_CHARS}`)
 }
 
 /** The value that was encoded; each call makes a new copy. */
@@ -83,9 +94,14 @@ function asSerializationError(error: unknown, what: string): SerializationError 
   if (error instanceof SerializationError) return error
   const { path } = error as { path?: unknown }
   const place = typeof path === 'string' && path !== '' ? `${what}${path}` : what
+  const { message } = describeError(error)
+  if (!(error instanceof RangeError)) {
+    return new SerializationError(`Cannot store ${place}: ${message}`)
+  }
   // As the engine says it of what is nested too deeply, or longer than a string can be.
-  const why = error instanceof RangeError ? 'it is too deep or too long: ' : ''
-  return new SerializationError(`Cannot store ${place}: ${why}${describeError(error).message}`)
+  return new SerializationError(
+    `Cannot store ${place}: it is too deep or too long: ${message}. Keep it elsewhere, and store where that is`,
+  )
 }
 
 // devalue tries these first, for every value. A Buffer comes back as what it is, a Uint8Array;

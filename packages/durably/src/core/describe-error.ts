@@ -1,3 +1,4 @@
+import { clip } from './clip.ts'
 import { RetryAfterError, RunFailedError, ValidationError, type ErrorDetail } from './error.ts'
 
 // A chain of causes can be a circle.
@@ -12,7 +13,7 @@ export function describeError(thrown: unknown, step?: string): ErrorDetail {
 function describe(thrown: unknown, causesLeft: number): ErrorDetail {
   try {
     if (thrown instanceof Error) return describeParts(thrown, causesLeft)
-    return { name: 'Error', message: textOf(thrown) }
+    return { name: 'Error', message: clip(textOf(thrown)) }
   } catch {
     return { name: 'Error', message: 'An error was thrown that cannot be read' }
   }
@@ -22,8 +23,8 @@ function describeParts(thrown: Error, causesLeft: number): ErrorDetail {
   const { code, cause } = thrown as { code?: unknown; cause?: unknown }
   return {
     name: String(thrown.name),
-    message: String(thrown.message),
-    ...(typeof thrown.stack === 'string' ? { stack: thrown.stack } : {}),
+    message: clip(String(thrown.message)),
+    ...(typeof thrown.stack === 'string' ? { stack: clip(thrown.stack) } : {}),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(cause === undefined || causesLeft === 0 ? {} : { cause: describe(cause, causesLeft - 1) }),
     ...describeOwn(thrown, causesLeft),

@@ -1,4 +1,5 @@
 import { encode, type Codec, type Encoded } from '../core/codec.ts'
+import { clip } from '../core/clip.ts'
 import { describeError } from '../core/describe-error.ts'
 import type { StepLog } from '../core/step-context.ts'
 import { logData, type LogLevel } from '../core/journal.ts'
@@ -51,7 +52,7 @@ export function createRunLog({ outbox, codec, currentStep }: RunLogOptions): Run
 
 function textOf(message: unknown): string {
   try {
-    return String(message)
+    return clip(String(message))
   } catch {
     return show(message)
   }

@@ -1,3 +1,4 @@
+import { clip } from '../core/clip.ts'
 import type { Codec } from '../core/codec.ts'
 import type { Env, Scope } from '../core/env.ts'
 import { type CancelledError, ValidationError } from '../core/error.ts'
@@ -231,6 +232,6 @@ function readProgress(current: unknown, total?: unknown, message?: unknown): Pro
   return {
     current,
     ...(total === undefined ? {} : { total }),
-    ...(message === undefined ? {} : { message }),
+    ...(message === undefined ? {} : { message: clip(message) }),
   }
 }

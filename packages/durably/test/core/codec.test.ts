@@ -50,6 +50,12 @@ test('a codec whose decode is asynchronous is refused, not taken for a value', a
   expect(() => decode(encoded, codec)).toThrow('codec.decode must return the value itself')
 })
 
+test('what is longer than an entry of the journal can be is refused, with the way out', () => {
+  expect(() => encode('x'.repeat(2 ** 28), richCodec, 'output of step "s"')).toThrow(
+    /^Cannot store output of step "s": it is too deep or too long: 268435458 .* Keep it elsewhere/,
+  )
+})
+
 test('what is nested deeper than the engine can go is refused as that', () => {
   let deep: unknown = 'bottom'
   for (let i = 0; i < 200_000; i++) deep = [deep]

@@ -49,6 +49,13 @@ test.each(['ValidationError', 'TimeoutError', 'ConflictError', 'RunFailedError']
   },
 )
 
+test('of what an error says too long for anyone to read, the beginning is kept', () => {
+  const back = stored(new Error(`no ${'x'.repeat(3e6)}`))
+  expect(back.message.slice(0, 5)).toBe('no xx')
+  expect(back.message.slice(-23)).toBe('x… (3000003 characters)')
+  expect(JSON.stringify(describeError(back)).length).toBeLessThan(1_100_000)
+})
+
 test('errors that hold each other come to an end', () => {
   const inner = new AggregateError([], 'inner')
   const outer = new AggregateError([inner, inner], 'outer', { cause: inner })
