@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { decode, type Codec, type Encoded } from './codec.ts'
-import type { ErrorDetail } from './error.ts'
+import { restoreError, type ErrorDetail } from './error.ts'
 import type { RunStatus } from './transitions.ts'
 import { unreadable } from './unreadable.ts'
 
@@ -28,6 +28,7 @@ export interface Wait {
 export interface Run<TPayload = unknown, TOutput = unknown, TLabels = Labels> {
   readonly id: string
   readonly jobName: string
+  /** In a list, of a run whose values cannot be read any more, an `Error` with the code `unreadable`; so the output. */
   readonly payload: TPayload
   readonly status: RunStatus
   /** What the job returned; null before that, and for nothing. */
@@ -87,12 +88,15 @@ export interface RunRecord {
   readonly completedAt: number | null
 }
 
+const payloadOf = (id: string): string => `the payload of run ${id}`
+const outputOf = (id: string): string => `the output of run ${id}`
+
 /** The payload. Throws an error that names the run when it cannot be read. */
 export function decodePayload(
   { id, payload }: Pick<RunRecord, 'id' | 'payload'>,
   codec: Codec,
 ): unknown {
-  return decodePart(payload, codec, `the payload of run ${id}`)
+  return decodePart(payload, codec, payloadOf(id))
 }
 
 /** The output, undefined for none. Throws an error that names the run when it cannot be read. */
@@ -100,7 +104,7 @@ export function decodeOutput(
   { id, output }: Pick<RunRecord, 'id' | 'output'>,
   codec: Codec,
 ): unknown {
-  return output === null ? undefined : decodePart(output, codec, `the output of run ${id}`)
+  return output === null ? undefined : decodePart(output, codec, outputOf(id))
 }
 
 function decodePart(encoded: Encoded, codec: Codec, what: string): unknown {
@@ -113,6 +117,31 @@ function decodePart(encoded: Encoded, codec: Codec, what: string): unknown {
 
 /** The run that people see, of the record that the store keeps. Throws an error that names it if it cannot be read. */
 export function toRun(record: RunRecord, codec: Codec): Run {
+  return describe(record, decodePayload(record, codec), decodeOutput(record, codec))
+}
+
+/** The same in a list, where a value that cannot be read is an error: the other runs are to be seen. */
+export function toListedRun(record: RunRecord, codec: Codec): Run {
+  const { id } = record
+  const payload = orError(payloadOf(id), () => decodePayload(record, codec))
+  return describe(
+    record,
+    payload,
+    orError(outputOf(id), () => decodeOutput(record, codec)),
+  )
+}
+
+/** The error as it crosses HTTP: nothing of what the codec says, nor of where its code is. */
+function orError(what: string, read: () => unknown): unknown {
+  try {
+    return read()
+  } catch {
+    const { name, message, code } = unreadable(what)
+    return restoreError({ name, message, code })
+  }
+}
+
+function describe(record: RunRecord, payload: unknown, output: unknown): Run {
   const { error } = record
   const iso = (time: number): string => {
     if (Number.isNaN(new Date(time).getTime())) throw unreadable(`the times of run ${record.id}`)
@@ -121,9 +150,9 @@ export function toRun(record: RunRecord, codec: Codec): Run {
   return {
     id: record.id,
     jobName: record.jobName,
-    payload: decodePayload(record, codec),
+    payload,
     status: record.status,
-    output: decodeOutput(record, codec) ?? null,
+    output: output ?? null,
     error: error?.message ?? null,
     errorDetail: error,
     progress: record.progress,

@@ -10,7 +10,7 @@ import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
 import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
-import { toRun, type Labels, type Run } from '../core/run.ts'
+import { toListedRun, toRun, type Labels, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
 
@@ -40,7 +40,7 @@ export function createReads(store: Store, codec: Codec): Reads {
     async getRuns(filter = {}) {
       const query = readFilter(filter)
       const records = query.limit === 0 ? [] : await store.runs(query)
-      return records.map((record) => toRun(record, codec))
+      return records.map((record) => toListedRun(record, codec))
     },
     async getSteps(runId) {
       const entries: Entry[] = []

@@ -18,18 +18,26 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   unavailable: 503,
 }
 
-/** Whether whoever sent the request is to be told of the error; else it is ours. */
+/** Whether whoever sent the request is to be told all of the error; else it is ours. */
 export function isAnswer(error: unknown): error is DurablyError {
   return error instanceof DurablyError && statusOf[error.code] !== undefined
 }
 
 /** The answer that says what went wrong; of what is our own fault it says nothing. */
 export function errorResponse(error: unknown): Response {
-  const told = isAnswer(error) ? error : new DurablyError('internal', 'Internal error')
+  const told = isAnswer(error) ? error : ourOwn(error)
   const issues = told instanceof ValidationError && told.issues.length > 0 ? told.issues : undefined
   const { code, message } = told
   const body: ErrorBody = { error: { code, message, ...(issues === undefined ? {} : { issues }) } }
   return Response.json(body, { status: statusOf[code] ?? 500, headers: private_ })
+}
+
+/** Whoever is told that something broke asks again: what is stored does not come right by that. */
+function ourOwn(error: unknown): DurablyError {
+  const isStored = error instanceof DurablyError && error.code === 'unreadable'
+  return isStored
+    ? new DurablyError('unreadable', 'What is stored of this cannot be read: the server knows more')
+    : new DurablyError('internal', 'Internal error')
 }
 
 /** Answers are one person's: no cache on the way may keep them. */

@@ -11,6 +11,7 @@ import {
 import type { RunChange } from '../../src/core/event.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { Client } from '../../src/client/client.ts'
+import { richCodec } from '../../src/core/codec.ts'
 import { isTick } from '../../src/core/tick.ts'
 import { readAll } from '../conformance/api/read-all.ts'
 import { job, onEveryBackend, type World } from '../conformance/api/world.ts'
@@ -69,6 +70,32 @@ onEveryBackend((open) => {
       await world.until(client.waitForRun(id).catch(() => {}))
       return id
     }
+
+    test('a run whose values cannot be read keeps no list from being read', async () => {
+      const world = await open()
+      const process = await world.work(jobs, { codec: { ...richCodec } })
+      const bad = await process.jobs.echo.triggerAndWait('bad')
+      const good = await process.jobs.echo.triggerAndWait('good')
+      const decode = (text: string): unknown => {
+        if (text.includes('bad')) throw new Error('the key of tenant 7 is gone')
+        return richCodec.decode(text)
+      }
+      const other = await world.join({ codec: { ...richCodec, decode } })
+      other.durably.register(jobs)
+      const client = connect({ ...other, jobs: process.jobs })
+      const unreadable = (what: string): unknown =>
+        expect.objectContaining({
+          code: 'unreadable',
+          message: `Cannot read the ${what} of run ${bad.id}: it is not what was written, or not by this codec`,
+          stack: '',
+        })
+      expect(await world.until(client.getRuns())).toMatchObject([
+        { id: good.id, payload: 'good', output: 'good' },
+        { id: bad.id, payload: unreadable('payload'), output: unreadable('output') },
+      ])
+      const failure = world.until(client.getRun(bad.id)).catch((error: unknown) => error)
+      expect(await failure).toMatchObject({ name: 'DurablyError', code: 'unreadable' })
+    })
 
     test('triggers a job under its key and under its name', async () => {
       const { world, client } = await begin()

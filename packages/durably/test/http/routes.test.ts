@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { richCodec } from '../../src/core/codec.ts'
 import { defineJob } from '../../src/core/job.ts'
 import type { HandlerOptions } from '../../src/http/handler.ts'
 import { BASE, handlerOf } from '../client/clients.ts'
@@ -257,6 +258,25 @@ inMemory((open) => {
     ])
     expect(errors).toEqual([broken])
     wire.intercept(null)
+  })
+
+  test('of what is stored and cannot be read it is told that, and no more', async () => {
+    const world = await open()
+    const { jobs } = await world.work({ echo }, { codec: { ...richCodec } })
+    const { id } = await jobs.echo.triggerAndWait('mine')
+    const decode = (): never => {
+      throw new Error('the key of tenant 7 is gone')
+    }
+    const errors: unknown[] = []
+    const other = await world.join({ codec: { ...richCodec, decode } })
+    const { ask, json } = serve(world, other, { onError: (error) => errors.push(error) })
+    const message = 'What is stored of this cannot be read: the server knows more'
+    const answer = [500, { error: { code: 'unreadable', message } }]
+    expect(await json('GET', `/run?runId=${id}`)).toEqual(answer)
+    expect(await json('GET', `/subscribe?runId=${id}&after=0`)).toEqual(answer)
+    expect(errors.map(String)).toEqual(Array(2).fill(expect.stringContaining('tenant 7')))
+    const list = await ask('GET', '/runs')
+    expect(await list.text()).not.toContain('tenant 7')
   })
 
   test('a handler that is not told where it is mounted says so', async () => {
