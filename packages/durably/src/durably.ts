@@ -6,7 +6,7 @@ import { ValidationError } from './core/error.ts'
 import type { Instance, Jobs } from './core/instance.ts'
 import { readOptions, type EngineOptions } from './core/options.ts'
 import { requireOptions, type Names } from './core/require-object.ts'
-import type { Labels, LabelsSchema } from './core/run.ts'
+import type { GivenLabels, KeptLabels, Labels, LabelsSchema } from './core/run.ts'
 import { show } from './core/show.ts'
 import type { Wakeups } from './core/wakeups.ts'
 import { createEngine } from './engine/engine.ts'
@@ -32,8 +32,11 @@ export interface DurablyOptions<
 }
 
 /** An instance of Durably: the jobs, runs and events of one database, as one process sees them. */
-export interface Durably<TJobs extends Jobs | null = null, TLabels = Labels, TGiven = TLabels>
-  extends Instance<TJobs, TLabels, TGiven> {
+export interface Durably<
+  TJobs extends Jobs | null = null,
+  TLabels = Labels,
+  TGiven = GivenLabels<TLabels>,
+> extends Instance<TJobs, TLabels, TGiven> {
   /** Kysely on the same database and connection; `db.$extendTables<AppTables>()` types it. */
   readonly db: Kysely<unknown>
 }
@@ -52,10 +55,18 @@ export function createDurably<
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 >(
   options: DurablyOptions<TJobs, TLabels> & { readonly jobs: TJobs },
-): Durably<TJobs, StandardSchemaV1.InferOutput<TLabels>, StandardSchemaV1.InferInput<TLabels>>
+): Durably<
+  TJobs,
+  KeptLabels<StandardSchemaV1.InferOutput<TLabels>>,
+  StandardSchemaV1.InferInput<TLabels>
+>
 export function createDurably<TLabels extends LabelsSchema = StandardSchemaV1<Labels>>(
   options: DurablyOptions<Jobs, TLabels>,
-): Durably<null, StandardSchemaV1.InferOutput<TLabels>, StandardSchemaV1.InferInput<TLabels>>
+): Durably<
+  null,
+  KeptLabels<StandardSchemaV1.InferOutput<TLabels>>,
+  StandardSchemaV1.InferInput<TLabels>
+>
 export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
   requireOptions(options, knownOptions)
   const { dialect, synchronous, tablePrefix } = options

@@ -33,7 +33,7 @@ export type { JobDefinition, JobInput, JobOutput, JobPayload } from './core/job.
 export { defineJob } from './core/job.ts'
 export type { LogLevel } from './core/journal.ts'
 export type { EngineOptions } from './core/options.ts'
-export type { Labels, Progress, Run, Wait } from './core/run.ts'
+export type { GivenLabels, KeptLabels, Labels, Progress, Run, Wait } from './core/run.ts'
 export type { Retry, RetryPolicy } from './core/retry.ts'
 export type { Log, Step } from './core/step.ts'
 export type {

@@ -10,6 +10,14 @@ export type Labels = Readonly<Record<string, string>>
 /** A schema of labels, of which some may be absent. */
 export type LabelsSchema = StandardSchemaV1<unknown, Readonly<Record<string, string | undefined>>>
 
+/** What is kept of the labels that a schema makes: one that is undefined is absent. */
+export type KeptLabels<TLabels> = { [K in keyof TLabels]: Exclude<TLabels[K], undefined> }
+
+/** Labels as whoever does not know the schema may give them, who need not know which of them may be absent. */
+export type GivenLabels<TLabels> = string extends keyof TLabels
+  ? Readonly<Record<string, string | undefined>>
+  : TLabels
+
 /** How far a run says it is. */
 export interface Progress {
   readonly current: number

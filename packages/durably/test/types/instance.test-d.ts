@@ -9,6 +9,7 @@ import {
   defineJob,
   type Durably,
   type DurablyEvent,
+  type EventHandler,
   type JobHandle,
   type JobInput,
   type JobOutput,
@@ -151,6 +152,29 @@ same<typeof defaulted.labels, { tenant: string }>()
 mostly satisfies Durably
 await sometimes.register({ count }).count.trigger({ n: 1 })
 labelled satisfies Durably
+const mixed = createDurably({
+  dialect,
+  jobs: { count },
+  labels: z.object({
+    tenant: z.string(),
+    region: z.enum(['us', 'eu']).default('us'),
+    team: z.string().optional(),
+  }),
+})
+mixed satisfies Durably
+// What is absent is not kept as undefined, and may be given as that.
+const [mixedRun] = await mixed.getRuns()
+type Mixed = { tenant: string; region: 'us' | 'eu'; team?: string }
+same<NonNullable<typeof mixedRun>['labels'], Mixed>()
+await mixed.jobs.count.trigger({ n: 1 }, { labels: { tenant: 'a', team: undefined } })
+// @ts-expect-error -- all runs have a tenant
+await mixed.jobs.count.trigger({ n: 1 }, { labels: { region: 'eu' } })
+declare const onFail: EventHandler<'run:fail'>
+sometimes satisfies Durably
+durably.on('run:fail', onFail)
+labelled.on('run:fail', onFail)
+sometimes.on('run:fail', onFail)
+mixed.on('run:fail', onFail)
 const labelledRun = await labelledCount.getRun('id')
 same<NonNullable<typeof labelledRun>['labels'], { tenant: string; plan: 'free' | 'pro' }>()
 
