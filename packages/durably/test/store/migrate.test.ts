@@ -161,6 +161,21 @@ test('PostgreSQL: whoever migrates waits for another, whatever lock_timeout the 
   expect(await (await second).runs({})).toEqual([])
 })
 
+test('PostgreSQL: tables are those that the search_path finds, in whichever of its schemas', async () => {
+  const later = await openSchema()
+  await later.store()
+  const first = await openSchema()
+  const pool = first.pool(1)
+  pool.on('connect', (client) => {
+    void client.query(`set search_path = ${first.name}, "$user", ${later.name}`)
+  })
+  const store = await first.store(pool)
+  await store.setPaused('job', true, 0)
+  expect(await later.query('select name from durably_jobs')).toEqual([{ name: 'job' }])
+  const made = `select 1 from information_schema.tables where table_schema = '${first.name}'`
+  expect(await first.query(made)).toEqual([])
+})
+
 test.each(backends)('$name: many migrate a new database at once', async (backend) => {
   const database = await backend.open()
   onTestFinished(() => database.close())

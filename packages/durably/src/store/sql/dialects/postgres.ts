@@ -23,10 +23,12 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
     text: 'text collate "C"',
     serial: 'int8 generated always as identity',
     clustered: '',
+    // Those that a statement would find, in whichever schema of the search_path they are.
     columnsOf: `
-      select c.table_name, c.column_name from information_schema.columns c
-      where c.table_schema = current_schema()
-        and c.table_name in (select json_array_elements_text(($tables::text)::json))`,
+      select t.name as table_name, a.attname as column_name
+      from json_array_elements_text(($tables::text)::json) as t(name)
+      join pg_attribute a on a.attrelid = to_regclass('"' || t.name || '"')
+      where a.attnum > 0 and not a.attisdropped`,
     // Others may be at it for longer than the app lets its statements wait for a lock.
     migrationLock: [
       'set local lock_timeout = 0',
