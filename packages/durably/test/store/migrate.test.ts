@@ -62,6 +62,18 @@ test('tables under another prefix are other tables', async () => {
   expect(database.prepare('select * from durably_jobs').all()).toEqual([])
 })
 
+test('a prefix that is another one only to whoever minds capitals is refused', async () => {
+  const database = open(newFile())
+  await storeOn(database).migrate()
+  const before = schemaOf(database)
+  const migrating = storeOn(database, 'Durably_').migrate()
+  await expect(migrating).rejects.toThrow(ValidationError)
+  await expect(migrating).rejects.toThrow(
+    /already has a table "durably_\w+" .* under this name\. .*tablePrefix \(now 'Durably_'\)/,
+  )
+  expect(schemaOf(database)).toEqual(before)
+})
+
 test.each([
   ['a table of another product', 'create table durably_runs (id text)'],
   ['its table of versions', 'create table durably_meta (version integer)'],

@@ -40,7 +40,7 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
 
   function unknownTables(table: string): ValidationError {
     return new ValidationError(
-      `The database already has a table ${table} that Durably did not create. Nothing was changed. ` +
+      `The database already has a table ${table} that Durably did not create under this name. Nothing was changed. ` +
         `Set the option tablePrefix (now '${sql.prefix}') to keep Durably's tables apart.`,
     )
   }

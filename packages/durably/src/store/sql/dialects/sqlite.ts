@@ -33,10 +33,11 @@ export function createSqliteDialect(options: SqliteOptions): SqlDialect {
     text: 'text',
     serial: 'integer primary key',
     clustered: 'without rowid',
+    // To SQLite a name is the same with other capitals.
     columnsOf: `
       select m.name as table_name, c.name as column_name
       from sqlite_master m join pragma_table_info(m.name) c
-      where m.name in (select t.value from json_each($tables::text) t)`,
+      where m.name collate nocase in (select t.value from json_each($tables::text) t)`,
     migrationLock: [],
     reservedPrefix: 'sqlite_',
     forShare: '',
