@@ -125,7 +125,7 @@ export interface NewToken {
   readonly expiresAt: number | null
 }
 
-/** What a holder can do with its run. Its entry is the last of the commit's entries. */
+/** What a holder can do with its run. Its entry is the last of the commit's entries, and says when the run ended. */
 export type Transition =
   | { readonly name: 'complete'; readonly output: Encoded }
   | { readonly name: 'fail'; readonly error: ErrorDetail }

@@ -29,7 +29,7 @@ export function commit(tables: Tables, request: Commit, now: number, ended: RunR
   for (const token of request.tokens ?? []) {
     tables.tokens.set(token.hash, { ...token, runId: lease.runId, messageId: null })
   }
-  if (transition !== undefined) transit(row, transition, now)
+  if (transition !== undefined) transit(row, transition, entries.at(-1)?.at ?? now, now)
   if (isTerminal(row.record.status)) ended.push(row.record)
   return 'committed'
 }
@@ -43,10 +43,13 @@ function consume({ mailbox }: Row, positions: readonly number[]): void {
   }
 }
 
-function transit(row: Row, transition: Transition, now: number): void {
+function transit(row: Row, transition: Transition, at: number, now: number): void {
   if (transition.name !== 'park') {
     const { name, ...outcome } = transition
-    return move(row, name, outcome, now)
+    move(row, name, outcome, now)
+    // It ended when its entry says so, however long that was on its way.
+    if (isTerminal(row.record.status)) row.record = { ...row.record, completedAt: at }
+    return
   }
   const { waits, wakeAt } = transition
   // A run that came to a wait has made its way: the crashes before are forgiven.

@@ -166,6 +166,7 @@ function createTransit(sql: Sql) {
       output: 'text',
       output_format: 'text',
       error: 'text',
+      at: 'int8',
       now: 'int8',
     },
     // A run that came to a wait has made its way: the crashes before are forgiven.
@@ -183,16 +184,19 @@ function createTransit(sql: Sql) {
       output_format = b.output_format,
       error = b.error,
       updated_at = b.now,
-      completed_at = case when b.status not in ${GOES_ON} then b.now end
+      completed_at = case when b.status not in ${GOES_ON} then b.at end
     from ${rows}
     where r.id = b.run_id and r.generation = b.generation and ${sql.unsearched('r.status')} ${allowedFrom('complete')}
     returning id, ${isWatched}`,
   )
 
   return async (session: Session, commits: readonly Commit[], now: number): Promise<Changed> => {
-    const changes = commits.flatMap(({ lease: { runId, generation }, transition }) =>
-      transition === undefined ? [] : [[runId, generation, ...valuesOf(transition), now]],
-    )
+    const changes = commits.flatMap(({ lease: { runId, generation }, entries, transition }) => {
+      if (transition === undefined) return []
+      // It ended when its entry says so, however long that was on its way.
+      const at = entries.at(-1)?.at ?? now
+      return [[runId, generation, ...valuesOf(transition), at, now]]
+    })
     const changed = new Map<string, boolean>()
     for (const [statement, params] of update.over(changes)) {
       for (const { id, is_watched } of await session.rows(statement, params)) {

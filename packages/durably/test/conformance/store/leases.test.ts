@@ -62,13 +62,13 @@ onEveryBackend((open) => {
       expect(await kindsOf(store, 'a')).toHaveLength(2)
     })
 
-    test('ends the run with its output', async () => {
+    test('ends the run with its output, when its entry says', async () => {
       const [store] = await open()
       const claimed = await startRun(store, 'a')
       await commit(store, { ...commitOf(claimed, []), executing: 'load' })
       const output: Encoded = { format: 'rich', text: '[-3]' }
-      const request = ending(claimed, 'complete')
-      await commit(store, { ...request, transition: { name: 'complete', output } }, LATER)
+      const request = ending(claimed, 'complete', 2, LATER)
+      await commit(store, { ...request, transition: { name: 'complete', output } }, LATER + SECOND)
       const ended = {
         status: 'completed',
         output,
@@ -84,12 +84,12 @@ onEveryBackend((open) => {
       expect(await store.leases('worker')).toEqual([])
     })
 
-    test('ends the run with its error', async () => {
+    test('ends the run with its error, when its entry says', async () => {
       const [store] = await open()
       const cause = { name: 'TypeError', message: 'deep \0', stack: 'at x', code: 'E1' }
       const error = { name: 'Error', message: 'no', step: 'load', code: 7, cause }
-      const request = ending(await startRun(store, 'a'), 'fail')
-      await commit(store, { ...request, transition: { name: 'fail', error } }, LATER)
+      const request = ending(await startRun(store, 'a'), 'fail', 2, LATER)
+      await commit(store, { ...request, transition: { name: 'fail', error } }, LATER + SECOND)
       const ended = { status: 'failed', error, completedAt: LATER, output: null }
       expect(await existing(store, 'a')).toMatchObject(ended)
     })
