@@ -31,7 +31,15 @@ export async function* readEvents<T>(
     signal.addEventListener('abort', hangUp)
     const cancelTimer = env.after(SILENCE_MS, hangUp)
     try {
-      const response = await connect(connection.signal).finally(cancelTimer)
+      // The fetch that was given may know no signals: what it answers too late is let go.
+      const hungUp = new Promise<never>((_, reject) => {
+        connection.signal.onabort = reject
+      })
+      const answered = connect(connection.signal).then(async (response) => {
+        if (connection.signal.aborted) await response.body?.cancel()
+        return response
+      })
+      const response = await Promise.race([answered, hungUp]).finally(cancelTimer)
       if (response.status === 204) return
       // Who only answers, and hangs up, is away as well.
       const onHeard = (): void => void (failures = 0)
@@ -64,8 +72,7 @@ async function* eventsOf<T>(
   const reader = response.body?.getReader()
   if (reader === undefined) return
   const cancel = (): void => void reader.cancel().catch(() => {})
-  // The fetch that was given may know no signals.
-  connection.signal.addEventListener('abort', cancel)
+  connection.signal.onabort = cancel
   if (connection.signal.aborted) cancel()
   const decoder = new TextDecoder()
   let rest = ''

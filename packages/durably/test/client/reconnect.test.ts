@@ -339,6 +339,25 @@ inMemory((open) => {
     expect(closed).toBe(1)
   })
 
+  test('who never answers is given up for another, also by a fetch that knows no signals', async () => {
+    const world = await open()
+    let connections = 0
+    let closed = 0
+    const late = Promise.withResolvers<void>()
+    const { client, id } = await begin(world, async (_, proceed) => {
+      if (connections++ > 0) return proceed()
+      await late.promise
+      return new Response(new ReadableStream({ cancel: () => void closed++ }), ofEvents)
+    })
+    const events = readAll(client.subscribe(id))
+    await world.advance(50_000)
+    expect(connections).toBeGreaterThan(1)
+    late.resolve()
+    await world.settle()
+    expect(closed).toBe(1)
+    expect((await world.until(events)).at(-1)).toMatchObject({ type: 'run:complete' })
+  })
+
   test('so does one that is cancelled while it waits, with a fetch that knows no signals', async () => {
     const world = await open()
     let closed = 0
