@@ -24,8 +24,10 @@ const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 const simulation = 'packages/durably/test/simulation/*.test.ts'
 const mutants = 'packages/durably/test/simulation/mutants.test.ts'
 
-/** What keeps both cores busy by itself comes before or after the rest. */
+/** What keeps both cores busy by itself comes before the rest. */
 const order = { simulation: 0, most: 1, browser: 2 }
+/** One page and one process: the browser leaves room for that. */
+const besideTheBrowser = { sequence: { groupOrder: order.browser }, maxWorkers: 1 }
 
 const onDatabases = {
   // Real databases on a busy machine with two cores: a slow test is not a failed one.
@@ -49,10 +51,9 @@ export default defineConfig({
         },
       },
       {
-        // One process at a time: the browser leaves room for it.
         test: {
           name: 'mutants',
-          sequence: { groupOrder: order.browser },
+          ...besideTheBrowser,
           include: [mutants],
         },
       },
@@ -70,8 +71,8 @@ export default defineConfig({
         resolve: { alias: sources },
         test: {
           name: 'conformance',
-          sequence: { groupOrder: order.most },
-          // All files of a worker share its PGlite, which takes seconds to start.
+          ...besideTheBrowser,
+          // All files share a PGlite, which takes seconds to start.
           isolate: false,
           include: [conformance],
           ...onDatabases,
@@ -111,7 +112,7 @@ export default defineConfig({
         worker: { format: 'es' },
         test: {
           name: 'browser',
-          sequence: { groupOrder: order.browser },
+          ...besideTheBrowser,
           isolate: false,
           include: [
             'packages/durably/test/browser/*.test.ts',
