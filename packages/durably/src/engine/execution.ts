@@ -275,7 +275,7 @@ function release(life: Life): void {
   finish(life, { name: 'release' }, { reason: 'drain' }, () => lose(life))
 }
 
-/** The last write. It carries whatever is still on its way. */
+/** The last write. It carries whatever is still on its way; no step begins any more, for nothing of it could be stored. */
 function finish<T extends Transition>(
   life: Life,
   transition: T,
@@ -286,6 +286,7 @@ function finish<T extends Transition>(
   if (life.steps?.isBusy()) {
     abort(life, new CancelledError(`Run ${life.run.id} has ended while this step ran`))
   }
+  life.steps?.suspend()
   const kind = transitions[transition.name].event
   life.outbox.finish({
     kind,

@@ -208,4 +208,26 @@ onEveryBackend((open) => {
     expect(reasons).toMatchObject([{ name: 'CancelledError' }])
     expect((await durably.getSteps(id)).map(({ name }) => name)).toEqual(['fails'])
   })
+
+  test('no step begins once the run has ended', async () => {
+    const world = await open()
+    const gate = Promise.withResolvers<void>()
+    const begun: string[] = []
+    const { jobs, durably } = await world.work({
+      job: job(async (step) => {
+        const begin = (name: string) => step.run(name, () => void begun.push(name))
+        void gate.promise.then(() => begin('much later'))
+        const slower = async (): Promise<void> => {
+          await begin('second')
+          await begin('too late')
+        }
+        await Promise.race([begin('first'), slower()])
+      }),
+    })
+    const { id } = await jobs.job.trigger(null)
+    await durably.waitForRun(id)
+    gate.resolve()
+    await world.settle()
+    expect(begun).toEqual(['first', 'second'])
+  })
 })
