@@ -40,8 +40,8 @@ export interface Outbox {
   isQuiet(): boolean
   /** Lines beyond a bound are only counted. */
   log(stepName: string | null, data: string): void
-  /** The last value rides along with what comes next, or goes alone after a while. */
-  progress(progress: Progress): void
+  /** The last value rides along with what comes next, or goes alone after a while. False: it comes after the end. */
+  progress(progress: Progress): boolean
   /** Resolves once it stands in the run that this step is about to execute. */
   note(stepName: string): Promise<void>
   /** Writes nothing any more; what is under way is not taken back. */
@@ -154,8 +154,10 @@ export function createOutbox(options: OutboxOptions): Outbox {
     isQuiet: () => !box.inLine && !box.sealed && box.waiting.every(canRide),
     log: (stepName, data) => log(box, stepName, data),
     progress(progress) {
+      if (box.closed || box.sealed) return false
       box.progress = progress
       sendWithin(box, PROGRESS_DELAY_MS)
+      return true
     },
     note: (name) =>
       new Promise((resolve) => {

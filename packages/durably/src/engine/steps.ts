@@ -120,7 +120,8 @@ export function createSteps(options: StepsOptions): Steps {
       log: log.ofCurrentStep,
       progress(...args) {
         const progress = readProgress(...args)
-        outbox.progress(progress)
+        // The run may be another execution's by now, which has its own.
+        if (calls.isOver() || !outbox.progress(progress)) return
         const type = 'run:progress'
         options.onTick(type, run.id, () => ({ type, ...tickFields(options), progress }))
       },

@@ -121,6 +121,30 @@ onEveryBackend((open) => {
     expect(run.progress).toEqual({ current: 100, total: 100, message: 'done' })
   })
 
+  test('progress of an execution that is over is not told', async () => {
+    const world = await open()
+    const gates = [1, 2, 3].map(() => Promise.withResolvers<void>())
+    const { jobs, durably } = await world.work({
+      job: job(async (step) => {
+        void gates[step.attempt]?.promise.then(() => step.progress(100 * step.attempt))
+        step.progress(step.attempt)
+        if (step.attempt === 1) await new Promise(() => {})
+      }),
+    })
+    const told: number[] = []
+    durably.on('run:progress', ({ progress }) => void told.push(progress.current))
+    const { id } = await jobs.job.trigger(null)
+    await world.advance(100)
+    await durably.cancel(id)
+    gates[1]?.resolve()
+    await world.settle()
+    await durably.retry(id)
+    await durably.waitForRun(id)
+    gates[2]?.resolve()
+    await world.settle()
+    expect(told).toEqual([1, 2])
+  })
+
   test('many lines and steps of progress cost few writes', async () => {
     const world = await open()
     const { jobs, wire } = await world.work({
