@@ -61,6 +61,27 @@ describe.each(Object.entries(databases))('on %s', (_name, dialect) => {
     })
     expect(t.now()).toEqual(new Date('2030-01-01T03:00:00Z'))
   })
+
+  test('close ends a job that goes from step to step for ever', async ({ onTestFinished }) => {
+    let isFailed = false
+    onTestFinished(() => {
+      isFailed = true
+    })
+    const begun = Promise.withResolvers<void>()
+    const loop = defineJob({
+      name: 'loop',
+      input: z.null(),
+      run: async (step) => {
+        for (let i = 0; !isFailed; i++)
+          await step.run(`step ${i}`, () => i === 100 && begun.resolve())
+      },
+    })
+    const t = createTestDurably({ jobs: { loop }, dialect: dialect() })
+    await t.jobs.loop.trigger(null)
+    await begun.promise
+    await t.close()
+    expect(isFailed).toBe(false)
+  }, 20_000)
 })
 
 test('three days pass in no time', async () => {
