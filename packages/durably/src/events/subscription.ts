@@ -240,6 +240,8 @@ function onTick(sub: State, tick: DurablyEvent): void {
     // It is of no place among the facts, and may be of an execution that is over.
     sub.ticks.push({ ...tick, sequence: sub.position })
   } else {
+    // It comes before what was asked for. That another process goes on with the run may be told there too, unread.
+    if (tick.sequence < sub.after) return
     sub.local = true
     sub.tickedAt = tick.sequence
     if (tick.type === 'run:progress') sub.held = tick

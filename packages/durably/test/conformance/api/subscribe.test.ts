@@ -146,6 +146,31 @@ onEveryBackend((open) => {
     expect(told).toEqual([1, 2])
   })
 
+  test('who asks for what follows a place that the run has not come to yet hears no ticks from before it', async () => {
+    const world = await open()
+    const long = job(async (step) => {
+      for (let i = 1; i <= 10; i++) {
+        await step.run(`step ${i}`, () => step.progress(i, 10))
+        if (i === 2) await step.sleep('between', '1m')
+        if (i === 9) await step.sleep('before the end', '1m')
+      }
+    })
+    const first = await world.work({ long })
+    const { id } = await first.jobs.long.trigger(null, { delay: '1s' })
+    const following = readAll(first.durably.subscribe(id, { after: 12 }))
+    await world.advance(2000)
+    await first.durably.stop()
+    await world.work({ long })
+    await world.advance(300_000)
+    const events = await world.until(following)
+    expect(events.filter(({ type }) => type === 'step:start')).toEqual([])
+    const told = events.flatMap((event) =>
+      event.type === 'run:progress' ? [event.progress.current] : [],
+    )
+    expect(told.at(-1)).toBe(10)
+    expect(factsOf(events)[0]?.[1]).toBe(13)
+  })
+
   test('the progress of a run that has ended is told before its end, after all else', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({
