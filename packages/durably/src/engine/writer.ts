@@ -115,7 +115,7 @@ async function leave(q: Queue): Promise<void> {
 }
 
 /** Whoever else the process serves gets its turn after so long, whatever the clock says. */
-const TURN_MS = 5
+const TURN_MS = 2
 const MOST_IN_A_TURN = 16
 
 /**

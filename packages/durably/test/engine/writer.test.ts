@@ -381,6 +381,6 @@ async function turnsOf(steps: number, writeMs: number): Promise<number> {
 test('a run that is back at once is written without a turn, for as long as others can wait', async () => {
   expect(await turnsOf(16, 0)).toBe(1)
   expect(await turnsOf(160, 0)).toBe(10)
-  expect(await turnsOf(16, 1)).toBe(4)
+  expect(await turnsOf(16, 1)).toBe(8)
   expect(await turnsOf(16, 10)).toBe(16)
 })
