@@ -132,11 +132,8 @@ export function toRun(record: RunRecord, codec: Codec): Run {
 export function toListedRun(record: RunRecord, codec: Codec): Run {
   const { id } = record
   const payload = orError(payloadOf(id), () => decodePayload(record, codec))
-  return describe(
-    record,
-    payload,
-    orError(outputOf(id), () => decodeOutput(record, codec)),
-  )
+  const output = orError(outputOf(id), () => decodeOutput(record, codec))
+  return describe(record, payload, output)
 }
 
 /** The error as it crosses HTTP: nothing of what the codec says, nor of where its code is. */

@@ -137,7 +137,7 @@ async function sendNext(q: Queue): Promise<number> {
   q.enqueues = stillAwaited(q.enqueues)
   q.mail = stillAwaited(q.mail)
   q.suspects.keepBehind(q)
-  const isTime = isAnyInLine(q) && (q.restUntil === 0 || q.restUntil <= q.env.elapsed())
+  const isTime = isAnyInLine(q) && q.restUntil <= q.env.elapsed()
   const commits = isTime ? await sendLines(q, board(q)) : 0
   q.suspects.dismissLate()
   const suspects = q.suspects.board()
@@ -162,12 +162,13 @@ async function sendLines(q: Queue, sending: Sending): Promise<number> {
     arrived(q)
     return areCommits(sending) ? sending.sources.length : 0
   } catch (error) {
-    suspect(q, error, sending)
+    setApart(q, error, sending)
     return 0
   }
 }
 
-function suspect(q: Queue, error: unknown, sending: Sending): void {
+/** What failed goes apart, unless it is known whose fault that was. */
+function setApart(q: Queue, error: unknown, sending: Sending): void {
   const isRefused = error instanceof RejectedWriteError
   if (isRefused && isOne(sending)) return refuse(sending, error)
   // Refused is refused: nothing was claimed, and may be still.
@@ -272,7 +273,7 @@ async function send(q: Queue, sending: Sending): Promise<void> {
     sends: mail.flatMap(({ items }) => items),
     claim: claim?.request ?? null,
   }
-  const written = await answered(q, countOf(sending), q.store.write(batch, q.env.now()))
+  const written = await unlessGivenUp(q, countOf(sending), q.store.write(batch, q.env.now()))
   q.onWritten(factsOf(sending, batch.commits, written))
   answer(sending, written)
 }
@@ -283,28 +284,18 @@ const GIVE_UP_MS = 10_000
 const GIVEN_UP =
   'The database still has not answered: what was to be written is sent again, by another connection if there is one'
 
-/** What comes of a write of so many items, unless it is given up. */
-function answered<T>(q: Queue, items: number, write: Promise<T>): Promise<T> {
+/** What comes of a write of so many items, unless it is not answered for so long that it is given up. */
+function unlessGivenUp<T>(q: Queue, items: number, write: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let cancel = (): void => {}
     const { over } = q.patience.begin(items, (error) => {
       q.onError(error)
       cancel = q.env.after(GIVE_UP_MS, () => reject(new DurablyError('store', GIVEN_UP)))
     })
-    const end = (): void => {
+    write.then(resolve, reject).finally(() => {
       over()
       cancel()
-    }
-    write.then(
-      (written) => {
-        end()
-        resolve(written)
-      },
-      (error: unknown) => {
-        end()
-        reject(error)
-      },
-    )
+    })
   })
 }
 

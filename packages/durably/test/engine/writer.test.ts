@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Encoded } from '../../src/core/codec.ts'
 import { pause } from '../../src/core/env.ts'
 import type { CommitSource } from '../../src/engine/boarding.ts'
+import { REACTIONS } from '../../src/engine/deliveries.ts'
 import { createWriter, type Writer } from '../../src/engine/writer.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
 import { RejectedWriteError, type Answer, type Batch, type Store } from '../../src/store/store.ts'
@@ -368,10 +369,15 @@ async function turnsOf(steps: number, writeMs: number): Promise<number> {
     answered(answer) {
       expect(answer).toBe('committed')
       seq++
-      if (seq < 2 + steps) void Promise.resolve().then(() => writer.commit(source))
+      if (seq < 2 + steps) void comeBack()
       else done.resolve()
     },
     rejected: (error) => expect.unreachable(error.message),
+  }
+  /** As late as code may that goes on in step on replay, too. */
+  async function comeBack(): Promise<void> {
+    for (let i = 0; i < REACTIONS; i++) await Promise.resolve()
+    writer.commit(source)
   }
   writer.commit(source)
   await time.until(done.promise)

@@ -46,10 +46,8 @@ function consume({ mailbox }: Row, positions: readonly number[]): void {
 function transit(row: Row, transition: Transition, at: number, now: number): void {
   if (transition.name !== 'park') {
     const { name, ...outcome } = transition
-    move(row, name, outcome, now)
     // It ended when its entry says so, however long that was on its way.
-    if (isTerminal(row.record.status)) row.record = { ...row.record, completedAt: at }
-    return
+    return move(row, name, name === 'release' ? outcome : { ...outcome, completedAt: at }, now)
   }
   const { waits, wakeAt } = transition
   // A run that came to a wait has made its way: the crashes before are forgiven.

@@ -114,7 +114,7 @@ export function move(
     row.record = { ...row.record, waitingFor: null }
   }
   if (isTerminal(to)) {
-    row.record = { ...row.record, completedAt: now, executing: null }
+    row.record = { ...row.record, completedAt: changes.completedAt ?? now, executing: null }
     row.holdsKey = false
   }
 }

@@ -121,6 +121,21 @@ onEveryBackend((open) => {
     expect(run.progress).toEqual({ current: 100, total: 100, message: 'done' })
   })
 
+  test('of lines and progress that are too long for anyone to read, the beginning is kept', async () => {
+    const world = await open()
+    const { jobs, durably } = await world.work({
+      job: job(async (step) => {
+        step.log.info(`line ${'x'.repeat(2e6)}`)
+        step.progress(1, 1, `progress ${'x'.repeat(2e6)}`)
+      }),
+    })
+    const { id } = await jobs.job.triggerAndWait(null)
+    const [line] = await durably.getLogs(id)
+    expect(line?.message).toMatch(/^line x{524283}… \(2000005 characters\)$/)
+    const run = await durably.getRun(id)
+    expect(run?.progress?.message).toMatch(/^progress x{524279}… \(2000009 characters\)$/)
+  })
+
   test('progress of an execution that is over is not told', async () => {
     const world = await open()
     const gates = [1, 2, 3].map(() => Promise.withResolvers<void>())
