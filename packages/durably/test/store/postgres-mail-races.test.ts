@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Claim, Send, Store } from '../../src/store/store.ts'
+import type { Send } from '../../src/store/store.ts'
 import {
   act,
   claim,
@@ -7,7 +7,6 @@ import {
   commitOf,
   ending,
   enqueue,
-  existing,
   kindsOf,
   mailOf,
   newRun,
@@ -16,14 +15,13 @@ import {
   only,
   parking,
   parkRun,
-  reclaim,
   send,
   START,
   startRun,
   stepDone,
   waitFor,
 } from '../conformance/store/scenario.ts'
-import { intercept, openSchema, openTwo, type Schema } from './postgres-schema.ts'
+import { openTwo } from './postgres-schema.ts'
 
 const GO = [waitFor('signal', 'go')]
 const PARKED = ['run:trigger', 'run:start', 'run:wait']
@@ -260,79 +258,3 @@ describe('a message', () => {
     expect(only(await claim(second)).run).toMatchObject({ id: 'a', inbox: 1 })
   })
 })
-
-describe('one order of locks', () => {
-  const ends: Record<string, (store: Store, child: Claim) => Promise<unknown>> = {
-    'an end': (store, child) => commit(store, ending(child, 'complete')),
-    'a cancel': (store) => act(store, 'cancel', 'z child'),
-    'an expiry': (store) => store.promote(10, START),
-    'a last crash': (store) => reclaim(store, { maxCrashes: 1 }, START),
-  }
-
-  test.each(Object.keys(ends))('keeps %s from a deadlock with messages', async (how) => {
-    const errors: unknown[] = []
-    const { schema, held, first } = await openTwo()
-    const [second, third] = await Promise.all([recorded(schema, errors), recorded(schema, errors)])
-    await parkRun(first, 'a parent', [waitFor('run', 'z child')])
-    await enqueue(first, [newRun('z child', how === 'an expiry' ? { expireAt: START } : {})])
-    await first.watch('a parent', 'z child', START)
-    const [child] = await claim(first, { leaseMs: how === 'a last crash' ? 0 : 60_000 })
-
-    const transaction = held.hold()
-    const sending = send(first, newSend('z child', 'one'))
-    await transaction.reached
-    const ended = ends[how]?.(second, child as Claim)
-    await schema.untilBlocked()
-    const sends = ['a parent', 'z child'].map((id) => newSend(id, 'two'))
-    const crossing = third.write({ ...nothing, sends }, START)
-    await schema.untilBlocked(2)
-    transaction.commit()
-    await Promise.all([sending, ended, crossing])
-    expect(errors).toEqual([])
-    expect(await mailOf(first, 'a parent')).toContain('run z child')
-  })
-})
-
-async function recorded(schema: Schema, errors: unknown[]): Promise<Store> {
-  const pool = intercept(schema.pool(), (_, pass) =>
-    pass().catch((error: unknown) => {
-      errors.push(error)
-      throw error
-    }),
-  )
-  return schema.store(pool)
-}
-
-test('runs that end, wait for and write to each other crosswise end in no deadlock', async () => {
-  const schema = await openSchema()
-  const errors: unknown[] = []
-  const first = await recorded(schema, errors)
-  const second = await recorded(schema, errors)
-  for (let round = 0; round < 20; round++) {
-    const ids = ['a', 'b', 'c', 'd'].map((name) => `${name}${round}`)
-    await Promise.all([
-      meet(first, ids, round % 2 === 0),
-      meet(second, ids.toReversed(), round % 3 === 0),
-    ])
-    for (const id of ids) expect(await existing(first, id)).toMatchObject({ status: 'cancelled' })
-  }
-  expect(errors).toEqual([])
-})
-
-/** Each run waits for the next one, is written to by all batches, and is cancelled at last. */
-async function meet(store: Store, ids: readonly string[], watchesFirst: boolean): Promise<void> {
-  await enqueue(
-    store,
-    ids.map((id) => newRun(id)),
-  )
-  const watches = async (): Promise<void> => {
-    for (const [i, id] of ids.entries()) {
-      await store.watch(id, ids[(i + 1) % ids.length] ?? '', START)
-    }
-  }
-  if (watchesFirst) await watches()
-  const sends = ids.map((id) => newSend(id, 'go', { id: `from ${ids[0]}` }))
-  await store.write({ ...nothing, sends }, START)
-  await watches()
-  for (const id of ids) await act(store, 'cancel', id)
-}

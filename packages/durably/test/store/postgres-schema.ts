@@ -83,6 +83,8 @@ export async function openSchema(): Promise<Schema> {
 /** A pool whose next `commit` is held back, with all the locks of its transaction. */
 export interface HeldPool {
   readonly pool: PgPool
+  /** Holds the next statement that fits the pattern, before it is sent. */
+  holdBefore(pattern: RegExp): Pick<Held, 'reached'> & { readonly go: () => void }
   /** Holds the next transaction that comes to its end. */
   hold(): Held
 }
@@ -111,8 +113,20 @@ interface Held {
   commitUnheard(error: Error): void
 }
 
-export function createHeldPool(inner: pg.Pool): HeldPool {
+export function createHeldPool(inner: PgPool): HeldPool {
   let next: { readonly arrive: () => void; readonly fate: Promise<Fate> } | null = null
+  let stop: { readonly pattern: RegExp; arrive: () => void; readonly go: Promise<void> } | null =
+    null
+
+  async function send(text: string, pass: () => Promise<unknown>): Promise<unknown> {
+    if (stop?.pattern.test(text)) {
+      const { arrive, go } = stop
+      stop = null
+      arrive()
+      await go
+    }
+    return text === 'commit' ? end(pass) : pass()
+  }
 
   async function end(send: () => Promise<unknown>): Promise<unknown> {
     const held = next
@@ -126,7 +140,13 @@ export function createHeldPool(inner: pg.Pool): HeldPool {
   }
 
   return {
-    pool: intercept(inner, (text, send) => (text === 'commit' ? end(send) : send())),
+    pool: intercept(inner, send),
+    holdBefore: (pattern) => {
+      const arrival = Promise.withResolvers<void>()
+      const going = Promise.withResolvers<void>()
+      stop = { pattern, arrive: arrival.resolve, go: going.promise }
+      return { reached: arrival.promise, go: going.resolve }
+    },
     hold: () => {
       const arrival = Promise.withResolvers<void>()
       const fate = Promise.withResolvers<Fate>()
@@ -153,10 +173,10 @@ type Interceptor = (
 ) => Promise<unknown>
 
 /** A pool whose statements all go through `interceptor`. */
-export function intercept(inner: pg.Pool, interceptor: Interceptor): PgPool {
-  const clients = new WeakMap<pg.PoolClient, PgClient>()
+export function intercept(inner: PgPool, interceptor: Interceptor): PgPool {
+  const clients = new WeakMap<PgClient, PgClient>()
   return {
-    options: inner.options,
+    ...(inner.options && { options: inner.options }),
     query: (text, values) => inner.query(text, values),
     on: inner.on.bind(inner),
     connect: async () => {
@@ -170,14 +190,13 @@ export function intercept(inner: pg.Pool, interceptor: Interceptor): PgPool {
 
 type PgClient = Awaited<ReturnType<PgPool['connect']>>
 
-function wrap(client: pg.PoolClient, interceptor: Interceptor): PgClient {
-  const { on } = client as PgClient
+function wrap(client: PgClient, interceptor: Interceptor): PgClient {
   return {
     query: async (query) => {
       const result = await interceptor(query.text, () => client.query(query), query.values)
       return result as pg.QueryResult
     },
-    on: on.bind(client),
+    on: client.on.bind(client),
     release: (destroy) => client.release(destroy),
   }
 }

@@ -47,8 +47,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
     const action = actions[transition]
     const concerned = key === null || action.key === null ? null : { key, ...action.key }
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
-    const watchers = action.ends ? await waiters.of(session, [request.runId]) : []
-    if (watchers.length > 0) await lockRuns(session, [request.runId, ...watchers])
+    const { runId } = request
+    const watchers = action.ends ? await waiters.of(session, [runId]) : []
+    const locked = await lockRuns(session, watchers.length > 0 ? [runId, ...watchers] : [])
     const changed = await session.rows(action.update, { ...values, now })
     const [fact] = await recordFacts(
       session,
@@ -61,7 +62,7 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
       await keys.settle(session, [concerned.key])
     }
     if (fact === undefined) return null
-    const woken = action.ends ? await waiters.tell(session, [request.runId], now) : []
+    const woken = action.ends ? await waiters.tell(session, { targets: [runId], locked }, now) : []
     return { done: true as const, ...fact, woken }
   }
 

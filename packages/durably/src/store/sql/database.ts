@@ -26,6 +26,9 @@ export interface Database extends Session {
   leaseTime(now: number): { readonly leaseNow: number | null; readonly skew: number }
 }
 
+/** Thrown within a transaction, to have it taken back and begun anew. */
+export class BeginAnewError extends Error {}
+
 const MAX_ATTEMPTS = 5
 const ATTEMPT_PAUSE_MS = 10
 
@@ -46,7 +49,8 @@ export function createDatabase(
           await driver.releaseConnection(connection)
         }
       } catch (error) {
-        if (!dialect.isConflict(error) || attempts === MAX_ATTEMPTS) throw translate(error, dialect)
+        const isPassing = error instanceof BeginAnewError || dialect.isConflict(error)
+        if (!isPassing || attempts === MAX_ATTEMPTS) throw translate(error, dialect)
       }
       await pause(env, env.random() * ATTEMPT_PAUSE_MS * attempts)
     }

@@ -1,6 +1,6 @@
 import type { RunRecord } from '../../core/run.ts'
 import type { RunStatus } from '../../core/transitions.ts'
-import type { Session } from './database.ts'
+import { BeginAnewError, type Session } from './database.ts'
 import { runColumns, toRunRecord } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
@@ -37,6 +37,23 @@ export function createLockRuns(sql: Sql): LockRuns {
         },
       ]),
     )
+  }
+}
+
+/** Locks runs that the transaction came to know too late to lock them in order. It waits for nobody. */
+export type LockLate = (session: Session, runIds: readonly string[]) => Promise<void>
+
+export function createLockLate(sql: Sql): LockLate {
+  const lock = sql.write(`
+    select r.id from ${sql.tables.runs} r
+    where r.id in (select t.value from ${sql.texts('t', '$ids')}) ${sql.skipLocked}`)
+
+  return async (session, runIds) => {
+    // Where writers are alone, nothing has to be locked.
+    if (runIds.length === 0 || sql.skipLocked === '') return
+    const locked = await session.rows(lock, { ids: JSON.stringify(runIds) })
+    if (locked.length === runIds.length) return
+    throw new BeginAnewError('A run that is to be told of an end is locked: try again')
   }
 }
 

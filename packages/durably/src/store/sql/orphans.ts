@@ -1,11 +1,10 @@
 import { byPriority } from '../claim-order.ts'
-import type { ReclaimRequest } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database, Row, Session } from './database.ts'
 import { toBoolean } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
-/** A running run whose worker's lease ran out, as the transaction has locked it. */
+/** A locked run that is running under a worker whose lease ran out. */
 export interface Orphan {
   readonly id: string
   readonly priority: number
@@ -19,19 +18,23 @@ export interface Orphan {
   readonly isPaused: boolean
 }
 
+/** A running run as it is before it is locked. */
+interface Found {
+  readonly id: string
+  readonly key: string | null
+  /** Of workers in a row that died before this one. */
+  readonly crashes: number
+}
+
 export interface Orphans {
   /** Whether there is an expired worker, other than this one, that has runs. */
   exist(workerId: string, now: number): Promise<boolean>
   /** Locks expired workers that have runs, and that nobody else is about to reclaim from. */
   lockWorkers(session: Session, workerId: string, now: number): Promise<string[]>
-  /** Runs that may be at the end of their chances, and their concurrency keys. */
-  endangered(
-    session: Session,
-    workerIds: readonly string[],
-    request: ReclaimRequest,
-  ): Promise<{ readonly id: string; readonly key: string | null }[]>
-  /** First those that a claim would take first. */
-  lockRuns(session: Session, workerIds: readonly string[]): Promise<Orphan[]>
+  /** The runs that are to be locked. None can come to workers that are locked. */
+  find(session: Session, workerIds: readonly string[]): Promise<Found[]>
+  /** Those of the locked runs that are still running under these workers, first whom a claim would take first. */
+  read(session: Session, runIds: readonly string[], workerIds: readonly string[]): Promise<Orphan[]>
 }
 
 const MAX_WORKERS = 16
@@ -47,25 +50,22 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
     select r.id from ${workers} r
     where ${others}
     order by r.id limit ${MAX_WORKERS} ${sql.skipLocked}`)
-  const ofWorkers = `
-    r.worker in (select t.value from ${sql.texts('t', '$workerIds')})
+  const isTheirs = (worker: string) => `
+    ${worker} in (select w.value from ${sql.texts('w', '$workerIds')})
     and ${sql.unsearched('r.status')} ${allowedFrom('reclaim')}`
-  const endangered = sql.read(`
-    select r.id, r.concurrency_key from ${runs} r
-    where ${ofWorkers} and r.crashes + 1 >= $maxCrashes::int8
+  const find = sql.read(`
+    select r.id, r.concurrency_key, r.crashes from ${runs} r where ${isTheirs('r.worker')}
     order by r.id limit ${MAX_RUNS}`)
-  const lockRuns = sql.write(`
+  const read = sql.read(`
     select r.id, r.job, r.concurrency_key, r.executing, r.started_at, r.crashes, r.priority, r.due_at,
-      exists (select 1 from ${jobs} x where x.name = r.job and x.paused) as is_paused
-    from ${runs} r where ${ofWorkers}
-    order by r.id limit ${MAX_RUNS} ${sql.forUpdate}`)
-  const lastMilestones = sql.read(`
-    select r.id, (
-      select e.kind from ${journal} e
-      where e.run = r.number and e.kind in ('run:start', 'step:complete', 'step:fail', 'step:retry')
-      order by e.seq desc limit 1
-    ) as kind
-    from ${runs} r where r.id in (select t.value from ${sql.texts('t', '$ids')})`)
+      exists (select 1 from ${jobs} x where x.name = r.job and x.paused) as is_paused,
+      (
+        select e.kind from ${journal} e
+        where e.run = r.number and e.kind in ('run:start', 'step:complete', 'step:fail', 'step:retry')
+        order by e.seq desc limit 1
+      ) as milestone
+    from ${runs} r
+    where r.id in (select t.value from ${sql.texts('t', '$ids')}) and ${isTheirs(sql.unsearched('r.worker'))}`)
 
   return {
     exist: async (workerId, now) => {
@@ -76,26 +76,23 @@ export function createOrphans(sql: Sql, database: Database): Orphans {
       const rows = await session.rows(lockWorkers, { workerId, ...database.leaseTime(now) })
       return rows.map((row) => row.id as string)
     },
-    endangered: async (session, workerIds, { maxCrashes }) => {
-      const params = { workerIds: JSON.stringify(workerIds), maxCrashes }
-      const rows = await session.rows(endangered, params)
+    find: async (session, workerIds) => {
+      const rows = await session.rows(find, { workerIds: JSON.stringify(workerIds) })
       return rows.map((row) => ({
         id: row.id as string,
         key: row.concurrency_key as string | null,
+        crashes: Number(row.crashes),
       }))
     },
-    lockRuns: async (session, workerIds) => {
-      const rows = await session.rows(lockRuns, { workerIds: JSON.stringify(workerIds) })
-      // In a statement of its own: only now do the journals stand still.
-      const ids = JSON.stringify(rows.map((row) => row.id))
-      const last = await session.rows(lastMilestones, { ids })
-      const progressed = new Set(last.filter((row) => row.kind !== 'run:start').map((r) => r.id))
-      return rows.map((row) => toOrphan(row, progressed.has(row.id))).sort(byPriority)
+    read: async (session, runIds, workerIds) => {
+      const params = { ids: JSON.stringify(runIds), workerIds: JSON.stringify(workerIds) }
+      return (await session.rows(read, params)).map(toOrphan).sort(byPriority)
     },
   }
 }
 
-function toOrphan(row: Row, hasProgressed: boolean): Orphan {
+function toOrphan(row: Row): Orphan {
+  const hasProgressed = row.milestone !== 'run:start'
   return {
     id: row.id as string,
     priority: Number(row.priority),

@@ -41,13 +41,11 @@ export function createPromote(sql: Sql, database: Database, steps: PromoteSteps)
     for (const key of counts.keys()) counts.set(key, 0)
     await keys.lock(session, counts)
     const watchers = await waiters.of(session, expired.map(idOf))
-    if (watchers.length > 0) {
-      await lockRuns(session, [...watchers, ...[...due, ...expired].map(idOf)])
-    }
+    const locked = await lockRuns(session, [...watchers, ...[...due, ...expired].map(idOf)])
     const cancelled = await expire(session, expired, now)
     const ended = new Set(cancelled.map(({ run }) => run.id))
     const targets = expired.map(idOf).filter((id) => ended.has(id))
-    const told = await waiters.tell(session, targets, now)
+    const told = await waiters.tell(session, { targets, locked }, now)
     const woken = await makeClaimable(session, due, now)
     await keys.leave(session, countKeys(cancelled.map(({ run }) => run.concurrencyKey)))
     await keys.settle(session, counts.keys())
@@ -66,8 +64,8 @@ type Promote = (session: Session, rows: readonly Row[], now: number) => Promise<
 
 function createExpire(sql: Sql, recordFacts: RecordFacts): Promote {
   const expire = sql.write(`
-    update ${sql.tables.runs} set ${setEnded(transitions.expire.to)}
-    where id in (${lockWhere(sql, isExpired(sql))})
+    update ${sql.tables.runs} as r set ${setEnded(transitions.expire.to)}
+    where ${isOneOf(sql)} and ${isExpired(sql)}
     returning id`)
 
   return async (session, expired, now) => {
@@ -87,11 +85,11 @@ function createMakeClaimable(sql: Sql, recordFacts: RecordFacts): Promote {
     `r.wake_at <= $now::int8 and ${sql.unsearched('r.status')} ${allowedFrom(transition)}`
   // One with a key joins the line of its key, which decides.
   const join = sql.write(`
-    update ${sql.tables.runs} set ready = (concurrency_key is null), wake_at = null
-    where id in (${lockWhere(sql, isDue('claim'))})`)
+    update ${sql.tables.runs} as r set ready = (concurrency_key is null), wake_at = null
+    where ${isOneOf(sql)} and ${isDue('claim')}`)
   const wake = sql.write(`
-    update ${sql.tables.runs} set ${setWoken}
-    where id in (${lockWhere(sql, isDue('wake'))})
+    update ${sql.tables.runs} as r set ${setWoken}
+    where ${isOneOf(sql)} and ${isDue('wake')}
     returning id`)
 
   return async (session, due, now) => {
@@ -115,11 +113,8 @@ function isExpired(sql: Sql): string {
     and ${sql.unsearched('r.status')} ${allowedFrom('expire')}`
 }
 
-function lockWhere(sql: Sql, condition: string): string {
-  return `
-    select r.id from ${sql.tables.runs} r
-    where r.id in (select t.value from ${sql.texts('t', '$ids')}) and ${condition}
-    order by r.id ${sql.forUpdate}`
+function isOneOf(sql: Sql): string {
+  return `r.id in (select t.value from ${sql.texts('t', '$ids')})`
 }
 
 function keyOf(row: Row): string | null {

@@ -2,10 +2,11 @@ import { terminalStatuses } from '../../core/transitions.ts'
 import type { RunQuery, Store } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
 import type { Database } from './database.ts'
+import type { LockRuns } from './lock-runs.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import type { Sql } from './sql.ts'
 
-export function createPurge(sql: Sql, database: Database): Store['purge'] {
+export function createPurge(sql: Sql, database: Database, lockRuns: LockRuns): Store['purge'] {
   const removeTraces = createRemoveTraces(sql)
   const remove = sql.write(`
     delete from ${sql.tables.runs}
@@ -19,8 +20,9 @@ export function createPurge(sql: Sql, database: Database): Store['purge'] {
     const found = await database.rows(sql.read(text), { ...params, before, limit })
     if (found.length === 0) return []
     return database.transaction(async (session) => {
-      const ids = JSON.stringify(found.map((row) => row.id))
-      const removed = await session.rows(remove, { ids, before })
+      const ids = found.map((row) => row.id as string)
+      await lockRuns(session, ids)
+      const removed = await session.rows(remove, { ids: JSON.stringify(ids), before })
       await removeTraces(session, removed, now)
       return removed.map((row) => row.id as string)
     })

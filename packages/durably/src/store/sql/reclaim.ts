@@ -35,30 +35,25 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
     await workers.lock(session, request.workerId)
     const dead = await orphans.lockWorkers(session, request.workerId, now)
     if (dead.length === 0) return nothing
-    const endangered = await orphans.endangered(session, dead, request)
-    const locked = new Map([...countKeys(endangered.map(({ key }) => key)).keys()].map(none))
-    await keys.lock(session, locked)
-    const watchers = await waiters.of(
-      session,
-      endangered.map(({ id }) => id),
-    )
-    if (watchers.length > 0) {
-      await lockRuns(session, [...watchers, ...endangered.map(({ id }) => id)])
-    }
+    const found = await orphans.find(session, dead)
+    const endangered = found.filter(({ crashes }) => crashes + 1 >= request.maxCrashes)
+    const left = new Map([...countKeys(endangered.map(({ key }) => key)).keys()].map(none))
+    await keys.lock(session, left)
+    const watchers = await waiters.of(session, endangered.map(idOf))
+    const locked = await lockRuns(session, [...watchers, ...found.map(idOf)])
 
-    const fates = sortOut(await orphans.lockRuns(session, dead), request)
+    const fates = sortOut(await orphans.read(session, found.map(idOf), dead), request)
     await update.failed(session, fates.failed, now)
     await update.recovered(session, fates.recovered, now)
     await update.taken(session, fates.taken, request.workerId, now)
     const { claimed, others } = await announce(session, fates, now)
-    const failed = fates.failed.map(({ id }) => id)
-    const told = await waiters.tell(session, failed, now)
+    const told = await waiters.tell(session, { targets: fates.failed.map(idOf), locked }, now)
 
     for (const [key, count] of countKeys(fates.failed.map((orphan) => orphan.concurrencyKey))) {
-      locked.set(key, count)
+      left.set(key, count)
     }
-    await keys.leave(session, locked)
-    await keys.settle(session, locked.keys())
+    await keys.leave(session, left)
+    await keys.settle(session, left.keys())
     await goneWorkers.forget(session, dead)
     if (fates.taken.length > 0) await workers.renew(session, request, now, request.jobs)
     return { claimed, others: [...others, ...told] }
@@ -68,6 +63,10 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
     if (!(await orphans.exist(request.workerId, now))) return nothing
     return database.transaction((session) => reclaim(session, request, now))
   }
+}
+
+function idOf({ id }: { readonly id: string }): string {
+  return id
 }
 
 function none(key: string): [string, number] {

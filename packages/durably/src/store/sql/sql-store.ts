@@ -17,7 +17,7 @@ import { createFindRuns, createInsertRuns } from './insert-runs.ts'
 import { createAppend } from './journal.ts'
 import { createKeys } from './keys.ts'
 import { createLook } from './look.ts'
-import { createLockRuns, createReadRuns } from './lock-runs.ts'
+import { createLockLate, createLockRuns, createReadRuns } from './lock-runs.ts'
 import { createMailbox } from './mailbox.ts'
 import { createMigrate } from './migrate.ts'
 import { createSetPaused } from './pause.ts'
@@ -83,7 +83,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   })
   const readRuns = createReadRuns(sql)
   const deliver = createDeliver(sql, append)
-  const waiters = createWaiters(sql, { lockRuns, readRuns, deliver })
+  const waiters = createWaiters(sql, { lockLate: createLockLate(sql), readRuns, deliver })
   const { run, journal } = createRead(sql, database)
   return {
     migrate: createMigrate(sql, database),
@@ -116,7 +116,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     watch: createWatch(database, { lockRuns, readRuns, waiters }),
     mailbox: createMailbox(sql, database),
     setPaused: createSetPaused(sql, database),
-    purge: createPurge(sql, database),
+    purge: createPurge(sql, database, lockRuns),
     run,
     runs: createRuns(sql, database),
     journal,

@@ -3,7 +3,7 @@ import { endingOf } from '../ending-of.ts'
 import type { Fact } from '../store.ts'
 import type { Session } from './database.ts'
 import { arrive, post, type Arrival, type Deliver, type Letter } from './deliver.ts'
-import type { LockRuns, ReadRuns } from './lock-runs.ts'
+import type { LockedRun, LockLate, ReadRuns } from './lock-runs.ts'
 import type { Sql } from './sql.ts'
 
 /** Who is to be told of the end of which run. */
@@ -11,15 +11,22 @@ export interface Waiters {
   /** Who waits for one of these runs: to be locked together with it, before it ends. */
   of(session: Session, targets: readonly string[]): Promise<string[]>
   /** Tells those that watch runs which the transaction has ended, and says whom that woke. */
-  tell(session: Session, targets: readonly string[], now: number): Promise<Fact[]>
+  tell(session: Session, ended: Ended, now: number): Promise<Fact[]>
   /** Adds a waiter, who is told of the next end only. Both runs are locked. */
   add(session: Session, runId: string, target: string): Promise<void>
   /** Tells a run of an end that came before it asked. Both are locked. */
   tellLate(session: Session, run: RunRecord, ended: RunRecord, now: number): Promise<void>
 }
 
+/** Runs that the transaction has ended, so that nobody can come to watch them any more. */
+interface Ended {
+  readonly targets: readonly string[]
+  /** What was locked in order before. */
+  readonly locked: ReadonlyMap<string, LockedRun>
+}
+
 export interface WaitersSteps {
-  readonly lockRuns: LockRuns
+  readonly lockLate: LockLate
   readonly readRuns: ReadRuns
   readonly deliver: Deliver
 }
@@ -30,7 +37,7 @@ interface Pair {
   readonly runId: string
 }
 
-export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: WaitersSteps): Waiters {
+export function createWaiters(sql: Sql, { lockLate, readRuns, deliver }: WaitersSteps): Waiters {
   const { waiters } = sql.tables
   const ofTargets = `in (select t.value from ${sql.texts('t', '$targets')})`
   const select = sql.read(`
@@ -52,14 +59,12 @@ export function createWaiters(sql: Sql, { lockRuns, readRuns, deliver }: Waiters
     // Where writers are alone, nothing has to be locked in an order.
     of: async (session, targets) =>
       sql.forUpdate === '' ? [] : (await find(session, targets)).map(({ runId }) => runId),
-    tell: async (session, targets, now) => {
+    tell: async (session, { targets, locked }, now) => {
       const pairs = inOrder(targets, await find(session, targets))
       if (pairs.length === 0) return []
-      // Mostly they are locked already; one that came since the transaction looked is not.
-      await lockRuns(
-        session,
-        pairs.map(({ runId }) => runId),
-      )
+      // Who came between the look at who waits and the lock of the run that ended.
+      const late = new Set(pairs.map(({ runId }) => runId).filter((id) => !locked.has(id)))
+      await lockLate(session, [...late])
       const runs = await readRuns(
         session,
         pairs.flatMap(({ target, runId }) => [target, runId]),

@@ -52,7 +52,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     const changed = await commit.change(session, going, now)
     const ended = going.filter(ends).map(runIdOf)
     const watched = ended.filter((id) => changed.get(id) === true)
-    const woken = await waiters.tell(session, watched, now)
+    const woken = await waiters.tell(session, { targets: watched, locked }, now)
     // A message may wake a run that is to be claimed before them, and a key have one.
     const starter = sends.length + counts.size === 0 ? batch.claim : null
     const { enqueued, claimed: atOnce, stayedAway } = await enqueue.all(session, runs, starter, now)

@@ -1,0 +1,200 @@
+import { describe, expect, test } from 'vitest'
+import type { Claim, Store } from '../../src/store/store.ts'
+import {
+  act,
+  claim,
+  commit,
+  ending,
+  enqueue,
+  existing,
+  mailOf,
+  newRun,
+  newSend,
+  nothing,
+  only,
+  parkRun,
+  reclaim,
+  START,
+  waitFor,
+} from '../conformance/store/scenario.ts'
+import type { PgPool } from '../../src/postgres.ts'
+import { createHeldPool, intercept, openSchema } from './postgres-schema.ts'
+
+const LATER = START + 1000
+
+/** How the run `child` ends, of which `openEnding` has made a run that can end so. */
+const endings: Record<string, (store: Store, child: Claim) => Promise<unknown>> = {
+  'an end': (store, child) => commit(store, ending(child, 'complete')),
+  'a cancel': (store) => act(store, 'cancel', 'z child'),
+  'an expiry': (store) => store.promote(10, START),
+  'a last crash': (store) => reclaim(store, { maxCrashes: 1 }, START),
+}
+
+describe.each(Object.keys(endings))('%s', (how) => {
+  const end = (store: Store, child: Claim) => endings[how]?.(store, child)
+  const letters = ['a parent', 'z child'].map((id) => newSend(id, 'two'))
+
+  test('is kept from a deadlock with messages', async () => {
+    const { schema, held, first, second, third, errors } = await openThree()
+    const child = await openEnding(first, how)
+    await first.watch('a parent', 'z child', START)
+
+    const transaction = held.hold()
+    const sending = first.write({ ...nothing, sends: [newSend('z child', 'one')] }, START)
+    await transaction.reached
+    const ended = end(second, child)
+    await schema.untilBlocked()
+    const crossing = third.write({ ...nothing, sends: letters }, START)
+    await schema.untilBlocked(2)
+    transaction.commit()
+    await Promise.all([sending, ended, crossing])
+    expect(errors).toEqual([])
+    expect(await mailOf(first, 'a parent')).toContain('run z child')
+  })
+
+  test('begins anew if someone came to wait for it whom others hold', async () => {
+    const { schema, held, first, second, third, errors } = await openThree()
+    const child = await openEnding(first, how)
+
+    const looked = held.holdBefore(locks)
+    const ended = end(first, child)
+    await looked.reached
+    await second.watch('a parent', 'z child', START)
+    const told = held.holdBefore(looksForWaiters)
+    looked.go()
+    await told.reached
+    const crossing = third.write({ ...nothing, sends: letters }, START)
+    await schema.untilBlocked()
+    told.go()
+    await Promise.all([ended, crossing])
+    expect(errors).toEqual([])
+    expect(await mailOf(first, 'a parent')).toContain('run z child')
+    expect(await existing(first, 'z child')).not.toMatchObject({ completedAt: null })
+  })
+})
+
+test('runs that end, and others, are locked in one order: due and expired', async () => {
+  const { schema, held, first, second, errors } = await openThree()
+  await enqueue(first, [newRun('z', { expireAt: START })])
+  await parkRun(first, 'm', [], { wakeAt: START })
+  await enqueue(first, [newRun('a', { dueAt: LATER })])
+
+  const waking = held.holdBefore(/set ready = \(concurrency_key is null\)/)
+  const promoting = first.promote(10, LATER)
+  await waking.reached
+  const sends = ['a', 'm', 'z'].map((id) => newSend(id, 'go'))
+  const sending = second.write({ ...nothing, sends }, LATER)
+  await schema.untilBlocked()
+  waking.go()
+  expect(await promoting).toHaveLength(2)
+  await sending
+  expect(errors).toEqual([])
+})
+
+test('runs that end, and others, are locked in one order: of a dead worker', async () => {
+  const { schema, held, first, second, errors } = await openThree()
+  const dies = { leaseMs: 0 }
+  await parkRun(first, 'z parent', [waitFor('run', 'm')])
+  await enqueue(first, [newRun('m')])
+  await claim(first, dies)
+  await reclaim(first, { workerId: 'second', ...dies }, START)
+  await enqueue(first, [newRun('a')])
+  await claim(first, { workerId: 'second', ...dies })
+  await first.watch('z parent', 'm', START)
+
+  const reading = held.holdBefore(/is_paused/)
+  const reclaiming = reclaim(first, { maxCrashes: 2 }, START)
+  await reading.reached
+  const sends = ['a', 'z parent'].map((id) => newSend(id, 'go'))
+  const sending = second.write({ ...nothing, sends }, START)
+  await schema.untilBlocked()
+  reading.go()
+  expect(only((await reclaiming).claimed).run).toMatchObject({ id: 'a' })
+  await sending
+  expect(errors).toEqual([])
+  expect(await mailOf(first, 'z parent')).toContain('run m')
+})
+
+test('runs that are purged are locked in one order, whichever ended first', async () => {
+  const { schema, held, first, second, third, errors } = await openThree()
+  for (const [i, id] of ['z', 'a'].entries()) {
+    await enqueue(first, [newRun(id)])
+    await first.act({ transition: 'cancel', runId: id }, START + i)
+  }
+  const transaction = held.hold()
+  const blocking = first.watch('z', 'z', START)
+  await transaction.reached
+  const purging = second.purge({}, LATER, 10, LATER)
+  await schema.untilBlocked()
+  const sends = ['a', 'z'].map((id) => newSend(id, 'go'))
+  const sending = third.write({ ...nothing, sends }, LATER)
+  await schema.untilBlocked(2)
+  transaction.commit()
+  await Promise.all([blocking, sending])
+  expect((await purging).toSorted()).toEqual(['a', 'z'])
+  expect(errors).toEqual([])
+})
+
+const locks = /^(insert into "durably_journal"|update "durably_runs"|select r.id, r.status, r.gen)/
+const looksForWaiters = /^select w.target/
+
+/** A parent that waits for `z child`, without watching it yet. */
+async function openEnding(store: Store, how: string): Promise<Claim> {
+  await parkRun(store, 'a parent', [waitFor('run', 'z child')])
+  await enqueue(store, [newRun('z child', how === 'an expiry' ? { expireAt: START } : {})])
+  const [child] = await claim(store, { leaseMs: how === 'a last crash' ? 0 : 60_000 })
+  return child as Claim
+}
+
+/** Three processes, all of whose errors are kept; the transactions of the first can be held. */
+async function openThree() {
+  const schema = await openSchema()
+  const errors: unknown[] = []
+  const pool = () => recorded(schema.pool(), errors)
+  const held = createHeldPool(pool())
+  const first = await schema.store(held.pool)
+  const second = await schema.store(pool())
+  const third = await schema.store(pool())
+  return { schema, held, first, second, third, errors }
+}
+
+/** A pool whose errors are all kept. */
+function recorded(inner: PgPool, errors: unknown[]): PgPool {
+  return intercept(inner, (_, pass) =>
+    pass().catch((error: unknown) => {
+      errors.push(error)
+      throw error
+    }),
+  )
+}
+
+test('runs that end, wait for and write to each other crosswise end in no deadlock', async () => {
+  const { first, second, errors } = await openThree()
+  for (let round = 0; round < 20; round++) {
+    const ids = ['a', 'b', 'c', 'd'].map((name) => `${name}${round}`)
+    await Promise.all([
+      meet(first, ids, round % 2 === 0),
+      meet(second, ids.toReversed(), round % 3 === 0),
+    ])
+    for (const id of ids) expect(await existing(first, id)).toMatchObject({ status: 'cancelled' })
+  }
+  expect(errors).toEqual([])
+})
+
+/** Each run waits for the next one, is written to by all batches, and is cancelled at last. */
+async function meet(store: Store, ids: readonly string[], watchesFirst: boolean): Promise<void> {
+  await enqueue(
+    store,
+    ids.map((id) => newRun(id)),
+  )
+  const watches = async (): Promise<void> => {
+    for (const [i, id] of ids.entries()) {
+      await store.watch(id, ids[(i + 1) % ids.length] ?? '', START)
+    }
+  }
+  if (watchesFirst) await watches()
+  const sends = ids.map((id) => newSend(id, 'go', { id: `from ${ids[0]}` }))
+  await store.write({ ...nothing, sends }, START)
+  await watches()
+  for (const id of ids) await act(store, 'cancel', id)
+}
