@@ -135,6 +135,19 @@ test('runs that are purged are locked in one order, whichever ended first', asyn
   expect(errors).toEqual([])
 })
 
+test('a run that was made since a batch locked its recipients is not there for the batch', async () => {
+  const { held, first, second } = await openThree()
+  await enqueue(first, [newRun('z')])
+  const reading = held.holdBefore(/^select r\.\*/)
+  const sends = ['a', 'z'].map((id) => newSend(id, 'go'))
+  const sending = first.write({ ...nothing, sends }, START)
+  await reading.reached
+  await enqueue(second, [newRun('a')])
+  reading.go()
+  expect((await sending).sends).toMatchObject([{ done: false, reason: 'unknown' }, { done: true }])
+  expect(await mailOf(second, 'a')).toEqual([])
+})
+
 const locks = /^(insert into "durably_journal"|update "durably_runs"|select r.id, r.status, r.gen)/
 const looksForWaiters = /^select w.target/
 

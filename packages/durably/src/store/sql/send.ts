@@ -4,15 +4,20 @@ import { isLegal, isTerminal, type RunStatus } from '../../core/transitions.ts'
 import type { Send, Sent } from '../store.ts'
 import type { Row, Session } from './database.ts'
 import { arrive, type Arrival, type Deliver, type Letter } from './deliver.ts'
-import type { ReadRuns } from './lock-runs.ts'
+import type { LockedRun, ReadRuns } from './lock-runs.ts'
 import { toNumber } from './run-row.ts'
 import type { Sql } from './sql.ts'
 
 export interface SendAll {
   /** The runs that the sends are for, to be locked. */
   recipients(session: Session, sends: readonly Send[]): Promise<string[]>
-  /** Sends to runs that the transaction has locked. */
-  all(session: Session, sends: readonly Send[], now: number): Promise<Sent[]>
+  /** Sends to runs that the transaction has locked. All others are not there. */
+  all(
+    session: Session,
+    sends: readonly Send[],
+    locked: ReadonlyMap<string, LockedRun>,
+    now: number,
+  ): Promise<Sent[]>
 }
 
 interface Token {
@@ -50,11 +55,15 @@ export function createSend(sql: Sql, readRuns: ReadRuns, deliver: Deliver): Send
     return new Map(rows.map((row) => [row.hash as string, toToken(row)]))
   }
 
-  async function readState(session: Session, sends: readonly Send[]): Promise<State> {
+  async function readState(
+    session: Session,
+    sends: readonly Send[],
+    locked: ReadonlyMap<string, LockedRun>,
+  ): Promise<State> {
     const known = await readTokens(session, sends)
     const sent = sends.flatMap(({ id, to }) => {
       const runId = runOf(to, known)
-      return runId === null ? [] : [{ run_id: runId, id }]
+      return runId !== null && locked.has(runId) ? [{ run_id: runId, id }] : []
     })
     const runs = await readRuns(
       session,
@@ -70,9 +79,9 @@ export function createSend(sql: Sql, readRuns: ReadRuns, deliver: Deliver): Send
       const known = await readTokens(session, sends)
       return sends.flatMap(({ to }) => runOf(to, known) ?? [])
     },
-    all: async (session, sends, now) => {
+    all: async (session, sends, locked, now) => {
       if (sends.length === 0) return []
-      const state = await readState(session, sends)
+      const state = await readState(session, sends, locked)
       const outcomes = sends.map((send) => sendOne(state, send, now))
       const arrivals = outcomes.flatMap(({ arrival }) => arrival ?? [])
       const entries = await deliver(session, arrivals, now)

@@ -65,12 +65,12 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     await keys.leave(session, leaving)
     await keys.settle(session, counts.keys())
 
-    // Those that were made meanwhile, mostly by the batch itself.
-    await lockRuns(
+    // Of runs that others made meanwhile nothing is known here: they would be locked out of the order.
+    const own = await lockRuns(
       session,
-      recipients.filter((id) => !locked.has(id)),
+      runs.map(idOf).filter((id) => recipients.has(id)),
     )
-    const sent = await send.all(session, sends, now)
+    const sent = await send.all(session, sends, new Map([...locked, ...own]), now)
     const claimed = await claimOthers(atOnce, batch.claim, (request) =>
       claim.within(session, request, now),
     )
@@ -114,7 +114,7 @@ function rejectTooLong(error: unknown): never {
 function createLock({ send, waiters, workers, keys, lockRuns }: WriteSteps) {
   return async (session: Session, batch: Batch, coming: ReadonlyMap<string, number>) => {
     const { commits, sends, claim } = batch
-    const recipients = await send.recipients(session, sends)
+    const recipients = new Set(await send.recipients(session, sends))
     const ending = commits.filter(ends).map(runIdOf)
     const others = [...recipients, ...(await waiters.of(session, ending))]
     if (claim !== null && coming.size + others.length > 0) {
@@ -163,6 +163,10 @@ function withoutMoved(
 function hasMoved({ lease, transition }: Commit, run: LockedRun | undefined): boolean {
   if (transition?.name !== 'park' || run === undefined) return false
   return isHeld(run, lease.generation) && run.inbox !== transition.inbox
+}
+
+function idOf({ id }: NewRun): string {
+  return id
 }
 
 function runIdOf({ lease }: Commit): string {
