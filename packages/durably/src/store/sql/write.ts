@@ -41,7 +41,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
   async function writeAll(session: Session, batch: Batch, now: number): Promise<Written> {
     const { commits, runs, sends } = batch
     const counts = countComing(batch)
-    const { recipients, locked } = await lock(session, batch, counts)
+    const locked = await lock(session, batch, counts)
 
     const [going, answerAll] = withoutMoved(commits, locked)
     const answers = await commit.append(session, going)
@@ -66,10 +66,7 @@ export function createWrite(database: Database, steps: WriteSteps): Store['write
     await keys.settle(session, counts.keys())
 
     // Of runs that others made meanwhile nothing is known here: they would be locked out of the order.
-    const own = await lockRuns(
-      session,
-      runs.map(idOf).filter((id) => recipients.has(id)),
-    )
+    const own = sends.length > 0 ? await lockRuns(session, reachableBy(runs, going)) : noRuns
     const sent = await send.all(session, sends, new Map([...locked, ...own]), now)
     const claimed = await claimOthers(atOnce, batch.claim, (request) =>
       claim.within(session, request, now),
@@ -114,15 +111,15 @@ function rejectTooLong(error: unknown): never {
 function createLock({ send, waiters, workers, keys, lockRuns }: WriteSteps) {
   return async (session: Session, batch: Batch, coming: ReadonlyMap<string, number>) => {
     const { commits, sends, claim } = batch
-    const recipients = new Set(await send.recipients(session, sends))
+    const recipients = await send.recipients(session, sends)
     const ending = commits.filter(ends).map(runIdOf)
     const others = [...recipients, ...(await waiters.of(session, ending))]
     if (claim !== null && coming.size + others.length > 0) {
       await workers.lock(session, claim.workerId)
     }
     await keys.lock(session, coming)
-    if (others.length === 0 && !commits.some(needsLock)) return { recipients, locked: noRuns }
-    return { recipients, locked: await lockRuns(session, [...commits.map(runIdOf), ...others]) }
+    if (others.length === 0 && !commits.some(needsLock)) return noRuns
+    return lockRuns(session, [...commits.map(runIdOf), ...others])
   }
 }
 
@@ -165,8 +162,10 @@ function hasMoved({ lease, transition }: Commit, run: LockedRun | undefined): bo
   return isHeld(run, lease.generation) && run.inbox !== transition.inbox
 }
 
-function idOf({ id }: NewRun): string {
-  return id
+/** Runs that can be sent something only since the batch was written: it made them, or handed out their tokens. */
+function reachableBy(runs: readonly NewRun[], commits: readonly Commit[]): string[] {
+  const handsOut = commits.filter(({ tokens }) => tokens !== undefined && tokens.length > 0)
+  return [...runs.map(({ id }) => id), ...handsOut.map(runIdOf)]
 }
 
 function runIdOf({ lease }: Commit): string {

@@ -75,6 +75,16 @@ onEveryBackend((open) => {
     expect(await send(store, completion('two'))).toMatchObject({ reason: 'used' })
   })
 
+  test('it can be completed in the batch that hands it out', async () => {
+    const [store] = await open()
+    const claimed = await startRun(store, 'a')
+    const tokens = [{ hash: HASH, name: 'approval', expiresAt: null }]
+    const commits = [{ ...commitOf(claimed, [stepDone(2, 'approval')]), tokens }]
+    const { sends } = await store.write({ ...nothing, commits, sends: [completion('one')] }, START)
+    expect(sends).toMatchObject([{ done: true, isNew: true, run: { id: 'a', inbox: 1 } }])
+    expect(await mailOf(store, 'a')).toEqual(['token approval'])
+  })
+
   test('of two completions in one batch the first counts', async () => {
     const [store] = await open()
     await handOut(store)
