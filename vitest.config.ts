@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { playwright } from '@vitest/browser-playwright'
@@ -20,9 +21,12 @@ process.env['TMPDIR'] ??= folderInMemory()
 // Hundreds of processes are started and killed: what one has compiled the next need not.
 process.env['NODE_COMPILE_CACHE'] ??= join(process.env['TMPDIR'], 'durably-compiled')
 
+// Without a profile OPFS is memory of another process, and a write ten times as dear.
+const profile = join(process.env['TMPDIR'], `durably-chromium-${process.pid}`)
+process.once('exit', () => rmSync(profile, { recursive: true, force: true }))
+
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 const simulation = 'packages/durably/test/simulation/*.test.ts'
-const mutants = 'packages/durably/test/simulation/mutants.test.ts'
 
 /** What keeps both cores busy by itself comes before the rest. */
 const order = { simulation: 0, most: 1, browser: 2 }
@@ -47,14 +51,6 @@ export default defineConfig({
           name: 'simulation',
           sequence: { groupOrder: order.simulation },
           include: [simulation],
-          exclude: [mutants],
-        },
-      },
-      {
-        test: {
-          name: 'mutants',
-          ...besideTheBrowser,
-          include: [mutants],
         },
       },
       {
@@ -125,7 +121,10 @@ export default defineConfig({
             enabled: true,
             headless: true,
             screenshotFailures: false,
-            provider: playwright({ launchOptions: launchOptions() }),
+            provider: playwright({
+              launchOptions: launchOptions(),
+              persistentContext: profile,
+            }),
             instances: [{ browser: 'chromium' }],
           },
         },

@@ -19,7 +19,7 @@ const CLIENTS = 3
 const LONGEST_PAUSE_MS = 25
 
 const durably: CrowdInstance = createDurably({
-  dialect: dialectAt({ driver: driver as Driver, at }),
+  dialect: await dialectAt({ driver: driver as Driver, at }),
   maxConcurrentRuns: 6,
   pollingInterval: 100,
   heartbeatInterval: 200,

@@ -32,7 +32,7 @@ export async function crowd(driver: Driver, ms: number): Promise<Crowded> {
   const folder = mkdtempSync(join(tmpdir(), 'durably-crowd-'))
   const effectsFile = join(folder, 'effects')
   writeFileSync(effectsFile, '')
-  const durably = createDurably({ dialect: dialectAt(place) })
+  const durably = createDurably({ dialect: await dialectAt(place) })
   await durably.migrate()
   const crew = await startCrew(PROCESSES, place, effectsFile, { script })
   const violations: string[] = []

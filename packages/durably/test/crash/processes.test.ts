@@ -50,7 +50,7 @@ async function runAll(plan: {
   const effectsFile = join(folder, 'effects')
   writeFileSync(effectsFile, '')
   const durably = createDurably({
-    dialect: dialectAt(place),
+    dialect: await dialectAt(place),
     jobs: { recorded: createRecordedJob(effectsFile) },
   })
   await durably.migrate()

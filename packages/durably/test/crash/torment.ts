@@ -35,7 +35,7 @@ export async function torment({ driver, kills, workers, random }: Torment): Prom
   const effectsFile = join(folder, 'effects')
   writeFileSync(effectsFile, '')
   const durably = createDurably({
-    dialect: dialectAt(place),
+    dialect: await dialectAt(place),
     jobs: { recorded: createRecordedJob(effectsFile) },
   })
   await durably.migrate()

@@ -9,7 +9,7 @@ import { dialectAt, type Driver } from './places.ts'
 const [driver, at = '', effectsFile = '', point = 'null'] = process.argv.slice(2)
 const killer = createKiller(JSON.parse(point) as KillPoint | null)
 const durably = createDurably({
-  dialect: dialectAt({ driver: driver as Driver, at }, killer),
+  dialect: await dialectAt({ driver: driver as Driver, at }, killer),
   maxConcurrentRuns: 3,
   pollingInterval: 100,
   heartbeatInterval: 200,
