@@ -17,8 +17,7 @@ import {
   START,
   waitFor,
 } from '../conformance/store/scenario.ts'
-import type { PgPool } from '../../src/postgres.ts'
-import { createHeldPool, intercept, openSchema } from './postgres-schema.ts'
+import { createHeldPool, openSchema, recorded } from './postgres-schema.ts'
 
 const LATER = START + 1000
 
@@ -169,45 +168,4 @@ async function openThree() {
   const second = await schema.store(pool())
   const third = await schema.store(pool())
   return { schema, held, first, second, third, errors }
-}
-
-/** A pool whose errors are all kept. */
-function recorded(inner: PgPool, errors: unknown[]): PgPool {
-  return intercept(inner, (_, pass) =>
-    pass().catch((error: unknown) => {
-      errors.push(error)
-      throw error
-    }),
-  )
-}
-
-test('runs that end, wait for and write to each other crosswise end in no deadlock', async () => {
-  const { first, second, errors } = await openThree()
-  for (let round = 0; round < 20; round++) {
-    const ids = ['a', 'b', 'c', 'd'].map((name) => `${name}${round}`)
-    await Promise.all([
-      meet(first, ids, round % 2 === 0),
-      meet(second, ids.toReversed(), round % 3 === 0),
-    ])
-    for (const id of ids) expect(await existing(first, id)).toMatchObject({ status: 'cancelled' })
-  }
-  expect(errors).toEqual([])
-})
-
-/** Each run waits for the next one, is written to by all batches, and is cancelled at last. */
-async function meet(store: Store, ids: readonly string[], watchesFirst: boolean): Promise<void> {
-  await enqueue(
-    store,
-    ids.map((id) => newRun(id)),
-  )
-  const watches = async (): Promise<void> => {
-    for (const [i, id] of ids.entries()) {
-      await store.watch(id, ids[(i + 1) % ids.length] ?? '', START)
-    }
-  }
-  if (watchesFirst) await watches()
-  const sends = ids.map((id) => newSend(id, 'go', { id: `from ${ids[0]}` }))
-  await store.write({ ...nothing, sends }, START)
-  await watches()
-  for (const id of ids) await act(store, 'cancel', id)
 }

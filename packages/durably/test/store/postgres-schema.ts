@@ -188,6 +188,16 @@ export function intercept(inner: PgPool, interceptor: Interceptor): PgPool {
   }
 }
 
+/** A pool whose errors are all kept. */
+export function recorded(inner: PgPool, errors: unknown[]): PgPool {
+  return intercept(inner, (_, pass) =>
+    pass().catch((error: unknown) => {
+      errors.push(error)
+      throw error
+    }),
+  )
+}
+
 type PgClient = Awaited<ReturnType<PgPool['connect']>>
 
 function wrap(client: PgClient, interceptor: Interceptor): PgClient {
