@@ -78,8 +78,8 @@ export function createDurably(options: DurablyOptions): Durably<Jobs | null> {
     ...(synchronous === undefined ? {} : { synchronous }),
     ...(tablePrefix === undefined ? {} : { tablePrefix }),
   })
-  const { wakeups } = dialect as { readonly wakeups?: Wakeups }
-  const engine = assemble(store, env, { ...(wakeups === undefined ? {} : { wakeups }), ...options })
+  const { wakeups = (dialect as { readonly wakeups?: Wakeups }).wakeups } = options
+  const engine = assemble(store, env, { ...options, wakeups })
   return { ...engine, db }
 }
 

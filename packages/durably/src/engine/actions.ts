@@ -4,7 +4,7 @@ import { ConflictError, NotFoundError, ValidationError } from '../core/error.ts'
 import type { BulkFilter, RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import { requireDate } from '../core/require-date.ts'
-import { requireObject } from '../core/require-object.ts'
+import { type Names, requireKnown, requireObject } from '../core/require-object.ts'
 import { decodePayload, type Labels, type RunRecord } from '../core/run.ts'
 import { isLegal, terminalStatuses, transitions, type RunStatus } from '../core/transitions.ts'
 import type { Acted, Enqueued, Fact, NewRun, Refused, RunQuery, Store } from '../store/store.ts'
@@ -181,7 +181,8 @@ async function purgeRuns(
   while (true) {
     const purged = await store.purge(query, before, PAGE_SIZE, env.now())
     count += purged.length
-    if (purged.length < PAGE_SIZE) break
+    // Another purge may have been faster with some of the page.
+    if (purged.length === 0) break
     await giveWay(env)
   }
   if (count > 0) onPurged()
@@ -190,12 +191,15 @@ async function purgeRuns(
 
 function readBulk(bulk: BulkFilter, statuses: readonly RunStatus[]): RunQuery {
   requireObject(bulk, 'filter')
+  requireKnown(bulk, bulkFilters, '', 'filter')
   const { before, ...filter } = bulk
   if (before !== undefined) requireDate(before, 'before')
   const query = readFilter({ status: statuses, ...filter } satisfies RunFilter)
   requireChosen(filter)
   return query
 }
+
+const bulkFilters: Names<BulkFilter> = { jobName: true, status: true, labels: true, before: true }
 
 /** What lists take for any would have an action reach every run, by mistake. */
 function requireChosen({ status }: BulkFilter): void {

@@ -8,7 +8,7 @@ import { toIso, type RunRecord } from '../core/run.ts'
 import { isEnding } from '../core/transitions.ts'
 import type { Wakeups } from '../core/wakeups.ts'
 import type { Enqueued, Fact, NewRun, Send, Sent, Store } from '../store/store.ts'
-import { createGate, type Gate } from './gate.ts'
+import { closedError, createGate, type Gate } from './gate.ts'
 import { createElsewhere, type Elsewhere } from './elsewhere.ts'
 import { createJanitor, type Janitor } from './janitor.ts'
 import type { OnTick } from './steps.ts'
@@ -198,6 +198,7 @@ function createLifecycle(
       : createJanitor({ store, env, retainMs, onPurged: purged, onError: report })
   let migrated: Promise<void> | null = null
   let letGo: (() => void) | null = null
+  let isClosing = false
 
   async function migrate(): Promise<void> {
     requireOpen()
@@ -223,11 +224,13 @@ function createLifecycle(
     stop,
     start() {
       requireOpen()
+      if (isClosing) throw closedError()
       letGo ??= elsewhere.hold()
       janitor?.start()
       worker.start()
     },
     async close() {
+      isClosing = true
       await stop(null)
       await elsewhere.close()
       await store.close()

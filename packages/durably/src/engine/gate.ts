@@ -35,7 +35,7 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   const operations = Object.entries(store).map(([name, operation]: [string, Operation | null]) => {
     if (operation === null) return [name, null]
     const pass: Operation = (...args) => {
-      if (isShut) return Promise.reject(new UnusableStoreError('closed', CLOSED))
+      if (isShut) return Promise.reject(closedError())
       const answer = operation(...args)
       const limitMs = limits[name] ?? SILENT_MS
       return limitMs === Infinity ? answer : within(env, limitMs, answer, silentFor(limitMs))
@@ -44,7 +44,7 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   })
   return {
     requireOpen() {
-      if (isShut) throw new UnusableStoreError('closed', CLOSED)
+      if (isShut) throw closedError()
     },
     store: {
       ...(Object.fromEntries(operations) as Store),
@@ -56,7 +56,10 @@ export function createGate(store: Store, env: Pick<Env, 'after'>): Gate {
   }
 }
 
-const CLOSED = 'This instance of Durably was closed; make another one with createDurably'
+export function closedError(): UnusableStoreError {
+  const message = 'This instance of Durably was closed; make another one with createDurably'
+  return new UnusableStoreError('closed', message)
+}
 
 function silentFor(ms: number): string {
   return `The database has not answered for ${ms / 1000} s; what it was to do may be done nevertheless`

@@ -182,8 +182,7 @@ async function work(session: State): Promise<void> {
   const backoff = createBackoff(env)
   while (!session.stopping) {
     try {
-      await round(session)
-      backoff.reset()
+      if (await round(session)) backoff.reset()
     } catch (error) {
       // Whoever waits for it to be idle would wait for ever.
       if (session.untilIdle && error instanceof UnusableStoreError) throw error
@@ -195,8 +194,8 @@ async function work(session: State): Promise<void> {
   }
 }
 
-/** Claims what can be claimed, and sets when to look again. */
-async function round(session: State): Promise<void> {
+/** Claims what can be claimed, and sets when to look again. Answers whether it looked: timers may be a moment early. */
+async function round(session: State): Promise<boolean> {
   const { env, pollMs, predecessors } = session
   if (predecessors !== null) {
     // What is not answered may be done later, and must not end the lease of whoever asked.
@@ -207,7 +206,7 @@ async function round(session: State): Promise<void> {
     session.hinted = false
     await claim(session)
   }
-  if (session.stopping || env.elapsed() < session.lookAt) return
+  if (session.stopping || env.elapsed() < session.lookAt) return false
   // What comes up meanwhile makes it earlier again.
   session.lookAt = Number.POSITIVE_INFINITY
   const { ready, nextDueAt, orphans } = await session.store.look(namesOf(session), env.now())
@@ -221,6 +220,7 @@ async function round(session: State): Promise<void> {
   // A run that ended meanwhile may have made another one.
   const isSeenWhole = env.elapsed() < session.lookAt
   if (!due && isSeenWhole && isIdle(session, ready)) stop(session)
+  return true
 }
 
 /** Makes claimable what is due, also where there is no room for it here: others may have some. */

@@ -129,7 +129,7 @@ async function rest(sub: State): Promise<void> {
   for (let left = pollMs; left > 0 && !sub.cancelled; left = until - env.elapsed()) {
     await nap(sub, left)
   }
-  sub.progressAt = env.now()
+  sub.progressAt = env.elapsed()
   sub.changed = true
 }
 
@@ -146,8 +146,7 @@ function nap(sub: State, ms: number): Promise<'over' | 'woken'> {
 }
 
 function progressDueIn({ progressAt, env }: State): number {
-  // A clock that is set back makes it no longer.
-  return Math.min(PROGRESS_GAP_MS, progressAt + PROGRESS_GAP_MS - env.now())
+  return progressAt + PROGRESS_GAP_MS - env.elapsed()
 }
 
 /** The facts of a page, and between them the ticks that came after the fact before. */
@@ -192,7 +191,7 @@ function heldProgress(sub: State): DurablyEvent[] {
   const { held, position, env } = sub
   if (held === null || held.sequence > position) return []
   sub.held = null
-  sub.progressAt = env.now()
+  sub.progressAt = env.elapsed()
   sub.progress = JSON.stringify(held.progress)
   return [{ ...held, sequence: position }]
 }

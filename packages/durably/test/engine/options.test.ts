@@ -1,9 +1,11 @@
+import BetterSqlite from 'better-sqlite3'
 import { type Dialect, SqliteDialect } from 'kysely'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { ValidationError } from '../../src/core/error.ts'
 import { defineJob, type JobDefinition } from '../../src/core/job.ts'
 import { createDurably, type DurablyOptions } from '../../src/durably.ts'
+import { sqliteDialect } from '../../src/sqlite.ts'
 
 /** A database that may not be touched. */
 const dialect = new SqliteDialect({
@@ -93,4 +95,22 @@ test.each(badJobs)('defineJob refuses a bad %s', (_, job, message) => {
   const define = defineJob as (definition: object) => JobDefinition
   expect(() => define(job)).toThrow(message)
   expect(() => define(job)).toThrow(ValidationError)
+})
+
+test('wakeups that are undefined are those of the dialect', async () => {
+  let listened = 0
+  const listen = () => {
+    listened++
+    return Promise.resolve(() => Promise.resolve())
+  }
+  const database = new BetterSqlite(':memory:')
+  const wakeups = { listen, notify: () => Promise.resolve() }
+  const durably = createDurably({
+    dialect: Object.assign(sqliteDialect({ database }), { wakeups }),
+    wakeups: undefined,
+  })
+  await durably.init()
+  await durably.close()
+  database.close()
+  expect(listened).toBe(1)
 })

@@ -134,6 +134,22 @@ test('runs that are purged are locked in one order, whichever ended first', asyn
   expect(errors).toEqual([])
 })
 
+test('a purge all of whose runs another one takes goes on to the next', async () => {
+  const { schema, held, first, second } = await openThree()
+  for (const [i, id] of ['a', 'b', 'c'].entries()) {
+    await enqueue(first, [newRun(id)])
+    await first.act({ transition: 'cancel', runId: id }, START + i)
+  }
+  const transaction = held.hold()
+  const purging = first.purge({}, LATER, 2, LATER)
+  await transaction.reached
+  const late = second.purge({}, LATER, 2, LATER)
+  await schema.untilBlocked()
+  transaction.commit()
+  expect(await purging).toHaveLength(2)
+  expect(await late).toEqual(['c'])
+})
+
 test('a run that was made since a batch locked its recipients is not there for the batch', async () => {
   const { held, first, second } = await openThree()
   await enqueue(first, [newRun('z')])

@@ -1,7 +1,7 @@
 import { terminalStatuses } from '../../core/transitions.ts'
 import type { RunQuery, Store } from '../store.ts'
 import { allowedFrom } from './allowed-from.ts'
-import type { Database } from './database.ts'
+import type { Database, Row, Session } from './database.ts'
 import type { LockRuns } from './lock-runs.ts'
 import { createRemoveTraces } from './remove-traces.ts'
 import type { Sql } from './sql.ts'
@@ -15,18 +15,28 @@ export function createPurge(sql: Sql, database: Database, lockRuns: LockRuns): S
       and completed_at < $before::int8
     returning number, id, inbox, created_at`)
 
+  async function purge(session: Session, ids: readonly string[], before: number, now: number) {
+    await lockRuns(session, ids)
+    const removed = await session.rows(remove, { ids: JSON.stringify(ids), before })
+    await removeTraces(session, removed, now)
+    return removed.map(idOf)
+  }
+
   return async (filter, before, limit, now) => {
     const { text, params } = searchEnded(sql, filter)
-    const found = await database.rows(sql.read(text), { ...params, before, limit })
-    if (found.length === 0) return []
-    return database.transaction(async (session) => {
-      const ids = found.map((row) => row.id as string)
-      await lockRuns(session, ids)
-      const removed = await session.rows(remove, { ids: JSON.stringify(ids), before })
-      await removeTraces(session, removed, now)
-      return removed.map((row) => row.id as string)
-    })
+    const search = sql.read(text)
+    for (;;) {
+      const found = (await database.rows(search, { ...params, before, limit })).map(idOf)
+      if (found.length === 0) return []
+      const removed = await database.transaction((session) => purge(session, found, before, now))
+      // Else another purge was faster with all of them, and there may be more.
+      if (removed.length > 0) return removed
+    }
   }
+}
+
+function idOf(row: Row): string {
+  return row.id as string
 }
 
 /** Of a job, its statuses are walked from the oldest run; else the runs from the one that ended first. */

@@ -272,8 +272,11 @@ onEveryBackend((open) => {
       )
       const before = new Date(Number.NaN)
       await expect(durably.cancelRuns({ before })).rejects.toThrow(/^before must be a valid Date/)
-      const filter = { job: 'x' } as object
-      await expect(durably.retryRuns(filter)).rejects.toThrow(/^unknown filter "job"/)
+      for (const name of ['job', 'limit', 'offset', 'cursor']) {
+        const filter = { [name]: 1 } as object
+        await expect(durably.retryRuns(filter)).rejects.toThrow(`unknown filter "${name}"`)
+        await expect(durably.purgeRuns(filter)).rejects.toThrow(`unknown filter "${name}"`)
+      }
     })
   })
 

@@ -287,6 +287,8 @@ onEveryBackend((open) => {
     const closed = durably.close()
     await world.advance(60_000)
     expect(await stateOf(world, closed)).toBe('pending')
+    // A worker that is started now would stay behind.
+    expect(() => durably.start()).toThrow('This instance of Durably was closed')
     finish()
     await world.until(closed)
     expect(await client.durably.getRun(id)).toMatchObject({ status: 'completed' })
