@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { assemble } from '../../src/durably.ts'
 import { createMemoryStore } from '../../src/store/memory.ts'
+import type { Store } from '../../src/store/store.ts'
 import { createVirtualTime } from '../../src/testing/virtual-time.ts'
 import { act, enqueue, newRun } from '../conformance/store/scenario.ts'
 
@@ -14,16 +15,11 @@ test('a purge of which another one takes a part goes on to the end', async () =>
     0,
   )
   for (const id of ids) await act(store, 'cancel', id, 0)
-  const shared = {
+  const contended: Store = {
     ...store,
-    purge: ([filter, before, , now]: Parameters<typeof store.purge>) =>
-      store.purge(filter, before, 2, now),
+    purge: (filter, before, _limit, now) => store.purge(filter, before, 2, now),
   }
-  const durably = assemble(
-    { ...store, purge: (...args) => shared.purge(args) },
-    time.createEnv(),
-    {},
-  )
+  const durably = assemble(contended, time.createEnv(), {})
   onTestFinished(() => time.until(durably.close()).then(() => {}))
   expect(await durably.purgeRuns({})).toBe(5)
 })
