@@ -7,6 +7,8 @@ import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
+  /** A claim leaves: it may make the worker's row, also where others are faster with all there is. */
+  claiming(): void
   /**
    * Runs come with a claim that was sent when `sentAt` had elapsed, and the lease was renewed with them where much of
    * it was gone. Returns until when they are held at least.
@@ -91,16 +93,17 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
   schedule(keeper)
   return {
+    claiming() {
+      keeper.isKnown = true
+    },
     claimed(sentAt) {
       const { leaseMs } = keeper.worker
-      keeper.isKnown = true
       const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper, true)
       return youngest + leaseMs
     },
     claimedUnheard() {
-      keeper.isKnown = true
       becomeUnsure(keeper)
     },
     leftBehind(lease) {

@@ -268,7 +268,9 @@ interface SentAt extends Pick<State, 'hints'> {
   readonly elapsed: number
 }
 
-function sentNow({ env, hints }: State): SentAt {
+/** A claim leaves now. */
+function sentNow({ env, hints, keeper }: State): SentAt {
+  keeper.claiming()
   return { elapsed: env.elapsed(), hints }
 }
 

@@ -158,20 +158,24 @@ test('a client that answers with rows without names is refused', async () => {
   await expect(migrating).rejects.toThrow(/came back as 0: 1, 1: 1.*returnArrays/)
 })
 
-test('PostgreSQL: whoever migrates waits for another, whatever lock_timeout the app has', async () => {
-  const schema = await openSchema()
-  const held = createHeldPool(schema.pool())
-  const hold = held.hold()
-  const first = schema.store(held.pool)
-  await hold.reached
-  const impatient = schema.pool(1)
-  impatient.on('connect', (client) => void client.query('set lock_timeout = 1'))
-  const second = schema.store(impatient)
-  await Promise.race([schema.untilBlocked(), second])
-  hold.commit()
-  await first
-  expect(await (await second).runs({})).toEqual([])
-})
+test.each(['lock_timeout', 'statement_timeout'])(
+  'PostgreSQL: whoever migrates waits for another, whatever %s the app has',
+  async (timeout) => {
+    const schema = await openSchema()
+    const held = createHeldPool(schema.pool())
+    const hold = held.hold()
+    const first = schema.store(held.pool)
+    await hold.reached
+    const impatient = schema.pool(1)
+    impatient.on('connect', (client) => void client.query(`set ${timeout} = 500`))
+    const second = schema.store(impatient)
+    await Promise.race([schema.untilBlocked(), second])
+    await Promise.race([schema.query('select pg_sleep(0.7)'), second])
+    hold.commit()
+    await first
+    expect(await (await second).runs({})).toEqual([])
+  },
+)
 
 test('PostgreSQL: tables are those that the search_path finds, in whichever of its schemas', async () => {
   const later = await openSchema()

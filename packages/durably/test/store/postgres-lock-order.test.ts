@@ -114,6 +114,48 @@ test('runs that end, and others, are locked in one order: of a dead worker', asy
   expect(await mailOf(first, 'z parent')).toContain('run m')
 })
 
+test('runs that end, and the next of their keys, are locked in one order', async () => {
+  const { schema, held, first, second, errors } = await openThree()
+  const one = { concurrencyKey: 'one' }
+  await enqueue(first, [newRun('a', one), newRun('c', { concurrencyKey: 'other' })])
+  await enqueue(first, [newRun('b', one)], LATER)
+  const claims = await claim(first)
+
+  const settling = held.holdBefore(/set ready = true/)
+  const commits = claims.map((claimed) => ending(claimed, 'complete'))
+  const ended = first.write({ ...nothing, commits }, LATER)
+  await settling.reached
+  const sending = second.write(
+    { ...nothing, sends: ['b', 'c'].map((id) => newSend(id, 'go')) },
+    LATER,
+  )
+  await schema.untilBlocked()
+  settling.go()
+  await Promise.all([ended, sending])
+  expect(errors).toEqual([])
+  expect(only(await claim(first)).run).toMatchObject({ id: 'b', inbox: 1 })
+})
+
+test('a run that is cancelled, and the next of its key, are locked in one order', async () => {
+  const { schema, held, first, second, errors } = await openThree()
+  const key = { concurrencyKey: 'key' }
+  await enqueue(first, [newRun('b', key)])
+  await enqueue(first, [newRun('a', key)], LATER)
+
+  const settling = held.holdBefore(/set ready = true/)
+  const cancelling = act(first, 'cancel', 'b', LATER)
+  await settling.reached
+  const sending = second.write(
+    { ...nothing, sends: ['a', 'b'].map((id) => newSend(id, 'go')) },
+    LATER,
+  )
+  await schema.untilBlocked()
+  settling.go()
+  await Promise.all([cancelling, sending])
+  expect(errors).toEqual([])
+  expect(only(await claim(first)).run).toMatchObject({ id: 'a', inbox: 1 })
+})
+
 test('runs that are purged are locked in one order, whichever ended first', async () => {
   const { schema, held, first, second, third, errors } = await openThree()
   for (const [i, id] of ['z', 'a'].entries()) {

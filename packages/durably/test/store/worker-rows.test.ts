@@ -5,7 +5,8 @@ import { z } from 'zod'
 import { createDurably, defineJob } from '../../src/index.ts'
 import { postgresDialect } from '../../src/postgres.ts'
 import { sqliteDialect } from '../../src/sqlite.ts'
-import { openSchema } from './postgres-schema.ts'
+import { START } from '../conformance/store/scenario.ts'
+import { openSchema, openTwo } from './postgres-schema.ts'
 
 interface Opened {
   readonly dialect: Dialect
@@ -56,4 +57,22 @@ test.each([
   expect(await workers()).toEqual([])
   // Each had a row of its own while it worked.
   expect(seen.map((rows) => rows.length)).toEqual([1, 1, 1, 1])
+})
+
+test('PostgreSQL: a worker that others were faster than leaves no row behind', async () => {
+  const { schema, held, first } = await openTwo()
+  const job = defineJob({ name: 'job', input: z.unknown(), run: () => {} })
+  const durably = createDurably({
+    dialect: postgresDialect({ pool: schema.pool() }),
+    jobs: { job },
+  })
+  onTestFinished(() => durably.close())
+  const { id } = await durably.jobs.job.trigger(null)
+  const transaction = held.hold()
+  const locking = first.watch(id, id, START)
+  await transaction.reached
+  expect(await durably.processUntilIdle({ maxTime: '50ms' })).toEqual({ executed: 0 })
+  transaction.commit()
+  await locking
+  expect(await schema.query('select id from durably_workers')).toEqual([])
 })

@@ -49,7 +49,9 @@ export function createAct(sql: Sql, database: Database, steps: ActSteps): Store[
     if (concerned) await keys.lock(session, new Map([[concerned.key, concerned.comes]]))
     const { runId } = request
     const watchers = action.ends ? await waiters.of(session, [runId]) : []
-    const locked = await lockRuns(session, watchers.length > 0 ? [runId, ...watchers] : [])
+    const heads = concerned ? await keys.heads(session, [concerned.key], [runId]) : []
+    const others = [...watchers, ...heads]
+    const locked = await lockRuns(session, others.length > 0 ? [runId, ...others] : [])
     const changed = await session.rows(action.update, { ...values, now })
     const [fact] = await recordFacts(
       session,

@@ -9,6 +9,15 @@ import type { Sql } from './sql.ts'
 export interface Keys {
   /** Locks the keys, and counts the runs that come to each; 0 to lock alone. */
   lock(session: Session, coming: ReadonlyMap<string, number>): Promise<void>
+  /**
+   * Runs that `settle` may change, once those that leave have left the locked keys: to be locked in order with all
+   * others. Only a claim can still take one away.
+   */
+  heads(
+    session: Session,
+    keys: Iterable<string>,
+    leaving?: readonly string[],
+  ): Promise<readonly string[]>
   /** Counts the runs that left each locked key, and forgets keys without runs. */
   leave(session: Session, leaving: ReadonlyMap<string, number>): Promise<void>
   /** Makes the first run of each locked key ready, unless one runs. */
@@ -39,10 +48,21 @@ export function createKeys(sql: Sql): Keys {
     update ${keys} as k set runs = k.runs - b.runs from ${counted} where k.key = b.key`)
   const forget = sql.write(`
     delete from ${keys} where runs <= 0 and key in (select value from ${sql.texts('t', '$keys')})`)
+  // The second line is the condition of their index.
+  const isReady = `
+    r.concurrency_key = t.value
+    and r.concurrency_key is not null and (r.ready or r.holds_key)
+    and r.ready and not r.holds_key`
+  const stays = `p.id not in (select x.value from ${sql.texts('x', '$leaving')})`
+  const heads = sql.read(`
+    select r.id from ${sql.texts('t', '$keys')} join ${runs} r on ${isReady}
+    union
+    select f.id from (
+      select (${firstInLine(runs, stays)}) as id from ${sql.texts('t', '$keys')}
+    ) as f where f.id is not null`)
   const unready = sql.write(`
     update ${runs} as r set ready = false from ${sql.texts('t', '$keys')}
-    where r.concurrency_key = t.value and r.concurrency_key is not null and (r.ready or r.holds_key)
-      and r.ready and not r.holds_key
+    where ${isReady}
       and r.id <> (${firstInLine(runs)})`)
   const ready = sql.write(`
     update ${runs} as r set ready = true from ${sql.texts('t', '$keys')}
@@ -53,6 +73,13 @@ export function createKeys(sql: Sql): Keys {
 
   return {
     lock: (session, coming) => count(session, lock, coming),
+    heads: async (session, settled, leaving = []) => {
+      const names = JSON.stringify([...settled])
+      // Where writers are alone, nothing has to be locked in an order.
+      if (names === '[]' || sql.forUpdate === '') return []
+      const rows = await session.rows(heads, { keys: names, leaving: JSON.stringify(leaving) })
+      return rows.map((row) => row.id as string)
+    },
     leave: async (session, leaving) => {
       await count(session, leave, leaving)
       if (leaving.size > 0)
@@ -78,9 +105,9 @@ async function count(
 }
 
 /** The id of the first run in line for the key `t.value`. */
-function firstInLine(runs: string): string {
+function firstInLine(runs: string, stays = 'true'): string {
   return `
     select p.id from ${runs} p
-    where p.concurrency_key = t.value and p.status = 'pending' and p.wake_at is null
+    where p.concurrency_key = t.value and p.status = 'pending' and p.wake_at is null and ${stays}
     order by p.due_at, p.id limit 1`
 }

@@ -118,6 +118,10 @@ function createLock({ send, waiters, workers, keys, lockRuns }: WriteSteps) {
       await workers.lock(session, claim.workerId)
     }
     await keys.lock(session, coming)
+    // A batch of new runs alone locks no others.
+    if (commits.length + sends.length > 0) {
+      others.push(...(await keys.heads(session, coming.keys())))
+    }
     if (others.length === 0 && !commits.some(needsLock)) return noRuns
     return lockRuns(session, [...commits.map(runIdOf), ...others])
   }

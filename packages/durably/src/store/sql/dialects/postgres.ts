@@ -29,11 +29,13 @@ export function createPostgresDialect({ dialect }: { readonly dialect: Dialect }
       from json_array_elements_text(($tables::text)::json) as t(name)
       join pg_attribute a on a.attrelid = to_regclass('"' || t.name || '"')
       where a.attnum > 0 and not a.attisdropped`,
-    // Others may be at it for longer than the app lets its statements wait for a lock.
+    // Others may be at it for longer than the app lets its statements take.
     migrationLock: [
       'set local lock_timeout = 0',
+      'set local statement_timeout = 0',
       `select pg_advisory_xact_lock(${MIGRATION_LOCK})`,
       'set local lock_timeout to default',
+      'set local statement_timeout to default',
     ],
     reservedPrefix: null,
     forShare: 'for share of r',
