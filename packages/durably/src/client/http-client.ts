@@ -1,13 +1,13 @@
-import { parseDuration } from '../core/parse-duration.ts'
 import type { Env } from '../core/env.ts'
 import { ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
 import type { RunChangeFilter, RunFilter } from '../core/handle.ts'
-import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
+import { requireKnown, requireObject, requireOptions, type Names } from '../core/require-object.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import type { Log, Step } from '../core/step.ts'
+import { waitHow } from '../core/wait-how.ts'
 import type { Client } from './client.ts'
 import {
   createRequests,
@@ -46,13 +46,12 @@ export function createHttpClient(
     requireText(runId, 'run id')
     return send(method, path, { query: { runId } })
   }
-  const act = (method: string, path: string) => {
-    const ask = onRun(method, path)
-    return async (runId: string) => void (await ask(runId))
-  }
+  const act = (method: string, path: string) => async (runId: string) =>
+    void (await onRun(method, path)(runId))
   const getRun = (runId: string) => orNone(onRun('GET', '/run')(runId), null)
   const wait = waitFor({ requests, env, getRun: getRun as Client['getRun'] })
-  const reads = { getRuns: (filter: RunFilter) => getRuns(requests, filter), wait }
+  const list = (filter: RunFilter = {}) => getRuns(requests, filter)
+  const reads = { getRuns: list, wait }
   return {
     jobs: createRemoteHandles((name) => createRemoteHandle(name, requests, reads)),
     getJob: (name) => {
@@ -60,45 +59,38 @@ export function createHttpClient(
       return createRemoteHandle(name, requests, reads)
     },
     getRun: getRun as Client['getRun'],
-    getRuns: (async (filter: RunFilter = {}) => getRuns(requests, filter)) as Client['getRuns'],
+    getRuns: list as Client['getRuns'],
     getSteps: (runId) => orNone(onRun('GET', '/steps')(runId), []) as Promise<Step[]>,
     getLogs: (runId, page = {}) => getLogs(requests, runId, page),
-    subscribe(runId, { after = 0 } = {}) {
+    subscribe(runId, options = {}) {
+      requireOptions(options, { after: true })
       requireText(runId, 'run id')
-      requireCount('after', after)
-      return followRun(requests, env, runId, after)
+      return followRun(requests, env, runId, requireCount('after', options.after ?? 0))
     },
     subscribeRuns: (filter = {}) => followRuns(requests, env, toQuery(filter, choices)),
-    waitForRun: (async (runId: string, { timeout, signal }: WaitOptions = {}) => {
+    waitForRun: (async (runId: string, options: WaitOptions = {}) => {
+      requireOptions(options, { timeout: true, signal: true })
       requireText(runId, 'run id')
-      const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
-      const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
-      return wait(runId, { timeoutMs, timeoutMessage, signal: signal ?? null })
+      return wait(runId, waitHow('waitForRun', options, `; run ${runId} goes on`))
     }) as Client['waitForRun'],
     cancel: act('POST', '/cancel'),
     retry: act('POST', '/retry'),
     deleteRun: act('DELETE', '/run'),
     retrigger: async (runId) => ((await onRun('POST', '/retrigger')(runId)) as { run: Run }).run,
-    async signal(runId, name, data, { id } = {}) {
+    async signal(runId, name, data, options = {}) {
+      requireOptions(options, { id: true })
       requireText(runId, 'run id')
-      const body = {
-        name,
-        ...(data === undefined ? {} : { data }),
-        ...(id === undefined ? {} : { id }),
-      }
-      await send('POST', '/signal', { query: { runId }, body })
+      await send('POST', '/signal', { query: { runId }, body: { name, data, id: options.id } })
     },
     async completeToken(token, data) {
       requireText(token, 'token')
-      await send('POST', `/tokens/${encodeURIComponent(token)}`, {
-        body: data === undefined ? {} : { data },
-      })
+      await send('POST', `/tokens/${encodeURIComponent(token)}`, { body: { data } })
     },
   }
 }
 
 function readOptions(options: ClientOptions): Parameters<typeof createRequests>[0] {
-  requireObject(options, 'options')
+  requireOptions(options, { api: true, fetch: true, headers: true })
   const { api, fetch: given, headers } = options
   if (typeof api !== 'string' || api === '') {
     throw new ValidationError(
@@ -106,7 +98,7 @@ function readOptions(options: ClientOptions): Parameters<typeof createRequests>[
     )
   }
   return {
-    api: api.endsWith('/') ? api.slice(0, -1) : api,
+    api: api.replace(/\/$/, ''),
     // Looked up late, so that whoever replaces it later is heard.
     fetch: given ?? ((input, init) => fetch(input, init)),
     headers: async () => (await (typeof headers === 'function' ? headers() : headers)) ?? {},
@@ -168,8 +160,8 @@ async function getLogs(
   runId: string,
   page: NonNullable<Parameters<Client['getLogs']>[1]>,
 ): Promise<Log[]> {
+  requireOptions(page, { after: true, limit: true })
   requireText(runId, 'run id')
-  requireObject(page, 'page')
   const { after = 0 } = page
   const limit = requireCount('limit', page.limit)
   const logs: Log[] = []
@@ -178,9 +170,11 @@ async function getLogs(
     const size = Math.min(PAGE_SIZE, limit - logs.length)
     const query = { runId, after: position, limit: size }
     const lines = (await orNone(requests.send('GET', '/logs', { query }), [])) as readonly Log[]
-    logs.push(...lines)
+    for (const line of lines) {
+      logs.push(line)
+      position = line.sequence
+    }
     if (lines.length < size) break
-    position = lines.at(-1)?.sequence ?? position
   }
   return logs
 }

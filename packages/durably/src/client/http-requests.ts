@@ -16,6 +16,7 @@ export type Query = Readonly<Record<string, string | number | readonly string[] 
 
 interface RequestOptions {
   readonly query?: Query
+  /** What is undefined in it is left out. */
   readonly body?: object
   readonly signal?: AbortSignal
 }
@@ -79,7 +80,7 @@ function toSearch(query: Query): string {
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined) continue
-    for (const one of Array.isArray(value) ? value : [value]) search.append(name, String(one))
+    for (const one of [value].flat()) search.append(name, String(one))
   }
   return search.size === 0 ? '' : `?${search}`
 }
@@ -87,7 +88,8 @@ function toSearch(query: Query): string {
 // What encodes dates, maps and the like is loaded when one of them is met.
 const loadCodec = () => import('../core/codec.ts')
 
-async function toText(value: object): Promise<string> {
+async function toText(body: object): Promise<string> {
+  const value = Object.fromEntries(Object.entries(body).filter(([, part]) => part !== undefined))
   if (isPlain(value)) return `{"format":"json","value":${JSON.stringify(value)}}`
   const { encode, richCodec } = await loadCodec()
   const { format, text } = await encode(value, richCodec, 'the request')

@@ -50,20 +50,14 @@ export function followRun(
   return toStream(read)
 }
 
-function deleted(
-  { jobName, runId, ...last }: DurablyEvent,
-  sequence: number,
-  env: ClientEnv,
-): DurablyEvent {
-  const timestamp = new Date(env.now()).toISOString()
-  const labels = 'labels' in last ? last.labels : {}
+function deleted(last: DurablyEvent, sequence: number, env: ClientEnv): DurablyEvent {
   return {
     type: 'run:delete',
-    timestamp,
+    timestamp: new Date(env.now()).toISOString(),
     sequence,
-    runId: runId ?? '',
-    jobName: jobName ?? '',
-    labels,
+    runId: last.runId ?? '',
+    jobName: last.jobName ?? '',
+    labels: 'labels' in last ? last.labels : {},
   }
 }
 

@@ -1,7 +1,7 @@
-import { parseDuration } from '../core/parse-duration.ts'
 import type { Disposition, RunFilter } from '../core/handle.ts'
 import { requireObject } from '../core/require-object.ts'
 import type { Run } from '../core/run.ts'
+import { waitHow } from '../core/wait-how.ts'
 import type { ClientHandle } from './client.ts'
 import { orNone, type Requests } from './http-requests.ts'
 import type { Wait } from './remote-wait.ts'
@@ -19,10 +19,10 @@ export function createRemoteHandle(
 ): ClientHandle {
   async function trigger(
     input: unknown,
-    options: object,
+    options: object = {},
   ): Promise<Run & { readonly disposition: Disposition }> {
     requireObject(options, 'options')
-    const body = { ...options, jobName: name, ...(input === undefined ? {} : { input }) }
+    const body = { ...options, jobName: name, input }
     const answer = await send('POST', '/trigger', { body })
     const { run, disposition } = answer as { run: Run; disposition: Disposition }
     return { ...run, disposition }
@@ -30,14 +30,13 @@ export function createRemoteHandle(
 
   return {
     name,
-    trigger: (input, options = {}) => trigger(input, options),
+    trigger,
     async triggerAndWait(input, options = {}) {
       requireObject(options, 'options')
       const { timeout, ...others } = options
-      const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+      const how = waitHow('triggerAndWait', { timeout })
       const { id, disposition } = await trigger(input, others)
-      const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
-      const { output } = await wait(id, { timeoutMs, timeoutMessage, signal: null })
+      const { output } = await wait(id, how)
       return { id, output, disposition }
     },
     getRun: (runId) =>

@@ -1,15 +1,10 @@
 import type { Env } from '../core/env.ts'
 import type { Run } from '../core/run.ts'
+import type { WaitHow } from '../core/wait-how.ts'
 import { waitForRun, watchChanges } from '../events/wait-for-run.ts'
 import { readEvents } from './event-source.ts'
 import type { Requests } from './http-requests.ts'
 import { isPassing } from './remote-error.ts'
-
-interface WaitHow {
-  readonly timeoutMs: number | null
-  readonly timeoutMessage: string
-  readonly signal: AbortSignal | null
-}
 
 /** The completed run. */
 export type Wait = (runId: string, how: WaitHow) => Promise<Run>

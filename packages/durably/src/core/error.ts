@@ -248,11 +248,14 @@ export function restoreError(detail: ErrorDetail): Error {
     detail.message,
     detail.cause === undefined ? {} : { cause: restoreError(detail.cause) },
   )
-  const own = { writable: true, configurable: true, enumerable: false }
+  // Not enumerable, as those of every error.
+  const own = { writable: true, configurable: true }
   const type = classOf(detail)
   if (type !== undefined) Object.setPrototypeOf(error, type.prototype)
-  Object.defineProperty(error, 'name', { ...own, value: detail.name })
-  Object.defineProperty(error, 'stack', { ...own, value: detail.stack ?? '' })
+  Object.defineProperties(error, {
+    name: { ...own, value: detail.name },
+    stack: { ...own, value: detail.stack ?? '' },
+  })
   if (detail.code !== undefined) Object.assign(error, { code: detail.code })
   return Object.assign(error, restoreOwn(detail, type))
 }

@@ -22,8 +22,7 @@ export function requirePeriod(value: unknown, what: string): number {
   throw new ValidationError(`${what} must be at least 1 ms; got ${show(value)}`)
 }
 
-function parseText(text: string): number | undefined {
-  const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
-  if (digits === undefined || unit === undefined) return undefined
+function parseText(text: string): number {
+  const [, digits, unit = ''] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
   return Number(digits) * (unitMs[unit] ?? Number.NaN)
 }

@@ -21,11 +21,12 @@ export function requireKnown<T extends object>(
   at = '',
   noun = 'option',
 ): void {
-  const unknown = Object.keys(options).find((key) => !Object.hasOwn(known, key))
-  if (unknown === undefined) return
-  throw new ValidationError(
-    `${at}unknown ${noun} "${unknown}"; the ${noun}s are ${Object.keys(known).join(', ')}`,
-  )
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue
+    throw new ValidationError(
+      `${at}unknown ${noun} "${name}"; the ${noun}s are ${Object.keys(known).join(', ')}`,
+    )
+  }
 }
 
 /** Both, of the options of a call. */

@@ -1,5 +1,4 @@
 import type { Codec } from '../core/codec.ts'
-import { parseDuration } from '../core/parse-duration.ts'
 import type {
   Disposition,
   JobHandle,
@@ -9,6 +8,7 @@ import type {
 import type { JobDefinition } from '../core/job.ts'
 import { requireObject } from '../core/require-object.ts'
 import { decodeOutput, toRun, type Run, type RunRecord } from '../core/run.ts'
+import { waitHow, type WaitHow } from '../core/wait-how.ts'
 import type { Enqueued, NewRun } from '../store/store.ts'
 import type { Reads } from './reads.ts'
 import type { RunFactory } from './trigger.ts'
@@ -26,12 +26,6 @@ interface Waits {
   ended(runId: string, how: WaitHow): Promise<Outcome>
   /** A run that is about to be made. */
   expect(runId: string): { outcome(how: WaitHow): Promise<Outcome>; stop(): void }
-}
-
-interface WaitHow {
-  readonly timeoutMs: number | null
-  readonly timeoutMessage: string
-  readonly signal: null
 }
 
 type Outcome = Pick<RunRecord, 'id' | 'output'>
@@ -72,7 +66,7 @@ async function triggerAndWait(
 ): Promise<{ id: string; output: unknown; disposition: Disposition }> {
   requireObject(options, 'options')
   const { timeout, ...triggerOptions } = options
-  const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
+  const how = waitHow('triggerAndWait', { timeout })
   const run = await runs.one(job, input, triggerOptions satisfies TriggerOptions)
   const expected = waits.expect(run.id)
   try {
@@ -81,8 +75,6 @@ async function triggerAndWait(
       disposition,
       run: { id },
     } = answered(enqueued)
-    const timeoutMessage = `triggerAndWait timeout after ${timeoutMs}ms`
-    const how = { timeoutMs, timeoutMessage, signal: null }
     const ended = await (disposition === 'created' ? expected.outcome(how) : waits.ended(id, how))
     return { id, output: decodeOutput(ended, codec), disposition }
   } finally {

@@ -8,6 +8,7 @@ import { requireFunctions, type Settings } from '../core/options.ts'
 import { requireKnown, requireObject, requireOptions } from '../core/require-object.ts'
 import { toIso, toRun } from '../core/run.ts'
 import type { DurablyEvent, RunChange } from '../core/event.ts'
+import { waitHow } from '../core/wait-how.ts'
 import type { Bus, Watcher } from '../events/bus.ts'
 import { createRunChanges } from '../events/run-changes.ts'
 import { createJournalReads, type JournalReads } from '../events/journal-reads.ts'
@@ -66,12 +67,10 @@ export function createLocalClient(engine: Engine, bus: Bus): Instance<Jobs | nul
     subscribeRuns: (filter = {}) => subscribeRuns(engine, bus, filter),
     waitForRun: (async (runId: string, options: WaitOptions = {}) => {
       requireOptions(options, { timeout: true, signal: true })
-      const { timeout, signal } = options
+      const { signal } = options
       if (signal !== undefined) requireFunctions(signal, 'signal', signalFunctions)
-      const timeoutMs = timeout === undefined ? null : parseDuration(timeout, 'timeout')
       requireText(runId, 'run id')
-      const timeoutMessage = `waitForRun timeout after ${timeoutMs}ms; run ${runId} goes on`
-      const how = { timeoutMs, timeoutMessage, signal: signal ?? null }
+      const how = waitHow('waitForRun', options, `; run ${runId} goes on`)
       return toRun(await waits.ended(runId, how), codec)
     }) as Instance['waitForRun'],
     retrigger: async (runId) => toRun(await retrigger(runId), codec),

@@ -9,7 +9,7 @@ import {
 import type { RunFilter } from '../core/handle.ts'
 import { requireText } from '../core/require-text.ts'
 import type { Entry } from '../core/journal.ts'
-import { requireKnown, requireObject, type Names } from '../core/require-object.ts'
+import { requireKnown, requireObject, requireOptions, type Names } from '../core/require-object.ts'
 import { toListedRun, toRun, type Labels, type Run } from '../core/run.ts'
 import { stepsOf, toLog, type Log, type Step } from '../core/step.ts'
 import type { RunQuery, Store } from '../store/store.ts'
@@ -48,7 +48,7 @@ export function createReads(store: Store, codec: Codec): Reads {
       return stepsOf(entries, codec)
     },
     async getLogs(runId, page = {}) {
-      requireObject(page, 'page')
+      requireOptions(page, { after: true, limit: true })
       const { after = 0, limit = Number.MAX_SAFE_INTEGER } = page
       requireInteger(after, 'after', 0, Number.MAX_SAFE_INTEGER)
       requireInteger(limit, 'limit', 0, Number.MAX_SAFE_INTEGER)

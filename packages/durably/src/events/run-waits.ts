@@ -2,15 +2,9 @@ import type { Env } from '../core/env.ts'
 import type { EventRun, EventType } from '../core/event.ts'
 import type { RunRecord } from '../core/run.ts'
 import { isEnding, transitions } from '../core/transitions.ts'
+import type { WaitHow } from '../core/wait-how.ts'
 import type { Watcher } from './bus.ts'
 import { waitForRun, watchChanges, type Changes, type WaitOptions } from './wait-for-run.ts'
-
-/** How long to wait, and what to say then. */
-interface WaitHow {
-  readonly timeoutMs: number | null
-  readonly timeoutMessage: string
-  readonly signal: AbortSignal | null
-}
 
 /** What a run came to. */
 type Outcome = Pick<RunRecord, 'id' | 'status' | 'output' | 'error'>

@@ -7,13 +7,14 @@ import {
   type ErrorDetail,
 } from '../core/error.ts'
 import { isTerminal, type RunStatus } from '../core/transitions.ts'
+import type { WaitHow } from '../core/wait-how.ts'
 
 interface Ending {
   readonly id: string
   readonly status: RunStatus
 }
 
-export interface WaitOptions<T extends Ending> {
+export interface WaitOptions<T extends Ending> extends WaitHow {
   readonly runId: string
   readonly read: (runId: string) => Promise<T | null>
   readonly errorOf: (run: T) => ErrorDetail | null
@@ -22,9 +23,6 @@ export interface WaitOptions<T extends Ending> {
   /** Whether the run cannot have ended before its changes were watched: then it is not asked first. */
   readonly isNew: boolean
   readonly env: Pick<Env, 'after'>
-  readonly timeoutMs: number | null
-  readonly timeoutMessage: string
-  readonly signal: AbortSignal | null
   /** There was no answer; it is asked again, unless this throws. */
   readonly onError: (error: unknown) => void
 }

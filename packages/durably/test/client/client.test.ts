@@ -242,6 +242,24 @@ onEveryBackend((open) => {
       expect(await world.until(client.getLogs(id, { limit: 0 }))).toEqual([])
     })
 
+    test('refuses an option that it does not know: misspelt, it would do nothing', async () => {
+      const { world, client, id } = await beginWaiting()
+      const said = (promise: Promise<unknown>) =>
+        world.until(promise).catch((error: unknown) => error)
+      expect(await said(client.waitForRun(id, { timout: '1s' } as never))).toEqual(
+        new ValidationError('unknown option "timout"; the options are timeout, signal'),
+      )
+      expect(await said(client.signal(id, 'go', null, { ID: 'once' } as never))).toEqual(
+        new ValidationError('unknown option "ID"; the options are id'),
+      )
+      expect(await said(client.getLogs(id, { from: 7 } as never))).toEqual(
+        new ValidationError('unknown option "from"; the options are after, limit'),
+      )
+      expect(() => client.subscribe(id, { from: 7 } as never)).toThrow(
+        new ValidationError('unknown option "from"; the options are after'),
+      )
+    })
+
     test('does not take a label without a value for no label: that would be the runs of everyone', async () => {
       const { world, client } = await begin()
       await world.until(client.jobs.echo.triggerAndWait(null, { labels: { tenant: 'other' } }))

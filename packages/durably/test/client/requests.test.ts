@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createHttpClient } from '../../src/client/http-client.ts'
+import { ValidationError } from '../../src/core/error.ts'
 import { createEnv } from '../../src/env.ts'
 import { RICH_TYPE } from '../../src/core/wire.ts'
 
@@ -39,4 +40,15 @@ test('an object within itself is not sent as plain JSON', async () => {
   const cycle: unknown[] = []
   cycle.push(cycle)
   expect(await bodyOf(cycle)).toMatch(/^\{"format":"rich"/)
+})
+
+test('an option that is misspelt is refused, as everywhere', () => {
+  const options = { api: 'http://app.test', header: { authorization: 'Bearer 1' } }
+  expect(() => createHttpClient(options, createEnv())).toThrow(
+    new ValidationError('unknown option "header"; the options are api, fetch, headers'),
+  )
+})
+
+test('what is left out of a request is sent as nothing, not in the form that must be decoded', async () => {
+  expect(JSON.parse(await bodyOf(undefined))).toEqual({ format: 'json', value: { jobName: 'any' } })
 })

@@ -21,7 +21,7 @@ test('a run that is expected may complete before anyone asks what it came to', a
   const value = { format: 'json', text: '1' } as const
   const run = { id: 'a', jobName: 'job', labels: {}, payload: value, output: value }
   watchers.get('a')?.onChange('run:complete', run)
-  const how = { timeoutMs: null, timeoutMessage: '', signal: null }
+  const how = { timeoutMs: null, timeoutMessage: '' }
   expect(await expected.outcome(how)).toMatchObject({ id: 'a', status: 'completed', output: value })
   expected.stop()
   expect(watchers.size).toBe(0)
