@@ -59,8 +59,9 @@ function lengthOf(shown: unknown): number {
 function inJson(value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Map || value instanceof Set) return [...value]
-  if (value instanceof RegExp) return String(value)
+  if (value instanceof RegExp || value instanceof URLSearchParams) return String(value)
   if (value instanceof Error) return { name: value.name, message: value.message }
+  if (value instanceof ArrayBuffer) return [...new Uint8Array(value)]
   if (ArrayBuffer.isView(value)) return [...bytesOf(value)]
   if (value instanceof String) return value.valueOf()
   return value

@@ -68,6 +68,19 @@ inMemory((open) => {
     expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output: [['big', '1']] }])
   })
 
+  test('bytes and the parameters of an address are shown, not an object with nothing in it', async () => {
+    const world = await open()
+    const { json, jobs } = await begin(world)
+    const { id } = await jobs.echo.trigger({
+      buffer: new Uint8Array([1, 255]).buffer,
+      view: new Uint8Array([2]),
+      search: new URLSearchParams({ q: 'a b' }),
+    })
+    await world.settle()
+    const output = { buffer: [1, 255], view: [2], search: 'q=a+b' }
+    expect(await json('GET', `/run?runId=${id}`)).toMatchObject([200, { output }])
+  })
+
   test('what leads back to itself is shown as far as it goes, in answers and events', async () => {
     const world = await open()
     const { ask, jobs } = await begin(world)
