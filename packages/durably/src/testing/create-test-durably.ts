@@ -7,6 +7,7 @@ import type { Handles, LastArgument, RunOf, TriggerOptions } from '../core/handl
 import type { Instance, Jobs } from '../core/instance.ts'
 import type { JobDefinition, JobInput } from '../core/job.ts'
 import type { EngineOptions } from '../core/options.ts'
+import { requireDate } from '../core/require-date.ts'
 import { requireOptions, type Names } from '../core/require-object.ts'
 import type { Labels, LabelsSchema } from '../core/run.ts'
 import type { Step } from '../core/step.ts'
@@ -100,7 +101,7 @@ export function createTestDurably<TJobs extends Jobs>(
 ): TestDurably<TJobs> {
   requireOptions(options, knownOptions)
   const { jobs, dialect, startAt = START, ...settings } = options
-  const time = createVirtualTime(startAt.getTime())
+  const time = createVirtualTime(requireDate(startAt, 'startAt'))
   const overrides = createOverrides()
   const attended = new Map<JobDefinition, JobDefinition>()
   const attendAll = (definitions: Jobs): Jobs =>

@@ -256,6 +256,11 @@ test('says what it was given that it cannot use', async () => {
   await expect(t.run(other, { name: 'Ada' })).rejects.toThrow(NotFoundError)
   expect(() => t.step(greet, 'send').fails('no', { attempt: 0 })).toThrow(ValidationError)
   await expect(async () => t.advance('soon' as '1s')).rejects.toThrow(ValidationError)
+  for (const startAt of [new Date('soon'), '2030-01-01' as never]) {
+    const begin = () => createTestDurably({ jobs: { greet }, startAt })
+    expect(begin).toThrow(ValidationError)
+    expect(begin).toThrow('startAt must be a valid Date')
+  }
 })
 
 test('has the database of its dialect, and none in memory', async () => {
