@@ -1,5 +1,6 @@
 import type { Env } from '../core/env.ts'
 import type { Client } from './client.ts'
+import { retried } from './fold-run.ts'
 import { createObserved, type Observed } from './observed.ts'
 import type { Expected } from './run-observer.ts'
 import { createWatched, type Asking } from './watched.ts'
@@ -40,9 +41,7 @@ export function createActionsObserver({
   return {
     ...observed,
     cancel: watched((runId) => act(runId, client.cancel(runId), { status: 'cancelled' })),
-    retry: watched((runId) =>
-      act(runId, client.retry(runId), { status: 'pending', error: null, output: null }),
-    ),
+    retry: watched((runId) => act(runId, client.retry(runId), retried)),
     deleteRun: watched((runId) => act(runId, client.deleteRun(runId))),
     retrigger: watched((runId) => act(runId, client.retrigger(runId))),
     signal: watched((runId, ...rest) => act(runId, client.signal(runId, ...rest))),

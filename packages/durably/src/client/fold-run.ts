@@ -1,6 +1,15 @@
 import type { DurablyEvent } from '../core/event.ts'
 import type { Run } from '../core/run.ts'
 
+/** What a retry makes of a run. */
+export const retried = {
+  status: 'pending',
+  output: null,
+  error: null,
+  errorDetail: null,
+  completedAt: null,
+} as const
+
 /** The run as it is after an event; null when it was deleted. */
 export function foldRun(run: Run, event: DurablyEvent): Run | null {
   const at = event.timestamp
@@ -27,11 +36,8 @@ export function foldRun(run: Run, event: DurablyEvent): Run | null {
     }
     case 'run:cancel':
       return { ...run, status: 'cancelled', waitingFor: null, completedAt: at, updatedAt: at }
-    case 'run:retry': {
-      const { attempt } = event
-      const again = { output: null, error: null, errorDetail: null, completedAt: null }
-      return { ...run, ...again, status: 'pending', attempt, updatedAt: at }
-    }
+    case 'run:retry':
+      return { ...run, ...retried, attempt: event.attempt, updatedAt: at }
     case 'run:progress':
       return { ...run, progress: event.progress }
     case 'run:delete':

@@ -234,6 +234,28 @@ inMemory((open) => {
       expect(run.last()).toMatchObject({ status: 'completed', output: 1 })
     })
 
+    test('a run that is retried shows at once nothing of how it had ended', async () => {
+      const { world, process, observers } = await begin()
+      const { id } = await world.until(process.jobs.fails.trigger(null))
+      const run = watch(observers.run(id))
+      await world.advance(1000)
+      expect(run.last()).toMatchObject({
+        status: 'failed',
+        run: { errorDetail: { message: 'out of ink' } },
+      })
+      const away = Promise.withResolvers<never>()
+      process.wire.intercept((operation, proceed) =>
+        operation === 'act' ? away.promise : proceed(),
+      )
+      const refused = observers.actions().retry(id)
+      await world.advance(200)
+      const none = { output: null, error: null, errorDetail: null, completedAt: null }
+      expect(run.last()).toMatchObject({ status: 'pending', run: none })
+      away.reject(new Error('away'))
+      await expect(world.until(refused)).rejects.toThrow()
+      process.wire.intercept(null)
+    })
+
     test('a run is shown although its database was busy when it was asked for', async () => {
       const { world, process, client, id } = await beginWaiting()
       let isBusy = true
