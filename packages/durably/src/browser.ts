@@ -9,6 +9,7 @@ import { createEnv } from './env.ts'
 import { storedPath, type SqlocalClient } from './store/sql/dialects/sqlocal-client.ts'
 import { createTabWakeups } from './store/sql/dialects/tab-wakeups.ts'
 
+/** What `sqlocalDialect` makes a dialect of. */
 export interface SqlocalDialectOptions {
   /** An `SQLocalKysely`. It stays open; whoever made it destroys it. */
   readonly client: SqlocalClient & { readonly dialect: Dialect }
@@ -41,6 +42,7 @@ export function sqlocalDialect(options: SqlocalDialectOptions): SqlocalDialect {
   }
 }
 
+/** Which tabs share the work, and what to do where it is done. */
 export interface TabOptions {
   /** The same in all tabs that share the work, for one another in none: the path of the database, say. */
   readonly name: string

@@ -14,6 +14,7 @@ export type {
   PostgresSource,
 } from './store/sql/dialects/postgres-client.ts'
 
+/** What `postgresDialect` makes a dialect of. */
 export interface PostgresDialectOptions {
   /** A `pg.Pool` of at least two connections. It stays open; whoever made it ends it. */
   readonly pool: PgPool

@@ -4,7 +4,15 @@ import { restoreError, SerializationError, type ErrorDetail } from './error.ts'
 import { show } from './show.ts'
 import { formatOf, hasToJson, isCarried } from './storable.ts'
 
-/** How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere. */
+/**
+ * How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere.
+ *
+ * @example
+ * const codec: Codec = {
+ *   encode: async (value) => vault.encrypt(await richCodec.encode(value)),
+ *   decode: (text) => richCodec.decode(vault.decrypt(text)),
+ * }
+ */
 export interface Codec {
   encode(value: unknown): string | Promise<string>
   /** Not a promise, unlike `encode`. */
@@ -29,14 +37,22 @@ const MAX_CHARS = 2 ** 28
 
 const nothing: Encoded = { format: 'rich', text: stringify(undefined) }
 
-/** Plain JSON where that loses nothing, else the rich form. Its `encode` throws `SerializationError`. */
+/**
+ * Durably's rich form, whatever the value: for a codec of one's own to build on. For what it cannot carry
+ * `encode` throws an error of devalue, which becomes a `SerializationError` where a value is stored.
+ *
+ * @example
+ * const text = await richCodec.encode({ at: new Date() })
+ * const value = richCodec.decode(text)
+ */
 export const richCodec: Codec = {
   encode: (value) => stringify(value, reducers),
   decode: (text) => parse(text, revivers) as unknown,
 }
 
 /**
- * The stored form of `value`. `what` names the value in the error.
+ * The stored form of `value`: plain JSON where that loses nothing, else the rich form, unless the app has a codec of
+ * its own. `what` names the value in the error.
  * Throws `SerializationError` with the path of what cannot be stored.
  */
 export function encode(value: unknown, codec: Codec, what: string): Encoded | Promise<Encoded> {

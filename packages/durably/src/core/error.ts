@@ -42,7 +42,10 @@ export interface Issue {
   readonly path?: readonly (string | number)[]
 }
 
-/** An argument, an option, a payload or an output is not what it must be. Nothing was written. */
+/**
+ * An argument, an option, an input or an output is not what it must be. For the first three nothing was written; an
+ * invalid output fails the run, and invalid data that a wait was sent is used up.
+ */
 export class ValidationError extends DurablyError {
   override readonly name = 'ValidationError'
   readonly issues: readonly Issue[]
@@ -89,7 +92,10 @@ export class LeaseLostError extends DurablyError {
   }
 }
 
-/** Waiting took longer than the caller allowed. What was waited for goes on. */
+/**
+ * Waiting took longer than the caller allowed, and what was waited for goes on; or a step's attempt, or a run, took
+ * longer than its `timeout` or `maxDuration`.
+ */
 export class TimeoutError extends DurablyError {
   override readonly name = 'TimeoutError'
 

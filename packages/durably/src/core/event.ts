@@ -102,6 +102,7 @@ interface EventFields<TLabels> {
   }
 }
 
+/** What an event can be: `'run:complete'`, `'step:fail'` and the like. */
 export type EventType = keyof EventFields<Labels>
 
 /** An event of type `E`, or any event. */
@@ -119,6 +120,7 @@ export type RunChange<TLabels = Labels> =
   | DurablyEvent<RunEventType, TLabels>
   | { readonly type: 'run:changed'; readonly runId: string | null }
 
+/** What `on` calls with each event of one type. */
 export type EventHandler<E extends EventType, TLabels = Labels> = (
   event: DurablyEvent<E, TLabels>,
 ) => void | Promise<void>

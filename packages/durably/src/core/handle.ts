@@ -28,6 +28,7 @@ export interface TriggerOptions<TLabels = Labels> {
   readonly coalesce?: 'skip' | undefined
 }
 
+/** How a run is to be executed, and how long to wait for what comes of it. */
 export interface TriggerAndWaitOptions<TLabels = Labels> extends TriggerOptions<TLabels> {
   /** How long to wait for the result. The run goes on after it. */
   readonly timeout?: Duration | undefined
@@ -59,7 +60,9 @@ export interface RunFilter<TLabels = Labels> {
   readonly status?: RunStatus | readonly RunStatus[] | undefined
   /** All of these must match. */
   readonly labels?: Partial<TLabels> | undefined
+  /** At most so many. Default: all, however many there are. */
   readonly limit?: number | undefined
+  /** Without the newest so many of those that match. Default 0. */
   readonly offset?: number | undefined
   /** Only runs older than the one with this id, which may have been deleted since. */
   readonly cursor?: string | undefined

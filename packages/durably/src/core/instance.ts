@@ -76,9 +76,9 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels, TG
   getRuns<T extends AnyRun = Run<unknown, unknown, TLabels>>(
     filter?: RunFilter<TLabels>,
   ): Promise<T[]>
-  /** The steps that ended, in the order in which they were first called. */
+  /** The steps that ended or wait, in the order in which they were first called; none of a run that nobody knows. */
   getSteps(runId: string): Promise<Step[]>
-  /** Lines after a position, oldest first. */
+  /** Lines after a position, oldest first; none of a run that nobody knows. */
   getLogs(
     runId: string,
     page?: { readonly after?: number | undefined; readonly limit?: number | undefined },
@@ -112,7 +112,14 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels, TG
    * `ConflictError` for one that was completed before, has expired, or whose run has ended.
    */
   completeToken<T>(token: Token<T>, data?: T): Promise<void>
-  /** Ends a sleep, or the delay before a step's next attempt, now. Throws `NotFoundError` and `ConflictError`. */
+  /**
+   * Ends a sleep, or the delay before a step's next attempt, now. For a run that does not wait yet it is kept, and
+   * ends the wait of that name when it begins. Throws `NotFoundError`, and `ConflictError` if the run waits, but for
+   * nothing of that name, or has ended.
+   *
+   * @example
+   * await durably.wake(run.id, 'a week')
+   */
   wake(runId: string, waitName: string): Promise<void>
   /** Cancels all that match and have not ended. Returns how many. */
   cancelRuns(filter: BulkFilter<TLabels>): Promise<number>
@@ -123,7 +130,8 @@ export interface Instance<TJobs extends Jobs | null = null, TLabels = Labels, TG
 
   /**
    * For serverless: claims and executes until nothing is due, `maxRuns` were claimed, or `maxTime` is over; what
-   * is not over then is handed back.
+   * is not over then is handed back. A run counts each time, in `maxRuns` when it is claimed, in `executed` when it
+   * stops: also one that waits and goes on, or is handed back.
    */
   processUntilIdle(options?: {
     readonly maxRuns?: number | undefined

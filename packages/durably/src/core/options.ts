@@ -25,7 +25,9 @@ export interface EngineOptions {
   readonly labels?: StandardSchemaV1 | undefined
   /** Runs that ended longer ago are deleted. Default: kept. */
   readonly retainRuns?: Duration | undefined
-  /** A run whose worker died so often in a row, no step having ended in between, fails. Default 5. */
+  /**
+   * A run whose worker died so often in a row fails, unless a step ended or the run came to a wait in between. Default 5.
+   */
   readonly maxCrashes?: number | undefined
   /**
    * A name that one working process has at a time, such as that of the server: when one starts, what the one before

@@ -60,7 +60,10 @@ export interface StepContext<TSignals extends Signals = Signals> {
     fn: (signal: AbortSignal, info: StepInfo) => T | Promise<T>,
     options?: StepOptions,
   ): Promise<T>
-  /** Waits, for seconds or for months: until then the run uses no slot and no memory. `durably.wake` ends it early. */
+  /**
+   * Waits, for seconds or for months: until then the run uses no slot, and memory for its suspended code only while it
+   * is among the last 1,000 that the process parked. `durably.wake` ends it early.
+   */
   sleep(name: string, duration: Duration): Promise<void>
   /** The same, until a point in time. */
   sleepUntil(name: string, date: Date): Promise<void>
@@ -128,12 +131,14 @@ export interface StepContext<TSignals extends Signals = Signals> {
   progress(current: number, total?: number, message?: string): void
 }
 
+/** How long to wait for a signal, and what its data must be. */
 export interface SignalOptions<T> {
   readonly timeout?: Duration | undefined
   /** Checks the data when it is consumed. */
   readonly schema?: StandardSchemaV1<unknown, T> | undefined
 }
 
+/** How long a token is valid, and what it must be completed with. */
 export interface TokenOptions<T> {
   readonly timeout?: Duration | undefined
   /** Checks the value when it is consumed. */

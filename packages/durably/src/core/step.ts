@@ -15,6 +15,7 @@ export interface Step {
   readonly name: string
   /** From 0, in the order in which steps were first called. */
   readonly index: number
+  /** No step is told as `running` yet: what it came to is recorded, not that it began. */
   readonly status: 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled'
   readonly output: unknown
   readonly error: string | null

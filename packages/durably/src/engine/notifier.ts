@@ -15,7 +15,7 @@ export interface Notifier {
 export interface NotifierOptions {
   readonly wakeups: Wakeups
   readonly env: Env
-  /** The run that changed elsewhere; null: any. */
+  /** The runs that changed elsewhere; null: any. */
   readonly onChange: (runIds: readonly string[] | null) => void
   readonly onError: (error: unknown, context: string) => void
 }

@@ -17,7 +17,10 @@ export interface HandlerOptions {
   /** Who may see and do what. Without it everyone may do everything: put the handler behind something that asks. */
   readonly auth?:
     | {
-        /** Asked first, for every request. Nothing (null, undefined): nobody, 401. */
+        /**
+         * Asked first, for every request but preflights, and those from origins that `cors` does not name, which are refused.
+         * Nothing (null, undefined): nobody, 401.
+         */
         authenticate(
           request: Request,
         ): Access | null | undefined | Promise<Access | null | undefined>

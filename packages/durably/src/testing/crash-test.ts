@@ -14,6 +14,7 @@ import { runTrial, type Answer, type Trial } from './crash-trial.ts'
 import { recordEffects, type Actor, type Recording } from './effects.ts'
 import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
+/** What the job acts on, what it is sent while it waits, and in what it runs. */
 export interface CrashTestOptions<TEffects extends object = object> {
   /**
    * The object through which the job has its effects. For the time of the test its functions are recorded, and those

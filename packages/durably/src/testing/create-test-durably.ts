@@ -18,6 +18,7 @@ import { connect, openStore } from './connection.ts'
 import { createOverrides, type StepOverride } from './overrides.ts'
 import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
+/** The jobs to be tested, and in what: a store, a time, and settings as of `createDurably`. */
 export interface TestDurablyOptions<
   TJobs extends Jobs = Jobs,
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
@@ -51,7 +52,7 @@ export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels, TGiven
   advance(duration: Duration): Promise<void>
   /** What time it is here. */
   now(): Date
-  /** The steps of a run that ended, in the order in which they were first called. */
+  /** The steps of a run that ended or wait, in the order in which they were first called. */
   steps(runId: string): Promise<Step[]>
   /**
    * Replaces the outcome of a step, in all runs that execute it from now on. For a name that no step has, `close` throws.

@@ -11,7 +11,7 @@ export interface GoneWorkers {
   forget(session: Session, workerIds: readonly string[]): Promise<void>
 }
 
-// A worker that wrote within this time is shown as live.
+// A worker that wrote within this time is not forgotten: it may only be slow.
 const GONE_AFTER_MS = 120_000
 const MAX_FORGOTTEN = 10
 

@@ -87,6 +87,22 @@ onEveryBackend((open) => {
       await expect(world.until(durably.wake(id, 'night'))).rejects.toThrow(ConflictError)
     })
 
+    test('ends when it begins if it was woken before, while its run executed', async () => {
+      const world = await open()
+      const gate = Promise.withResolvers<void>()
+      const sleeper = job(async (step) => {
+        await step.run('work', () => gate.promise)
+        await step.sleep('night', '30d')
+      })
+      const { durably, id } = await begin(world, sleeper)
+      expect(await durably.getRun(id)).toMatchObject({ status: 'running' })
+      await world.until(durably.wake(id, 'night'))
+      await world.until(durably.wake(id, 'day'))
+      gate.resolve()
+      await world.advance(60)
+      expect(await durably.getRun(id)).toMatchObject({ status: 'completed' })
+    })
+
     test('goes on in another process when its own has died, at the time fixed at first', async () => {
       const world = await open()
       const log: string[] = []
