@@ -1,7 +1,7 @@
 import { entryData, type Entry } from '../../core/journal.ts'
-import type { RunRecord } from '../../core/run.ts'
-import { isLegal, transitions } from '../../core/transitions.ts'
+import { isLegal } from '../../core/transitions.ts'
 import { byDueTime } from '../claim-order.ts'
+import { newRecord } from '../new-record.ts'
 import type { Enqueued, NewRun } from '../store.ts'
 import { append, idempotencySlot, recordOf, type Row, type Tables } from './tables.ts'
 
@@ -16,7 +16,7 @@ function enqueueOne(tables: Tables, run: NewRun, now: number): Enqueued {
   const same = tables.runs.get(run.id)
   if (same !== undefined) return created(same)
   if (run.isSentAgain === true && tables.deleted.has(run.id)) {
-    return { disposition: 'created', run: toRecord(run, now), entry: null }
+    return { disposition: 'created', run: newRecord(run, now), entry: null }
   }
   const twin = findTwin(tables, run)
   if (twin !== undefined) return { disposition: 'idempotent', run: recordOf(twin), entry: null }
@@ -61,7 +61,7 @@ function findPending(tables: Tables, run: NewRun, now: number): Row | undefined 
 }
 
 function insert(tables: Tables, run: NewRun, now: number): Row {
-  const record = toRecord(run, now)
+  const record = newRecord(run, now)
   const row: Row = {
     record,
     journal: [],
@@ -77,26 +77,4 @@ function insert(tables: Tables, run: NewRun, now: number): Row {
     tables.idempotent.set(idempotencySlot(run.jobName, run.idempotencyKey), row)
   }
   return row
-}
-
-function toRecord({ coalesce: _, isSentAgain: __, dueAt, ...run }: NewRun, now: number): RunRecord {
-  return {
-    ...run,
-    status: transitions.trigger.to,
-    dueAt: dueAt ?? now,
-    output: null,
-    error: null,
-    progress: null,
-    attempt: 1,
-    generation: 0,
-    crashes: 0,
-    executing: null,
-    inbox: 0,
-    parentRunId: null,
-    waitingFor: null,
-    createdAt: now,
-    updatedAt: now,
-    startedAt: null,
-    completedAt: null,
-  }
 }

@@ -1,8 +1,9 @@
+import { newRecord } from '../new-record.ts'
 import type { ClaimRequest, Enqueued, NewRun } from '../store.ts'
 import type { Coalesce } from './coalesce.ts'
 import type { Session } from './database.ts'
 import type { FindDeleted } from './deleted-ids.ts'
-import { newRecord, type FindRuns, type InsertRuns, type Inserted } from './insert-runs.ts'
+import type { FindRuns, InsertRuns, Inserted } from './insert-runs.ts'
 import { addCounts, countKeys } from './keys.ts'
 import type { Sql } from './sql.ts'
 

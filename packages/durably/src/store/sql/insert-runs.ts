@@ -2,6 +2,7 @@ import { DurablyError } from '../../core/error.ts'
 import { entryData, type Entry } from '../../core/journal.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { transitions } from '../../core/transitions.ts'
+import { newRecord } from '../new-record.ts'
 import type { Claim, ClaimRequest, Enqueued, NewRun } from '../store.ts'
 import { inOrder, startEntry } from './claim.ts'
 import type { Session } from './database.ts'
@@ -155,33 +156,4 @@ function claimedAtOnce(run: NewRun, now: number): Claim {
   const status = transitions.claim.to
   const claimed = { ...made, status, generation: 1, startedAt: now, expireAt: null }
   return { run: claimed, entry: { ...startEntry(claimed, now), seq: 2 } }
-}
-
-export function newRecord(run: NewRun, now: number): RunRecord {
-  return {
-    id: run.id,
-    jobName: run.jobName,
-    status: transitions.trigger.to,
-    payload: run.payload,
-    output: null,
-    error: null,
-    progress: null,
-    idempotencyKey: run.idempotencyKey,
-    concurrencyKey: run.concurrencyKey,
-    labels: run.labels,
-    priority: run.priority,
-    attempt: 1,
-    generation: 0,
-    crashes: 0,
-    executing: null,
-    inbox: 0,
-    parentRunId: null,
-    waitingFor: null,
-    dueAt: run.dueAt ?? now,
-    expireAt: run.expireAt,
-    createdAt: now,
-    updatedAt: now,
-    startedAt: null,
-    completedAt: null,
-  }
 }
