@@ -1,5 +1,6 @@
 import type { Env } from '../../../core/env.ts'
 import type { LibsqlClient, LibsqlResult, LibsqlTransaction } from './libsql-client.ts'
+import { isTableMissing } from './sqlite-errors.ts'
 import { createGate, type Gate } from './sqlite-gate.ts'
 
 export interface HeldConnectionOptions {
@@ -42,7 +43,7 @@ export function createHeldConnection(
   async function lock(): Promise<void> {
     const take = async () => (await connect()).executeMultiple(`delete from ${lockTable} where 0`)
     await gate.enter(take).catch(async (error: unknown) => {
-      if (!isMissingTable(error)) throw error
+      if (!isTableMissing(error)) throw error
       await createLockTable()
       await gate.enter(take)
     })
@@ -110,8 +111,4 @@ async function open(
     `rollback; pragma synchronous = ${synchronous}; pragma fullfsync = ${fullfsync}; begin`,
   )
   return handle
-}
-
-function isMissingTable(error: unknown): boolean {
-  return error instanceof Error && error.message.includes('no such table')
 }

@@ -1,6 +1,7 @@
 import type { Driver } from 'kysely'
 import type { Env } from '../../../core/env.ts'
 import { DurablyError } from '../../../core/error.ts'
+import { within } from '../../../core/within.ts'
 
 /** What is used of a client of SQLocal. */
 export interface SqlocalClient {
@@ -28,19 +29,16 @@ const ANSWER_DEADLINE_MS = 30_000
  * asked to: SQLocal does that wherever it cannot reach the storage, and all would be lost with the page.
  */
 export async function storedPath(client: SqlocalClient, env: Env): Promise<string> {
-  const { databasePath = '', storageType } = await infoOf(client, env)
+  const { databasePath = '', storageType } = await within(
+    env,
+    ANSWER_DEADLINE_MS,
+    client.getDatabaseInfo(),
+    NO_ANSWER,
+  )
   if (storageType === 'memory' && !asksForMemory(client)) {
     throw new DurablyError('store', `The database would be lost with this page: ${whyInMemory()}`)
   }
   return databasePath
-}
-
-function infoOf(client: SqlocalClient, env: Env): Promise<SqlocalInfo> {
-  return new Promise((resolve, reject) => {
-    const giveUp = (): void => reject(new DurablyError('store', NO_ANSWER))
-    const cancel = env.after(ANSWER_DEADLINE_MS, giveUp)
-    client.getDatabaseInfo().then(resolve, reject).finally(cancel)
-  })
 }
 
 /** The client replaces the path in its answers, but not in what it was configured with. */
