@@ -17,6 +17,7 @@ import { createHandler, type DurablyHandler, type HandlerOptions } from './http/
 import { createSqlStore } from './store/sql/sql-store.ts'
 import type { Store } from './store/store.ts'
 
+/** Which database, and how its workers work. All have defaults but the dialect. */
 export interface DurablyOptions<
   TJobs extends Jobs = Jobs,
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
