@@ -7,13 +7,13 @@ import type { Execution } from './execution.ts'
 
 /** Keeps a worker's lease alive, and learns from its renewals which runs it still has. */
 export interface LeaseKeeper {
-  /** A claim leaves: it may make the worker's row, also where others are faster with all there is. */
-  claiming(): void
   /**
    * Runs come with a claim that was sent when `sentAt` had elapsed, and the lease was renewed with them where much of
    * it was gone. Returns until when they are held at least.
    */
   claimed(sentAt: number): number
+  /** No runs came with a claim, which may have made the worker's row before others were faster. */
+  claimedNone(): void
   /** Runs may have come with a claim whose answer was lost. */
   claimedUnheard(): void
   /** Its execution is over, and the run may be held still: then it is handed back with the next renewal. */
@@ -93,17 +93,19 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): LeaseKeeper {
   }
   schedule(keeper)
   return {
-    claiming() {
-      keeper.isKnown = true
-    },
     claimed(sentAt) {
       const { leaseMs } = keeper.worker
+      keeper.isKnown = true
       const youngest = Math.floor(sentAt - leaseMs / LEASE_PARTS)
       keeper.renewedAt = Math.max(keeper.renewedAt, youngest)
       schedule(keeper, true)
       return youngest + leaseMs
     },
+    claimedNone() {
+      keeper.isKnown = true
+    },
     claimedUnheard() {
+      keeper.isKnown = true
       becomeUnsure(keeper)
     },
     leftBehind(lease) {

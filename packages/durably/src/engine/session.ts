@@ -249,6 +249,7 @@ async function claim(session: State): Promise<number> {
   if (jobs.length === 0) return 0
   const sent = sentNow(session)
   const claims = await writer.claim({ workerId, leaseMs, jobs, limit: room(session) })
+  if (claims.length === 0) session.keeper.claimedNone()
   take(session, claims, sent)
   return claims.length
 }
@@ -268,9 +269,7 @@ interface SentAt extends Pick<State, 'hints'> {
   readonly elapsed: number
 }
 
-/** A claim leaves now. */
-function sentNow({ env, hints, keeper }: State): SentAt {
-  keeper.claiming()
+function sentNow({ env, hints }: State): SentAt {
   return { elapsed: env.elapsed(), hints }
 }
 
