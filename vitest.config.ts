@@ -27,6 +27,7 @@ process.once('exit', () => rmSync(profile, { recursive: true, force: true }))
 
 const conformance = 'packages/durably/test/conformance/**/*.test.ts'
 const simulation = 'packages/durably/test/simulation/*.test.ts'
+const mutants = 'packages/durably/test/simulation/mutants.test.ts'
 
 /** What keeps both cores busy by itself comes before the rest. */
 const order = { simulation: 0, most: 1, browser: 2 }
@@ -51,6 +52,14 @@ export default defineConfig({
           name: 'simulation',
           sequence: { groupOrder: order.simulation },
           include: [simulation],
+          exclude: [mutants],
+        },
+      },
+      {
+        test: {
+          name: 'mutants',
+          ...besideTheBrowser,
+          include: [mutants],
         },
       },
       {
