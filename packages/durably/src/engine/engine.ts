@@ -223,7 +223,6 @@ function createLifecycle(
     migrate,
     stop,
     start() {
-      requireOpen()
       if (isClosing) throw closedError()
       letGo ??= elsewhere.hold()
       janitor?.start()

@@ -17,7 +17,7 @@ import { createFindRuns, createInsertRuns } from './insert-runs.ts'
 import { createAppend } from './journal.ts'
 import { createKeys } from './keys.ts'
 import { createLook } from './look.ts'
-import { createLockLate, createLockRuns, createReadRuns } from './lock-runs.ts'
+import { createLockInOrder, createLockLate, createLockRuns, createReadRuns } from './lock-runs.ts'
 import { createMailbox } from './mailbox.ts'
 import { createMigrate } from './migrate.ts'
 import { createSetPaused } from './pause.ts'
@@ -75,6 +75,7 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
   const claim = createClaim(sql, database, { append, workers })
   const recordFacts = createRecordFacts(sql, append)
   const lockRuns = createLockRuns(sql)
+  const lockInOrder = createLockInOrder(sql, lockRuns)
   const enqueue = createEnqueue(sql, {
     insert: createInsertRuns(sql, find, createInsertNew(sql, database, workers)),
     find,
@@ -99,11 +100,11 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
       workers,
     }),
     look: createLook(sql, database),
-    promote: createPromote(sql, database, { recordFacts, keys, lockRuns, waiters }),
+    promote: createPromote(sql, database, { recordFacts, keys, lockRuns: lockInOrder, waiters }),
     reclaim: createReclaim(sql, database, {
       recordFacts,
       keys,
-      lockRuns,
+      lockRuns: lockInOrder,
       waiters,
       workers,
       goneWorkers,
@@ -111,12 +112,12 @@ function createStore(sql: Sql, database: Database, close: () => Promise<void>): 
     renew: createRenew(database, workers, goneWorkers),
     retire: goneWorkers.retire,
     leases: (workerId) => workers.leases(database, workerId),
-    act: createAct(sql, database, { recordFacts, keys, lockRuns, waiters }),
+    act: createAct(sql, database, { recordFacts, keys, lockRuns: lockInOrder, waiters }),
     remove: createRemove(sql, database),
     watch: createWatch(database, { lockRuns, readRuns, waiters }),
     mailbox: createMailbox(sql, database),
     setPaused: createSetPaused(sql, database),
-    purge: createPurge(sql, database, lockRuns),
+    purge: createPurge(sql, database, lockInOrder),
     run,
     runs: createRuns(sql, database),
     journal,
