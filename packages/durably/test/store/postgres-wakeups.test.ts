@@ -81,6 +81,19 @@ test('a pooler that swallows LISTEN is found out', async () => {
   await expect(postgresWakeups(pool).listen(() => {})).rejects.toThrow('LISTEN does not work here')
 })
 
+test('a connection that ends before it has heard anything is not taken for a pooler', async () => {
+  const schema = await openSchema()
+  const pool = schema.pool()
+  const dying: PgPool = {
+    ...intercept(pool, (_, send) => send()),
+    query: async (text, values) => {
+      await schema.terminate(`query ilike 'listen%'`)
+      return pool.query(text, values)
+    },
+  }
+  await expect(postgresWakeups(dying).listen(() => {})).rejects.toThrow('has ended as soon as')
+})
+
 test('a pool of one has no connection to spare', async () => {
   const schema = await openSchema()
   const wakeups = postgresWakeups(schema.pool(1))

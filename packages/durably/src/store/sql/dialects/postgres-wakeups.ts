@@ -47,20 +47,17 @@ async function connect(listener: Listener): Promise<void> {
     if (message === proof) onProof()
     else if (!message.startsWith(PROOF_PREFIX)) onWake(message)
   })
+  const lost = ear.lost.then(() => Promise.reject(new DurablyError('store', ENDED)))
   try {
-    await within(
-      env,
-      PROOF_DEADLINE_MS,
-      line.notify(proof).then(() => proven),
-      NOT_HEARD,
-    )
+    const heard = line.notify(proof).then(() => proven)
+    await within(env, PROOF_DEADLINE_MS, Promise.race([heard, lost]), NOT_HEARD)
     if (listener.ear === undefined) throw new DurablyError('store', 'Stopped while it connected')
   } catch (error) {
     await ear.close()
     throw error
   }
   listener.ear = ear
-  void ear.lost.then(() => recover(listener, ear))
+  lost.catch(() => recover(listener, ear))
   checkLater(listener, ear)
 }
 
@@ -75,6 +72,8 @@ async function open({ line, env }: Listener, onMessage: (message: string) => voi
 }
 
 const NOT_CONNECTED = `No connection to listen on within ${CONNECT_DEADLINE_MS / 1000} s: is the pool exhausted?`
+
+const ENDED = 'The connection to listen on has ended as soon as it was there'
 
 const NOT_HEARD =
   `LISTEN does not work here: a NOTIFY to this process did not arrive within ${PROOF_DEADLINE_MS / 1000} s. ` +
