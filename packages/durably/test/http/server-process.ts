@@ -1,13 +1,12 @@
 import { createServer } from 'node:http'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { createDurably, createDurablyHandler, defineJob } from '../../src/index.ts'
 import { toNodeHandler } from '../../src/node.ts'
-import { sqliteDialect } from '../../src/sqlite.ts'
+import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
 
-// A server as an app has it, on whichever runtime executes this: file of the database, port.
-const [file = '', port = '0'] = process.argv.slice(2)
+// A server as an app has it, on whichever runtime executes this: the module that opens databases, file, port.
+const [module = '', file = '', port = '0'] = process.argv.slice(2)
 const BASE = '/api'
 
 const count = defineJob({
@@ -22,8 +21,12 @@ const count = defineJob({
   },
 })
 
+type Open = new (file: string) => SqliteDatabase
+const opened = (await import(module)) as { DatabaseSync?: Open; Database?: Open }
+const SQLite = (opened.DatabaseSync ?? opened.Database) as Open
+
 const durably = createDurably({
-  dialect: sqliteDialect({ database: new DatabaseSync(file) }),
+  dialect: sqliteDialect({ database: new SQLite(file) }),
   jobs: { count },
   heartbeatInterval: 100,
   staleThreshold: 300,

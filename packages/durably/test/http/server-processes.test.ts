@@ -15,10 +15,13 @@ const script = fileURLToPath(new URL('server-process.ts', import.meta.url))
 const bin = (name: string): string =>
   fileURLToPath(new URL(`../../../../node_modules/.bin/${name}`, import.meta.url))
 
-const runtimes: Readonly<Record<string, readonly [command: string, ...args: string[]]>> = {
-  Node: [process.execPath],
-  Bun: [bin('bun'), 'run'],
-  Deno: [bin('deno'), 'run', '--quiet', '--allow-all', '--node-modules-dir=manual'],
+const deno = [bin('deno'), 'run', '--quiet', '--allow-all', '--node-modules-dir=manual']
+
+const runtimes: Readonly<Record<string, readonly string[]>> = {
+  Node: [process.execPath, script, 'node:sqlite'],
+  Bun: [bin('bun'), 'run', script, 'node:sqlite'],
+  "Bun's own SQLite": [bin('bun'), 'run', script, 'bun:sqlite'],
+  Deno: [...deno, script, 'node:sqlite'],
 }
 
 /** A file for a database, and servers on it that can be killed. */
@@ -31,7 +34,7 @@ function createPlace() {
   })
   async function start(runtime: string, port = 0) {
     const [command = '', ...args] = runtimes[runtime] ?? []
-    const child = spawn(command, [...args, script, join(folder, 'app.db'), String(port)], {
+    const child = spawn(command, [...args, join(folder, 'app.db'), String(port)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     children.push(child)

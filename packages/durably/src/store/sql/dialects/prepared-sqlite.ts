@@ -15,7 +15,7 @@ import type { ObjectDriver } from './sqlite-driver.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
-/** A database of better-sqlite3 or libsql, or a `DatabaseSync` of node:sqlite. */
+/** A database of better-sqlite3, libsql or bun:sqlite, or a `DatabaseSync` of node:sqlite. */
 export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement
   exec(sql: string): unknown
