@@ -1,7 +1,7 @@
 import type { Client } from '../client/client.ts'
 import type { Env } from '../core/env.ts'
 import { describeError } from '../core/describe-error.ts'
-import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
+import { DurablyError, ValidationError } from '../core/error.ts'
 import { requireInteger } from '../core/filter.ts'
 import { requireOptions, type Names } from '../core/require-object.ts'
 import { requireFunctions } from '../core/options.ts'
@@ -92,7 +92,8 @@ async function answer(setup: Setup, request: Request, basePath: string): Promise
     return preflightResponse(request, Object.keys(methods))
   }
   const access = auth === null ? everything : await letIn(auth, request)
-  if (methods === null) throw new NotFoundError(`There is nothing at ${url.pathname}`)
+  // Not `not-found`: whoever asks elsewhere for a run would take it for one that does not exist.
+  if (methods === null) throw new DurablyError('misdirected', `There is nothing at ${url.pathname}`)
   const route = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
   if (route === undefined) return wrongMethod(request.method, Object.keys(methods))
   await onRequest?.(request)

@@ -12,6 +12,7 @@ const statusOf: Partial<Record<ErrorCode, number>> = {
   unauthenticated: 401,
   forbidden: 403,
   'not-found': 404,
+  misdirected: 404,
   'method-not-allowed': 405,
   conflict: 409,
   'too-large': 413,

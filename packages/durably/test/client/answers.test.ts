@@ -164,6 +164,24 @@ inMemory((open) => {
     },
   )
 
+  test('a path at which the handler is not mounted is told, and is not nothing', async () => {
+    const world = await open()
+    const process = await begin(world, (_, proceed) => proceed())
+    const { id, env } = process
+    const server = handlerOf(process)
+    const client = createHttpClient(
+      {
+        api: 'http://app.test/elsewhere',
+        fetch: (input, init) => server.handle(new Request(input, init), BASE),
+      },
+      env,
+    )
+    const told = { code: 'misdirected', message: 'There is nothing at /elsewhere/run' }
+    await expect(world.until(client.getRun(id))).rejects.toMatchObject(told)
+    await expect(world.until(client.waitForRun(id))).rejects.toMatchObject({ code: told.code })
+    await expect(world.until(client.getLogs(id))).rejects.toMatchObject({ code: told.code })
+  })
+
   test.each([408, 425, 429, 500, 502])(
     'an answer of %i from something on the way is asked for again',
     async (status) => {
