@@ -7,6 +7,7 @@ import { requireInteger } from './filter.ts'
 import { requireText } from './require-text.ts'
 import type { JobDefinition } from './job.ts'
 import { requireSchema } from './schema.ts'
+import { show } from './show.ts'
 import type { Wakeups } from './wakeups.ts'
 
 /** Settings of an instance that do not depend on its database. */
@@ -83,9 +84,12 @@ export function readOptions(options: EngineOptions): Settings {
   }
 }
 
+const list = new Intl.ListFormat('en')
+
 /** Throws `ValidationError` unless `value` has functions of these names. */
 export function requireFunctions(value: unknown, option: string, names: readonly string[]): void {
   const functions = (value ?? {}) as Readonly<Record<string, unknown>>
   if (names.every((name) => typeof functions[name] === 'function')) return
-  throw new ValidationError(`${option} must have the functions ${names.join(' and ')}`)
+  const needed = `${names.length === 1 ? 'function' : 'functions'} ${list.format(names)}`
+  throw new ValidationError(`${option} must have the ${needed}; got ${show(value)}`)
 }

@@ -20,6 +20,7 @@ const codec = { encode: JSON.stringify, decode: JSON.parse }
 const bad: [option: string, options: object, message: RegExp][] = [
   ['dialect', { dialect: undefined }, /^dialect must be a Kysely dialect/],
   ['dialect', { dialect: {} }, /^dialect must be a Kysely dialect/],
+  ['dialect', { dialect: 'app.db' }, /, such as sqliteDialect\({ database }\); got 'app.db'$/],
   ['pollingInterval', { pollingInterval: 0 }, /^pollingInterval must be at least 1 ms; got 0$/],
   ['pollingInterval', { pollingInterval: '1 s' }, /^pollingInterval must be a duration.*'1 s'$/],
   ['pollingInterval', { pollingInterval: Number.NaN }, /^pollingInterval must be a duration.*NaN$/],
@@ -43,12 +44,16 @@ const bad: [option: string, options: object, message: RegExp][] = [
   [
     'codec',
     { codec: { encode: JSON.stringify } },
-    /^codec must have the functions encode and decode$/,
+    /^codec must have the functions encode and decode; got an object$/,
   ],
   ['labels', { labels: { tenant: 'string' } }, /^labels must be a schema/],
   ['jobs', { jobs: { noop: { name: 'noop' } } }, /"noop" is not a job; make it with defineJob$/],
   ['jobs', { jobs: { noop, other } }, /^Job "noop" is already registered with a different/],
-  ['wakeups', { wakeups: {} }, /^wakeups must have the functions listen and notify$/],
+  [
+    'wakeups',
+    { wakeups: {} },
+    /^wakeups must have the functions listen and notify; got an object$/,
+  ],
   ['synchronous', { synchronous: 'off' }, /^synchronous must be 'full' or 'normal'; got 'off'$/],
   ['tablePrefix', { tablePrefix: 'a b' }, /^tablePrefix must be .*; got 'a b'$/],
   ['tablePrefix', { tablePrefix: '' }, /^tablePrefix must be .*; got ''$/],

@@ -98,14 +98,22 @@ test.each([
 })
 
 test.each([
-  ['sqliteDialect', () => sqliteDialect({ database: 'app.db' as never }), /^database must have/],
+  [
+    'sqliteDialect',
+    () => sqliteDialect({ database: 'app.db' as never }),
+    /^database must have the function prepare; got 'app.db'$/,
+  ],
   ['sqliteDialect', () => sqliteDialect(undefined as never), /options must be an object/],
   [
     'postgresDialect',
     () => postgresDialect({ pool: 'postgres://localhost' as never }),
     /^pool must/,
   ],
-  ['postgresDialect', () => postgresDialect({} as never), /^pool must have the functions connect/],
+  [
+    'postgresDialect',
+    () => postgresDialect({} as never),
+    /^pool must have the functions connect, query, and on; got undefined$/,
+  ],
 ])('%s refuses what is no database at once', (_, make, message) => {
   expect(make).toThrow(message)
   expect(make).toThrow(DurablyError)

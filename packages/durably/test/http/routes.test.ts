@@ -324,7 +324,7 @@ inMemory((open) => {
     const world = await open()
     const process = await world.join()
     const bad = (options: unknown) => () => handlerOf(process, options as HandlerOptions)
-    expect(bad({ auth: {} })).toThrow('auth must have the functions authenticate')
+    expect(bad({ auth: {} })).toThrow('auth must have the function authenticate; got an object')
     expect(bad({ cors: '*' })).toThrow("cors must be a list of origins; got '*'")
     expect(bad({ cors: ['app.test'] })).toThrow('cors must list origins like')
     expect(bad({ maxBodyBytes: 0 })).toThrow('maxBodyBytes must be a whole number')

@@ -1,6 +1,7 @@
 import type { Dialect } from 'kysely'
 import type { Env } from '../../../core/env.ts'
 import { ValidationError } from '../../../core/error.ts'
+import { show } from '../../../core/show.ts'
 import type { SqlDialect } from '../sql-dialect.ts'
 import { createPostgresDialect } from './postgres.ts'
 import { createSqliteDialect } from './sqlite.ts'
@@ -18,7 +19,8 @@ export function pickDialect(options: DialectOptions): SqlDialect {
   const adapter = isDialect(options.dialect) ? options.dialect.createAdapter() : undefined
   if (adapter?.supportsReturning !== true) {
     throw new ValidationError(
-      'dialect must be a Kysely dialect for SQLite (better-sqlite3, node:sqlite, libSQL, SQLocal) or PostgreSQL (pg, postgres.js, PGlite)',
+      'dialect must be a Kysely dialect for SQLite (better-sqlite3, node:sqlite, libSQL, SQLocal) or PostgreSQL ' +
+        `(pg, postgres.js, PGlite), such as sqliteDialect({ database }); got ${show(options.dialect)}`,
     )
   }
   return adapter.supportsTransactionalDdl === true
