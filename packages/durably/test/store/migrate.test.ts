@@ -158,6 +158,17 @@ test('a client that answers with rows without names is refused', async () => {
   await expect(migrating).rejects.toThrow(/came back as 0: 1, 1: 1.*returnArrays/)
 })
 
+test('a dialect that gives no rows is refused as not made for its client', async () => {
+  const database = new DatabaseSync(':memory:')
+  onTestFinished(() => database.close())
+  // Without a `reader` of its statements Kysely takes none of them for a query.
+  const dialect = new SqliteDialect({ database: database as never })
+  const migrating = createSqlStore({ dialect, env: createEnv() }).store.migrate()
+  await expect(migrating).rejects.toThrow(
+    /no rows: it is not made for the client.*docs.guide.databases/,
+  )
+})
+
 test.each(['lock_timeout', 'statement_timeout'])(
   'PostgreSQL: whoever migrates waits for another, whatever %s the app has',
   async (timeout) => {

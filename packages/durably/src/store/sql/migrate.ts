@@ -79,7 +79,13 @@ export function createMigrate(sql: Sql, database: Database): () => Promise<void>
 /** Values under other names, or made into other ones, would be read as missing: no run would ever be due again. */
 function requireUnchanged([row]: readonly Row[]): void {
   if (Number(row?.a_number) === 1 && toBoolean(row?.a_truth)) return
-  const found = Object.entries(row ?? {}).map(([name, value]) => `${name}: ${show(value)}`)
+  if (row === undefined) {
+    throw new ValidationError(
+      'The dialect answers a query with no rows: it is not made for the client that it was given. Nothing was ' +
+        'changed. Use the dialect that docs/guide/databases.md names for this client.',
+    )
+  }
+  const found = Object.entries(row).map(([name, value]) => `${name}: ${show(value)}`)
   throw new ValidationError(
     "The database's client changes what it answers: a_number: 1, a_truth: true came back as " +
       `${found.join(', ')}. Nothing was changed. Give Durably a client that leaves names, rows and values as they ` +
