@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
+import { requireFunctions } from './core/options.ts'
 import type { DurablyHandler } from './http/handler.ts'
 
 /** What node:http, the compatible part of node:http2, Express and their like call with a request. */
 export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
- * A handler for node:http, and for what is built on it. Streams end when their client goes.
+ * A handler for node:http, and for what is built on it. Streams end when their client goes. Throws `ValidationError` for
+ * what createDurablyHandler did not make.
  *
  * @example
  * import { createServer } from 'node:http'
@@ -17,6 +19,8 @@ export type NodeHandler = (request: IncomingMessage, response: ServerResponse) =
  * createServer(toNodeHandler(handler, '/api/durably')).listen(3000)
  */
 export function toNodeHandler(handler: DurablyHandler, basePath: string): NodeHandler {
+  // An instance in its place would end the process, at the first request.
+  requireFunctions(handler, 'handler', ['handle'])
   return (incoming, outgoing) => {
     const request = toRequest(incoming)
     if (request === null) {

@@ -114,6 +114,12 @@ async function converse(api: string, text: string, hangUp = false): Promise<stri
 const head = (line: string, ...headers: string[]): string =>
   [line, 'Host: localhost', ...headers, '', ''].join('\r\n')
 
+test('what is no handler is refused before there are requests', () => {
+  expect(() => toNodeHandler({} as DurablyHandler, BASE)).toThrow(
+    'handler must have the function handle; got an object',
+  )
+})
+
 test('what is no request is refused, and the server goes on', async () => {
   const { api, client } = await serve((handler) => toNodeHandler(handler, BASE))
   const trace = await converse(api, head(`TRACE ${BASE}/runs HTTP/1.1`))
