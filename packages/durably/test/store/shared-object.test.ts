@@ -1,8 +1,9 @@
-import { Kysely, sql } from 'kysely'
+import BetterSqlite from 'better-sqlite3'
+import { Kysely, SqliteDialect, sql } from 'kysely'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Env } from '../../src/core/env.ts'
 import { createEnv } from '../../src/env.ts'
-import { sqliteDialect } from '../../src/sqlite.ts'
+import { sqliteDialect, type SqliteDatabase } from '../../src/sqlite.ts'
 import { createSqlStore } from '../../src/store/sql/sql-store.ts'
 import { newRun, nothing, START } from '../conformance/store/scenario.ts'
 import { queryElsewhere } from './other-process.ts'
@@ -22,6 +23,13 @@ function createWatched(speed = 1): Env & { readonly waited: Promise<void> } {
       return env.after(ms / speed, fn)
     },
   }
+}
+
+/** Rows of which the first was taken, and the rest is not yet. */
+function begunRows(database: SqliteDatabase): Iterator<unknown> {
+  const rows = database.prepare('select id from orders').iterate()[Symbol.iterator]()
+  rows.next()
+  return rows
 }
 
 describe.each(sqliteObjects)('an object of %s that the app uses too', (_, create) => {
@@ -111,6 +119,25 @@ describe.each(sqliteObjects)('an object of %s that the app uses too', (_, create
     expect(runs()).toEqual([{ id: 'b' }])
   })
 
+  test('a rollback that its open rows keep from happening is made up for', async () => {
+    const { database, open, runs, orders } = await openApp()
+    database.exec('insert into orders values (1), (2)')
+    const { store, db } = await open()
+    let rows: Iterator<unknown> | undefined
+    const failing = db.transaction().execute(async (trx) => {
+      await sql`insert into orders values (3)`.execute(trx)
+      rows = begunRows(database)
+      throw new Error('no')
+    })
+    await expect(failing).rejects.toThrow('no')
+    rows?.return?.()
+    expect(await sql`select id from orders`.execute(db)).toMatchObject({ rows: { length: 2 } })
+    await store.setPaused('job', true, START)
+    await store.write({ ...nothing, runs: [newRun('a')] }, START)
+    expect(runs()).toEqual([{ id: 'a' }])
+    expect(orders()).toEqual([{ id: 1 }, { id: 2 }])
+  })
+
   test('a transaction that is begun by hand on our own Kysely is ours', async () => {
     const { open, orders } = await openApp()
     const { db } = await open()
@@ -122,4 +149,23 @@ describe.each(sqliteObjects)('an object of %s that the app uses too', (_, create
     })
     expect(orders()).toEqual([{ id: 2 }])
   })
+})
+
+test.each([
+  ['sqliteDialect', sqliteDialect],
+  ['SqliteDialect', (config: { database: BetterSqlite.Database }) => new SqliteDialect(config)],
+])('rows that the app takes from better-sqlite3 one by one are waited for: %s', async (_, make) => {
+  const file = newFile()
+  const database = new BetterSqlite(file)
+  onTestFinished(() => void database.close())
+  database.exec('create table orders (id); insert into orders values (1), (2)')
+  const env = createWatched()
+  const { store } = createSqlStore({ dialect: make({ database }), env })
+  await store.migrate()
+  const rows = begunRows(database)
+  const pausing = store.setPaused('job', true, START)
+  await Promise.race([env.waited, pausing])
+  rows.return?.()
+  await pausing
+  expect(queryElsewhere(file, 'select name from durably_jobs')).toEqual([{ name: 'job' }])
 })

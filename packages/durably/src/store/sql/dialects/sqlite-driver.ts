@@ -8,6 +8,7 @@ import {
 import type { Env } from '../../../core/env.ts'
 import { refuseLibsql } from './refuse-libsql.ts'
 import { savepointsOf } from './savepoints.ts'
+import { isWithoutTransaction } from './sqlite-errors.ts'
 import { createGate } from './sqlite-gate.ts'
 import { beginOf, commit, rollback } from './transaction-control.ts'
 
@@ -86,16 +87,42 @@ function createLockingConnection(
     return Number(rows[0]?.data_version)
   })
   let isOpen = false
+  /** A transaction of ours is still open, and was to be rolled back. */
+  let isLeft = false
+
+  async function rollBack(): Promise<void> {
+    try {
+      await inner.executeQuery(rollback)
+      isLeft = false
+    } catch (error) {
+      isLeft = !isWithoutTransaction(error)
+      throw error
+    }
+  }
+
+  /** What is acknowledged, or read, in a transaction that was to be rolled back would not be so. */
+  async function rollBackFirst<T>(work: () => Promise<T>): Promise<T> {
+    await rollBack().catch((error: unknown) => {
+      if (isLeft) throw error
+    })
+    return work()
+  }
+
+  function outside<T>(work: () => Promise<T>): Promise<T> {
+    return isLeft ? rollBackFirst(work) : work()
+  }
 
   /** What is written outside of our transactions must not get into one of someone else. */
   function alone<T>(work: () => Promise<T>): Promise<T> {
-    return isTaken() ? Promise.reject(takenError()) : work()
+    return isTaken() ? Promise.reject(takenError()) : outside(work)
   }
 
   function executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (isOpen) return inner.executeQuery<R>(query)
     const execute = () => inner.executeQuery<R>(query)
-    return SelectQueryNode.is(query.query) ? gate.retry(execute) : gate.enter(() => alone(execute))
+    return SelectQueryNode.is(query.query)
+      ? gate.retry(() => outside(execute))
+      : gate.enter(() => alone(execute))
   }
 
   return {
@@ -116,7 +143,7 @@ function createLockingConnection(
     rollback: async () => {
       isOpen = false
       // Some errors end the transaction by themselves; the one that led here says more than this one would.
-      await inner.executeQuery(rollback).catch(() => {})
+      await rollBack().catch(() => {})
     },
   }
 }

@@ -14,10 +14,15 @@ const codesByName: readonly (readonly [name: string, code: number])[] = [
   ['SQLITE_RANGE', 25],
 ]
 
-/** Another connection has the lock: nothing happened, and the same may work in a moment. */
+/** Another connection has the lock, or someone iterates over rows: nothing happened, and the same may work in a moment. */
 export function isBusy(error: unknown): boolean {
   const code = primaryCode(error)
-  return code === BUSY || code === PROTOCOL
+  return code === BUSY || code === PROTOCOL || isIteratedOver(error)
+}
+
+/** better-sqlite3 refuses all writes then, and the end of a transaction too; it has no code for it. */
+function isIteratedOver(error: unknown): boolean {
+  return error instanceof TypeError && error.message.includes('busy executing a query')
 }
 
 export function isRejection(error: unknown): boolean {
@@ -25,10 +30,19 @@ export function isRejection(error: unknown): boolean {
   return code === undefined ? error instanceof RangeError : rejections.has(code)
 }
 
-/** It has no code of its own. */
+// These have no codes of their own.
+
 export function isTableMissing(error: unknown): boolean {
+  return says(error, 'no such table: ')
+}
+
+export function isWithoutTransaction(error: unknown): boolean {
+  return says(error, 'no transaction is active')
+}
+
+function says(error: unknown, text: string): boolean {
   const { message } = (error ?? {}) as { message?: unknown }
-  return typeof message === 'string' && message.includes('no such table: ')
+  return typeof message === 'string' && message.includes(text)
 }
 
 /** SQLite's result code without its extension, from wherever the driver keeps it. */

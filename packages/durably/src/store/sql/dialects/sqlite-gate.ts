@@ -79,9 +79,9 @@ function lockedOut(cause: unknown): Error {
   return new DurablyError(
     'store',
     `The database has been locked by another connection for ${GIVE_UP_MS / 1000} s; nothing was written. ` +
-      'Whoever holds it has a transaction open, perhaps on the very object that Durably was given, or is a libSQL ' +
-      'client that met SQLITE_BUSY and was not garbage-collected yet: let the app write through durably.db, or give ' +
-      'it an object of its own, or its client a timeout.',
+      'Whoever holds it has a transaction open, or iterates over rows, perhaps on the very object that Durably was ' +
+      'given, or is a libSQL client that met SQLITE_BUSY and was not garbage-collected yet: let the app write through ' +
+      'durably.db, or give it an object of its own, or its client a timeout.',
     { cause },
   )
 }
