@@ -84,6 +84,24 @@ describe.each(clients)('@libsql/client $version', ({ version, create }) => {
     expect(await store.runs({})).toEqual([])
   })
 
+  test('of a transaction that a full disk ended nothing is written, whatever the app caught', async () => {
+    const { file, db, store } = await openClient()
+    await sql`create table app (x, y)`.execute(db)
+    const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db)
+    const most = (pages: number) => sql.raw(`pragma max_page_count = ${pages}`).execute(db)
+    await most(Number(rows[0]?.page_count))
+    const torn = db.transaction().execute(async (trx) => {
+      await sql`insert into app values (1, '')`.execute(trx)
+      const tooLarge = sql`insert into app values (2, zeroblob(100000))`.execute(trx)
+      await expect(tooLarge).rejects.toThrow(/disk is full/)
+      await sql`insert into app values (3, '')`.execute(trx)
+    })
+    await expect(torn).rejects.toThrow(/nothing of it was written/)
+    expect(queryElsewhere(file, 'select x from app')).toEqual([])
+    await store.write({ ...nothing, runs: [newRun('a')] }, START)
+    expect(queryElsewhere(file, 'select id from durably_runs')).toEqual([{ id: 'a' }])
+  })
+
   test('a statement that fails leaves nothing behind', async () => {
     const { file, db, store } = await openClient()
     await expect(sql`insert into nowhere values (1)`.execute(db)).rejects.toThrow(/no such table/)
@@ -116,15 +134,23 @@ describe.each(clients)('@libsql/client $version', ({ version, create }) => {
   })
 })
 
-test('a connection that the app closed is opened again', async () => {
+test('a connection that the app closed is opened again, but no transaction goes on in it', async () => {
   const file = newFile()
   const client = createClient({ url: `file:${file}` })
   onTestFinished(() => client.close())
   const config = { client } as unknown as LibsqlDialectConfig
-  const { store } = await openStore(new LibsqlDialect(config))
+  const { store, db } = await openStore(new LibsqlDialect(config))
   client.reconnect()
   await store.write({ ...nothing, runs: [newRun('a')] }, START)
-  expect(queryElsewhere(file, 'select id from durably_runs')).toEqual([{ id: 'a' }])
+  const torn = db.transaction().execute(async (trx) => {
+    await sql`delete from durably_runs`.execute(trx)
+    client.reconnect()
+    await sql`insert into durably_jobs values ('job', true)`.execute(trx)
+  })
+  await expect(torn).rejects.toThrow(/nothing of it was written/)
+  await store.write({ ...nothing, runs: [newRun('b')] }, START)
+  expect(queryElsewhere(file, 'select id from durably_runs')).toEqual([{ id: 'a' }, { id: 'b' }])
+  expect(queryElsewhere(file, 'select name from durably_jobs')).toEqual([])
 })
 
 test('a client that the dialect makes is made late, once, and closed with the store', async () => {

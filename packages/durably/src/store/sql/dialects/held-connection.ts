@@ -33,7 +33,7 @@ export function createHeldConnection(
   const gate = createGate(env, readVersion)
   let handle: LibsqlTransaction | null = null
 
-  /** The connection, opened again if someone closed it. */
+  /** The connection, opened again if someone closed it, or an error ended the transaction that it stands in. */
   async function connect(): Promise<LibsqlTransaction> {
     if (handle === null || handle.closed) handle = await open(client, gate, synchronous)
     return handle
@@ -62,7 +62,7 @@ export function createHeldConnection(
 
   async function end(how: 'commit' | 'rollback'): Promise<void> {
     try {
-      await handle?.executeMultiple(`${how}; begin`)
+      await begun(handle).executeMultiple(`${how}; begin`)
     } catch (error) {
       close()
       throw error
@@ -79,7 +79,7 @@ export function createHeldConnection(
 
   async function readVersion(): Promise<number> {
     await look()
-    const { rows } = await (await connect()).execute('pragma data_version')
+    const { rows } = await begun(handle).execute('pragma data_version')
     await end('commit')
     return Number(rows[0]?.data_version)
   }
@@ -87,11 +87,21 @@ export function createHeldConnection(
   return {
     lock,
     look,
-    execute: async (sql, args) => (await connect()).execute({ sql, args }),
+    execute: async (sql, args) => begun(handle).execute({ sql, args }),
     end,
     close,
   }
 }
+
+/** What `lock` or `look` began on. With the connection went what was written: the rest is not to be written alone. */
+function begun(handle: LibsqlTransaction | null): LibsqlTransaction {
+  if (handle === null || handle.closed) throw new Error(ENDED)
+  return handle
+}
+
+const ENDED =
+  'The transaction has ended before it was committed, and nothing of it was written: an error of the database ended it, ' +
+  'or the app closed the connection'
 
 async function open(
   client: LibsqlClient,
