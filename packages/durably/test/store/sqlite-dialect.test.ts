@@ -62,6 +62,25 @@ describe.each(sqliteObjects)('sqliteDialect over %s', (_, create) => {
     expect(await db.selectFrom('notes').select('id').execute()).toEqual([{ id: 1 }])
   })
 
+  test('of a transaction that a full disk ended nothing is written, whatever the app caught', async () => {
+    const db = await openKysely()
+    const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db)
+    await sql.raw(`pragma max_page_count = ${Number(rows[0]?.page_count)}`).execute(db)
+    const torn = db.transaction().execute(async (trx) => {
+      await trx.insertInto('notes').values({ id: 1, text: 'dropped' }).execute()
+      const tooLarge = sql`insert into notes values (2, zeroblob(100000))`.execute(trx)
+      await expect(tooLarge).rejects.toThrow(/disk is full/)
+      await trx.insertInto('notes').values({ id: 3, text: 'dropped' }).execute()
+    })
+    await expect(torn).rejects.toThrow(/nothing of it was written/)
+    const alone = sql`insert into notes values (2, zeroblob(100000))`
+    await expect(alone.execute(db)).rejects.toThrow(/disk is full/)
+    const failing = db.transaction().execute((trx) => alone.execute(trx))
+    await expect(failing).rejects.toThrow(/disk is full/)
+    await db.insertInto('notes').values({ id: 4, text: 'kept' }).execute()
+    expect(await db.selectFrom('notes').select('id').execute()).toEqual([{ id: 4 }])
+  })
+
   test('the same text is prepared once, and the oldest are forgotten', async () => {
     const prepared: string[] = []
     const database = openDatabase()

@@ -2,6 +2,7 @@ import type { Env } from '../../../core/env.ts'
 import type { LibsqlClient, LibsqlResult, LibsqlTransaction } from './libsql-client.ts'
 import { isTableMissing } from './sqlite-errors.ts'
 import { createGate, type Gate } from './sqlite-gate.ts'
+import { endedError } from './transaction-control.ts'
 
 export interface HeldConnectionOptions {
   readonly env: Env
@@ -95,13 +96,9 @@ export function createHeldConnection(
 
 /** What `lock` or `look` began on. With the connection went what was written: the rest is not to be written alone. */
 function begun(handle: LibsqlTransaction | null): LibsqlTransaction {
-  if (handle === null || handle.closed) throw new Error(ENDED)
+  if (handle === null || handle.closed) throw endedError()
   return handle
 }
-
-const ENDED =
-  'The transaction has ended before it was committed, and nothing of it was written: an error of the database ended it, ' +
-  'or the app closed the connection'
 
 async function open(
   client: LibsqlClient,

@@ -12,7 +12,7 @@ import { requireFunctions } from '../../../core/options.ts'
 import { requireOptions } from '../../../core/require-object.ts'
 import { libsqlOnly } from './refuse-libsql.ts'
 import type { ObjectDriver } from './sqlite-driver.ts'
-import { beginOf, commit, rollback } from './transaction-control.ts'
+import { beginOf, commit, endedError, rollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
 /** A database of better-sqlite3, libsql or bun:sqlite, or a `DatabaseSync` of node:sqlite. */
@@ -56,7 +56,7 @@ export function sqliteDialect(options: { readonly database: SqliteDatabase }): D
 }
 
 function createDriver(database: SqliteDatabase): ObjectDriver {
-  const { connection, isTaken } = createConnection(database)
+  const { connection, isTaken, hasEnded, renew } = createConnection(database)
   const connected = Promise.resolve(connection)
   const turns = createTurns()
   const say = async (query: CompiledQuery) => {
@@ -68,11 +68,12 @@ function createDriver(database: SqliteDatabase): ObjectDriver {
     acquireConnection: () => turns.take()?.then(() => connection) ?? connected,
     beginTransaction: (_, settings) => say(beginOf(settings)),
     commitTransaction: () => say(commit),
-    rollbackTransaction: () => say(rollback),
+    rollbackTransaction: () => (hasEnded() ? done : say(rollback)),
     savepoint: (_, name) => say(CompiledQuery.raw(`savepoint ${quote(name)}`)),
     rollbackToSavepoint: (_, name) => say(CompiledQuery.raw(`rollback to ${quote(name)}`)),
     releaseSavepoint: (_, name) => say(CompiledQuery.raw(`release ${quote(name)}`)),
     releaseConnection: () => {
+      renew()
       turns.pass()
       return done
     },
@@ -89,11 +90,17 @@ function quote(name: string): string {
 interface OpenedObject {
   readonly connection: DatabaseConnection
   isTaken(): boolean
+  /** Whether a transaction that was begun here was ended by an error. */
+  hasEnded(): boolean
+  /** Whoever had the connection is through with it. */
+  renew(): void
 }
 
 function createConnection(database: SqliteDatabase): OpenedObject {
   const { prepare, forget } = createCache(database)
   let isOurs = false
+  /** An error has ended a transaction that was begun here: the rest of it is not to be written alone. */
+  let hasEnded = false
 
   const run: Execute = ({ sql, parameters }) => {
     try {
@@ -110,12 +117,15 @@ function createConnection(database: SqliteDatabase): OpenedObject {
 
   /** Knows afterwards whether an open transaction was begun here. */
   function executeAndNote(query: CompiledQuery): QueryResult<unknown> {
+    if (hasEnded && !wholeRollback.test(query.sql)) throw endedError()
     try {
       const result = execute(query)
       if (control.test(query.sql)) isOurs = isInTransaction(database)
       return result
     } catch (error) {
-      if (isOurs) isOurs = isInTransaction(database)
+      const wasOurs = isOurs
+      if (wasOurs) isOurs = isInTransaction(database)
+      hasEnded = wasOurs && !isOurs && !wholeRollback.test(query.sql)
       throw error
     }
   }
@@ -129,6 +139,10 @@ function createConnection(database: SqliteDatabase): OpenedObject {
       },
     },
     isTaken: () => !isOurs && isInTransaction(database),
+    hasEnded: () => hasEnded,
+    renew() {
+      hasEnded = false
+    },
   }
 }
 
@@ -197,6 +211,7 @@ function leavesStatementsOpen(database: SqliteDatabase): boolean {
 }
 
 const control = /^\s*(begin|commit|end|rollback|savepoint|release)\b/i
+const wholeRollback = /^\s*rollback\b(?!.*\bto\b)/i
 const pragma = /^pragma\b/i
 
 /**
@@ -211,7 +226,8 @@ function createCareful(database: SqliteDatabase, run: Execute): Execute {
       database.exec('commit')
       return result
     } catch (error) {
-      database.exec('rollback')
+      // Some errors end it by themselves; this one says more than one of this would.
+      if (isInTransaction(database)) database.exec('rollback')
       throw error
     }
   }

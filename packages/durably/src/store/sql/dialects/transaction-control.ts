@@ -10,3 +10,10 @@ const begin = CompiledQuery.raw('begin immediate')
 
 export const commit = CompiledQuery.raw('commit')
 export const rollback = CompiledQuery.raw('rollback')
+
+export function endedError(): Error {
+  return new Error(
+    'The transaction has ended before it was committed, and nothing of it was written: an error of the database ended ' +
+      'it, or the app closed the connection',
+  )
+}
