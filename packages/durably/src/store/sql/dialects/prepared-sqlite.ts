@@ -25,7 +25,7 @@ export interface SqliteDatabase {
 }
 
 export interface SqliteStatement {
-  /** Whether it returns rows; where there is no such property, it has columns if it does. */
+  /** Whether it returns rows; where there is no such property, it has columns if it does. Node before 22.16 has neither. */
   readonly reader?: boolean
   columns?(): readonly unknown[]
   all(...parameters: unknown[]): unknown[]
@@ -194,15 +194,25 @@ function isFinalized(error: unknown): boolean {
 function prepareOn(database: SqliteDatabase, sql: string): Prepared {
   const statement = database.prepare(sql)
   const { reader } = statement
-  const returnsRows = reader ?? (statement.columns?.() ?? []).length > 0
   // libsql takes a null that stands alone for an object of named parameters; node:sqlite takes no array.
   const spread = (parameters: readonly unknown[]) =>
     reader === undefined ? parameters : [parameters]
-  if (returnsRows) return (parameters) => ({ rows: statement.all(...spread(parameters)) })
+  const all = (parameters: readonly unknown[]) => statement.all(...spread(parameters))
+  const returnsRows = reader ?? (statement.columns && statement.columns().length > 0)
+  if (returnsRows === undefined) return (parameters) => withChanges(database, all(parameters))
+  if (returnsRows) return (parameters) => ({ rows: all(parameters) })
   return (parameters) => {
     const { changes, lastInsertRowid } = statement.run(...spread(parameters))
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
+}
+
+/** Of a statement that does not tell whether it returns rows: if none came, it may have changed some. */
+function withChanges(database: SqliteDatabase, rows: unknown[]): QueryResult<unknown> {
+  if (rows.length > 0) return { rows }
+  const asked = database.prepare('select changes() as changes, last_insert_rowid() as id').all()
+  const [{ changes, id }] = asked as [Readonly<Record<'changes' | 'id', number | bigint>>]
+  return { rows, numAffectedRows: BigInt(changes), insertId: BigInt(id) }
 }
 
 /** libsql does not reset a statement that met a lock; only it synchronises with a server. */
