@@ -99,8 +99,8 @@ function readOptions(options: ClientOptions): Parameters<typeof createRequests>[
   }
   return {
     api: api.replace(/\/$/, ''),
-    // Looked up late, so that whoever replaces it later is heard.
-    fetch: given ?? ((input, init) => fetch(input, init)),
+    // Looked up late, so that whoever replaces it later is heard, and called as what it is: a page's takes no other `this`.
+    fetch: async (input, init) => (given ?? fetch)(input, init),
     headers: async () => (await (typeof headers === 'function' ? headers() : headers)) ?? {},
   }
 }

@@ -37,16 +37,12 @@ export function createRequests(options: RequestsOptions): Requests {
     { query = {}, body, signal }: RequestOptions = {},
   ): Promise<Response> {
     const url = `${options.api}${path}${toSearch(query)}`
-    const given = await answered(options.headers(), `${url} cannot be asked: its headers failed`)
-    const headers = new Headers(given)
+    const headers = new Headers(
+      await answered(options.headers(), `${url} cannot be asked: its headers failed`),
+    )
     headers.set('accept', RICH_TYPE)
     if (body !== undefined) headers.set('content-type', RICH_TYPE)
-    const init: RequestInit = {
-      method,
-      headers,
-      body: body === undefined ? null : await toText(body),
-      signal: signal ?? null,
-    }
+    const init = { method, headers, body: body && (await toText(body)), signal } as RequestInit
     const response = await answered(options.fetch(url, init), `${url} cannot be reached`)
     // Anyone can say that something is well: a page to sign in, or the app itself for a path it does not know.
     const isOwn = response.status === 204 || response.headers.get('content-type')?.startsWith(type)

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Client } from '../../src/client/client.ts'
 import { createHttpClient } from '../../src/client/http-client.ts'
 import { createObservers } from '../../src/client/observers.ts'
-import { DurablyError } from '../../src/core/error.ts'
+import { DurablyError, TimeoutError } from '../../src/core/error.ts'
 import { isTick } from '../../src/core/tick.ts'
 import { readAll } from '../conformance/api/read-all.ts'
 import { inMemory, job, type World } from '../conformance/api/world.ts'
@@ -129,6 +129,44 @@ inMemory((open) => {
     expect((await world.until(events)).at(-1)).toMatchObject({ type: 'run:complete' })
     failure = new DurablyError('unauthenticated', 'The session is over')
     await expect(world.until(client.waitForRun(process.id))).rejects.toBe(failure)
+  })
+
+  test('a fetch that throws is like a server that is away', async () => {
+    const world = await open()
+    const process = await begin(world, (_, proceed) => proceed())
+    const failure = new TypeError('no network')
+    const client = createHttpClient(
+      {
+        api: `http://app.test${BASE}`,
+        fetch() {
+          throw failure
+        },
+      },
+      process.env,
+    )
+    await expect(world.until(client.getRun(process.id))).rejects.toMatchObject({
+      code: 'unavailable',
+      cause: failure,
+    })
+    const waited = world.until(client.waitForRun(process.id, { timeout: 5000 }))
+    await expect(waited).rejects.toThrow(TimeoutError)
+  })
+
+  test('a fetch is called as a function, as browsers want it of their own', async () => {
+    const world = await open()
+    const process = await begin(world, (_, proceed) => proceed())
+    const server = handlerOf(process)
+    const client = createHttpClient(
+      {
+        api: `http://app.test${BASE}`,
+        fetch(this: unknown, input, init) {
+          if (this !== undefined) throw new TypeError('Illegal invocation')
+          return server.handle(new Request(input, init), BASE)
+        },
+      },
+      process.env,
+    )
+    expect(await world.until(client.getRun(process.id))).toMatchObject({ status: 'waiting' })
   })
 
   test.each([
