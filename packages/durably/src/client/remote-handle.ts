@@ -41,7 +41,8 @@ export function createRemoteHandle(
     },
     getRun: (runId) =>
       orNone(send('GET', '/run', { query: { runId, jobName: name } }), null) as Promise<Run | null>,
-    getRuns: (filter = {}) => getRuns({ ...filter, jobName: name }),
+    // What is no filter stays that, and is refused.
+    getRuns: (filter = {}) => getRuns(filter && { ...filter, jobName: name }),
   }
 }
 

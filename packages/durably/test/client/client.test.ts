@@ -238,6 +238,11 @@ onEveryBackend((open) => {
       )
       const typo = () => client.subscribeRuns({ jobname: 'echo' } as never)
       expect(typo).toThrow('unknown filter "jobname"; the filters are jobName, labels')
+      for (const from of [client, client.jobs.echo]) {
+        await expect(world.until(from.getRuns(null as never))).rejects.toThrow(
+          new ValidationError('filter must be an object; got null'),
+        )
+      }
       expect(await world.until(client.getRuns({ limit: 0 }))).toEqual([])
       expect(await world.until(client.getLogs(id, { limit: 0 }))).toEqual([])
     })
