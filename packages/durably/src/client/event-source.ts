@@ -80,10 +80,14 @@ async function* eventsOf<T>(
   while (true) {
     const cancelTimer = env.after(SILENCE_MS, cancel)
     // What broke and what closed are the same: it may go on elsewhere.
-    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
+    const { done, value } = await reader
+      .read()
+      .catch(() => ({ done: true }) as ReadableStreamReadResult<Uint8Array>)
     cancelTimer()
     if (done) return
-    const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
+    const lines = decoder.decode(value, { stream: true }).split('\n')
+    // What is there already is not looked through again for each piece of a large event.
+    lines[0] = rest + lines[0]
     rest = lines.pop() ?? ''
     for (const line of lines) {
       if (line.startsWith('data: ')) {

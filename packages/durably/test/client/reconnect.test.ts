@@ -46,6 +46,16 @@ function noticing(response: Response, onClosed: () => void): Response {
   return new Response(body, response)
 }
 
+function inPieces(bytes: Uint8Array, size: number): ReadableStream<Uint8Array> {
+  let position = 0
+  return new ReadableStream({
+    pull(controller) {
+      controller.enqueue(bytes.subarray(position, (position += size)))
+      if (position >= bytes.length) controller.close()
+    },
+  })
+}
+
 async function begin(world: World, network: Network) {
   const process = await world.work({ steps })
   const run = await process.jobs.steps.trigger(null)
@@ -276,6 +286,20 @@ inMemory((open) => {
     const { id } = await jobs.steps.trigger({ text })
     const [event] = await world.until(readAll(client.subscribe(id)))
     expect(event).toMatchObject({ type: 'run:trigger', payload: { text } })
+  })
+
+  // Not 40 seconds.
+  const inTime = { timeout: 15_000 }
+  test('an event of many pieces is put together once, not with each of them', inTime, async () => {
+    const world = await open()
+    const { client, id } = await begin(world, async () => {
+      const message = 'x'.repeat(16_000_000)
+      const value = { type: 'run:delete', sequence: 1, message }
+      const text = `data: ${JSON.stringify({ format: 'json', value })}\n\n`
+      return new Response(inPieces(new TextEncoder().encode(text), 16_384), ofEvents)
+    })
+    const [event] = await world.until(readAll(client.subscribe(id)))
+    expect(JSON.stringify(event).length).toBeGreaterThan(16_000_000)
   })
 
   test('a list is told that it may have missed something', async () => {
