@@ -48,7 +48,8 @@ function describeForeign(
 function readError(text: string | null): ErrorBody['error'] | null {
   try {
     const { error } = JSON.parse(text ?? '') as Partial<ErrorBody>
-    return typeof error?.code === 'string' && typeof error.message === 'string' ? error : null
+    // Others write theirs in the same shape, with codes like `429` or `rate_limited`.
+    return typeof error?.code === 'string' && /^[a-z-]+$/.test(error.code) ? error : null
   } catch {
     return null
   }

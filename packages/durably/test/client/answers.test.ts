@@ -242,6 +242,28 @@ inMemory((open) => {
     },
   )
 
+  test.each([
+    [429, 'rate_limited'],
+    [500, '500'],
+    [504, 'FUNCTION_INVOCATION_TIMEOUT'],
+    [502, undefined],
+  ])(
+    'an answer of %i with a code of %j is not the server’s own, whatever its shape',
+    async (status, code) => {
+      const world = await open()
+      let isAway = true
+      const { client, id, durably } = await begin(world, async (_, proceed) =>
+        isAway ? Response.json({ error: { code, message: 'Sorry' } }, { status }) : proceed(),
+      )
+      await expect(world.until(client.getRun(id))).rejects.toMatchObject({ code: 'unavailable' })
+      const waited = client.waitForRun(id)
+      await world.advance(1000)
+      isAway = false
+      await durably.signal(id, 'go', 'now')
+      expect(await world.until(waited)).toMatchObject({ output: 'now' })
+    },
+  )
+
   test('a stream that is not answered at all is given up for another', async () => {
     const world = await open()
     let asked = 0
