@@ -7,7 +7,7 @@ import type { Call } from './call.ts'
 import { createEventStream, toFrame } from './event-stream.ts'
 import { toText, wantsRich } from './messages.ts'
 import { jobNamesOf, labelsOf } from './pages.ts'
-import { parseCount, readCount, readFilterQuery, type FilterQuery } from './query.ts'
+import { parseCount, readChangesQuery, readCount, type FilterQuery } from './query.ts'
 import { shownEvent } from './shown.ts'
 
 /** Events of one run as they come, from a position on. */
@@ -34,8 +34,9 @@ async function isEnded(client: Call['client'], runId: string): Promise<boolean> 
 /** What happens to runs, for lists. */
 export async function followRuns(call: Call): Promise<Response> {
   const { client, access, query } = call
+  const wanted = readChangesQuery(query)
   // Who may read only some runs hears no more than that something changed, and so not of what it was by asking for it.
-  const { jobName, labels: asked } = access.may === undefined ? readFilterQuery(query) : everything
+  const { jobName, labels: asked } = access.may === undefined ? wanted : everything
   const names = jobNamesOf(client, access, jobName)
   const [labels] = labelsOf(access, asked)
   const isNothing = labels === undefined || names.length === 0

@@ -23,16 +23,38 @@ const MAX_LIMIT = 1000
 /** Further back the way goes by `cursor`, which costs the same for every page. */
 const MAX_OFFSET = 10_000
 
+const LABEL = 'label.'
+const LIKE_A_FILTER = /^(?:job|label|status|limit|offset|cursor)/i
+
+/** Throws `ValidationError` for a parameter of another name: misspelt, a filter would choose everything. */
+function requireParameters(names: readonly string[], known: readonly string[]): void {
+  for (const name of names) {
+    if (name.startsWith(LABEL) || known.includes(name)) continue
+    throw new ValidationError(
+      `unknown parameter ${show(name)}; the parameters are ${[...known, `${LABEL}<name>`].join(', ')}`,
+    )
+  }
+}
+
+/** What has one value. Throws `ValidationError` where it has several: which of them was meant nobody knows. */
+export function readOne(query: URLSearchParams, name: string): string | null {
+  const [value = null, ...others] = query.getAll(name)
+  if (others.length === 0) return value
+  throw new ValidationError(
+    `${name} must stand in the query once; got it ${others.length + 1} times`,
+  )
+}
+
 /** Throws `ValidationError` unless the query names a run. */
 export function readRunId(query: URLSearchParams): string {
-  const runId = query.get('runId')
+  const runId = readOne(query, 'runId')
   if (runId === null || runId === '') throw new ValidationError('runId query parameter is required')
   return runId
 }
 
 /** A whole number; null when the query has none of this name. */
 export function readCount(query: URLSearchParams, name: string): number | null {
-  const text = query.get(name)
+  const text = readOne(query, name)
   return text === null ? null : parseCount(text, name)
 }
 
@@ -42,20 +64,27 @@ export function parseCount(text: string, name: string): number {
   throw new ValidationError(`${name} must be a whole number; got ${show(text)}`)
 }
 
-export function readFilterQuery(query: URLSearchParams): FilterQuery {
-  const labels = [...query].flatMap(([name, value]) =>
-    name.startsWith('label.') ? [[name.slice('label.'.length), value] as const] : [],
-  )
-  const jobName = query.get('jobName')
+/** Of a stream: what else stands there may be for `authenticate`, for an `EventSource` sends no headers. */
+export function readChangesQuery(query: URLSearchParams): FilterQuery {
+  const meant = [...query.keys()].filter((name) => LIKE_A_FILTER.test(name))
+  requireParameters(meant, ['jobName'])
+  return readFilterQuery(query)
+}
+
+function readFilterQuery(query: URLSearchParams): FilterQuery {
+  const names = [...query.keys()].filter((name) => name.startsWith(LABEL))
+  const labels = names.map((name) => [name.slice(LABEL.length), readOne(query, name) ?? ''])
+  const jobName = readOne(query, 'jobName')
   return {
-    labels: Object.fromEntries(labels),
+    labels: Object.fromEntries(labels) as Labels,
     ...(jobName === null ? {} : { jobName }),
   }
 }
 
 export function readPageQuery(query: URLSearchParams): PageQuery {
+  requireParameters([...query.keys()], ['jobName', 'status', 'limit', 'offset', 'cursor'])
   const statuses = query.getAll('status')
-  const cursor = query.get('cursor')
+  const cursor = readOne(query, 'cursor')
   const limit = readCount(query, 'limit') ?? DEFAULT_LIMIT
   if (limit < 1 || limit > MAX_LIMIT) {
     throw new ValidationError(`limit must be from 1 to ${MAX_LIMIT}; got ${limit}`)

@@ -17,7 +17,7 @@ import type { Call, Route } from './call.ts'
 import { findJob } from './find-job.ts'
 import { followRun, followRuns } from './follow.ts'
 import { readPage } from './pages.ts'
-import { readCount, readRunId } from './query.ts'
+import { readCount, readOne, readRunId } from './query.ts'
 import { shownLogs, shownRun, shownSteps } from './shown.ts'
 
 /** What each path answers, by method. */
@@ -29,7 +29,7 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/run': {
     GET: async (call) => {
       const run = await namedRun(call, 'read')
-      const jobName = call.query.get('jobName')
+      const jobName = readOne(call.query, 'jobName')
       const isOther =
         jobName !== null && (findJob(call.client, jobName)?.name ?? jobName) !== run.jobName
       if (isOther) throw new NotFoundError(`Run not found: ${run.id}`)

@@ -89,8 +89,8 @@ inMemory((open) => {
     const { id } = await jobs.echo.trigger(ring)
     await world.settle()
     const shown = `{"a":[1],"set":[2],"at":"1970-01-01T00:00:00.000Z","ring":[["back","[cycle]"]]}`
-    for (const path of ['/run', '/runs', '/subscribe']) {
-      const response = await ask('GET', `${path}?runId=${id}`)
+    for (const path of [`/run?runId=${id}`, '/runs', `/subscribe?runId=${id}`]) {
+      const response = await ask('GET', path)
       expect([response.status, await response.text()]).toEqual([
         200,
         expect.stringContaining(shown),
@@ -177,6 +177,31 @@ inMemory((open) => {
     ['GET', '/runs?limit=-1', undefined, 400, /limit must be a whole number; got '-1'/],
     ['GET', '/runs?status=done', undefined, 400, /status must be one of/],
     ['GET', '/runs?offset=10001', undefined, 400, /Use cursor/],
+    [
+      'GET',
+      '/runs?jobname=odd',
+      undefined,
+      400,
+      "unknown parameter 'jobname'; the parameters are jobName, status, limit, offset, cursor, label.<name>",
+    ],
+    ['GET', '/runs?labels.a=b', undefined, 400, /^unknown parameter 'labels.a'/],
+    ['GET', '/runs?jobName=odd&jobName=x', undefined, 400, /^jobName must stand in the query once/],
+    ['GET', '/runs?label.a=b&label.a=c', undefined, 400, /^label.a must stand in the query once/],
+    [
+      'GET',
+      '/run?runId=x&runId=y',
+      undefined,
+      400,
+      'runId must stand in the query once; got it 2 times',
+    ],
+    [
+      'GET',
+      '/runs/subscribe?token=x&status=failed',
+      undefined,
+      400,
+      "unknown parameter 'status'; the parameters are jobName, label.<name>",
+    ],
+    ['GET', '/runs/subscribe?job_name=odd', undefined, 400, /^unknown parameter 'job_name'/],
     ['GET', '/subscribe?runId=none', undefined, 404, 'Run not found: none'],
     ['POST', '/cancel?runId=none', undefined, 404, 'Run not found: none'],
     ['POST', '/tokens/none', { data: 1 }, 404, /no such token/],
