@@ -2,6 +2,7 @@ import type { Client } from '../client/client.ts'
 import { DurablyError, NotFoundError, ValidationError } from '../core/error.ts'
 import { readLabels } from '../core/filter.ts'
 import type { TriggerOptions } from '../core/handle.ts'
+import { requireKnown } from '../core/require-object.ts'
 import type { Run } from '../core/run.ts'
 import { show } from '../core/show.ts'
 import {
@@ -51,13 +52,24 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/signal': { POST: signal },
 }
 
+/** One that has more may mean that to be the data: a token that is used up, or a signal, cannot be taken back. */
+interface TokenBody {
+  readonly data?: unknown
+}
+
+interface SignalBody extends TokenBody {
+  readonly name?: unknown
+  readonly id?: unknown
+}
+
 /** The route of `/tokens/:token`, whose path has the token in it, as it is encoded there. */
 export function completeToken(encoded: string): Route {
   return async ({ client, access, body }) => {
     await requireLeave(access, 'completeToken', null)
     const token = decode(encoded)
-    const { data } = await body({})
-    await client.completeToken(token, data)
+    const answer: TokenBody = await body({})
+    requireKnown<TokenBody>(answer, { data: true }, '', 'field')
+    await client.completeToken(token, answer.data)
     return { success: true }
   }
 }
@@ -94,7 +106,9 @@ async function retrigger(call: Call): Promise<unknown> {
 
 async function signal(call: Call): Promise<unknown> {
   const { id: runId } = await namedRun(call, 'signal')
-  const { name, data, id } = await call.body()
+  const body: SignalBody = await call.body()
+  requireKnown<SignalBody>(body, { name: true, data: true, id: true }, '', 'field')
+  const { name, data, id } = body
   const options = id === undefined ? {} : { id: id as string }
   await call.client.signal(runId, name as string, data, options)
   return { success: true }

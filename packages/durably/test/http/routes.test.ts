@@ -228,6 +228,20 @@ inMemory((open) => {
     ])
   })
 
+  test('what is sent beside the data of a token or signal uses neither up', async () => {
+    const world = await open()
+    const { json, trigger } = await begin(world)
+    const id = await trigger('odd', null)
+    expect(await json('POST', '/tokens/any', { approved: true })).toMatchObject([
+      400,
+      { error: { message: 'unknown field "approved"; the fields are data' } },
+    ])
+    expect(await json('POST', `/signal?runId=${id}`, { name: 'go', payload: 1 })).toMatchObject([
+      400,
+      { error: { message: 'unknown field "payload"; the fields are name, data, id' } },
+    ])
+  })
+
   test('a wrong method is told which are right', async () => {
     const world = await open()
     const { ask } = await begin(world)
