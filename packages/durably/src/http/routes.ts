@@ -163,9 +163,12 @@ function shownIf(mayRead: boolean, run: Run, access: Access): Run | Pick<Run, 'i
   return mayRead ? shownRun(run, access) : { id: run.id }
 }
 
+/** Whatever else `Date` makes something of, it takes for another time than was meant: of `'1'` it makes 2001. */
+const ISO_TIME = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
+
 function readTime(value: unknown): Date {
-  const date =
-    value instanceof Date ? value : new Date(typeof value === 'string' ? value : Number.NaN)
+  const isText = typeof value === 'string' && ISO_TIME.test(value)
+  const date = value instanceof Date ? value : new Date(isText ? value : Number.NaN)
   if (!Number.isNaN(date.getTime())) return date
   throw new ValidationError(`runAt must be a time in ISO format; got ${show(value)}`)
 }
