@@ -23,6 +23,8 @@ export interface SubscriptionOptions {
 
 interface State extends SubscriptionOptions {
   position: number
+  /** How many entries it reads at once. */
+  pageSize: number
   readonly ticks: DurablyEvent[]
   /** The last progress that was not told yet. */
   held: DurablyEvent<'run:progress'> | null
@@ -40,7 +42,10 @@ interface State extends SubscriptionOptions {
   cancelled: boolean
 }
 
-const PAGE_SIZE = 500
+const FIRST_PAGE_SIZE = 8
+const MAX_PAGE_SIZE = 500
+/** So much of a journal may wait for one reader: there may be thousands of them, and of any size may be each entry. */
+const PAGE_CHARACTERS = 1024 * 1024
 const MAX_TICKS = 1000
 /** A loop may say how far it is ten thousand times a second; people see this. */
 const PROGRESS_GAP_MS = 100
@@ -50,6 +55,7 @@ export function createSubscription(options: SubscriptionOptions): ReadableStream
   const sub: State = {
     ...options,
     position: options.after,
+    pageSize: FIRST_PAGE_SIZE,
     ticks: [],
     held: null,
     progressAt: Number.NEGATIVE_INFINITY,
@@ -83,9 +89,10 @@ async function pull(
   while (!sub.cancelled) {
     await untilChanged(sub)
     sub.changed = false
+    const { pageSize } = sub
     let page: Awaited<ReturnType<State['read']>>
     try {
-      page = await sub.read(sub.position, PAGE_SIZE)
+      page = await sub.read(sub.position, pageSize)
     } catch (error) {
       endingOnThrow(sub, () => sub.onError(error))
       await rest(sub)
@@ -93,11 +100,21 @@ async function pull(
     }
     if (sub.cancelled) return
     const events = page === null ? deleted(sub) : readPage(sub, page)
-    if (page?.entries.length === PAGE_SIZE) sub.changed = true
+    if (page?.entries.length === pageSize) sub.changed = true
+    sub.pageSize = nextPageSize(pageSize, page?.entries ?? [])
     for (const event of events) controller.enqueue(event)
     if (page === null || (!sub.changed && isOver(page))) return close(sub, controller)
     if (events.length > 0) return
   }
+}
+
+/** As many entries as fit, if they are like those of the page before; more only by and by, for they may not be. */
+function nextPageSize(size: number, entries: readonly Entry[]): number {
+  if (entries.length === 0) return size
+  const characters = entries.reduce((sum, { data }) => sum + data.length, 0)
+  const fitting = Math.floor((PAGE_CHARACTERS * entries.length) / Math.max(1, characters))
+  const grown = entries.length === size ? size * 4 : size
+  return Math.max(1, Math.min(grown, fitting, MAX_PAGE_SIZE))
 }
 
 /** An entry that cannot be read ends the stream with an error that names it: whoever goes on would miss it. */
@@ -168,7 +185,7 @@ function eventsOf(sub: State, { run, entries, eventAt }: JournalPage): DurablyEv
     events.push(eventAt(i))
     sub.position = entry.seq
   }
-  if (entries.length < PAGE_SIZE) events.push(...ticksBefore(sub, sub.position + 1))
+  if (entries.length < sub.pageSize) events.push(...ticksBefore(sub, sub.position + 1))
   if (progressDueIn(sub) <= 0) events.push(...heldProgress(sub))
   if (!ended) events.push(...progressOf(sub, run))
   return events

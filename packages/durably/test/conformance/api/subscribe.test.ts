@@ -51,6 +51,32 @@ onEveryBackend((open) => {
     expect(events.at(-1)).toMatchObject({ type: 'run:complete', output: 'done', runId: id })
   })
 
+  test('of large results few are read ahead of who does not take them', async () => {
+    const world = await open()
+    const large = 'x'.repeat(200_000)
+    const outputs = job(async (step) => {
+      for (let i = 0; i < 40; i++) await step.run(`output ${i}`, () => large)
+    })
+    const { jobs, durably, wire } = await world.work({ outputs })
+    const { id } = await jobs.outputs.triggerAndWait(null)
+    let read = 0
+    wire.intercept(async (operation, proceed) => {
+      const answer = await proceed()
+      if (operation === 'journal') read = JSON.stringify(answer).length
+      return answer
+    })
+    const reader = durably.subscribe(id).getReader()
+    let told = 0
+    let most = 0
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      if (isFact(next.value)) told++
+      most = Math.max(most, read)
+    }
+    expect(told).toBe(43)
+    expect(most).toBeLessThan(3_000_000)
+    wire.intercept(null)
+  })
+
   test('after a position only what follows is told', async () => {
     const world = await open()
     const { jobs, durably } = await world.work({ twoSteps })
