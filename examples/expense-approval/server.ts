@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import { createDurably, ConflictError, NotFoundError } from '@coji/durably'
+import { createDurably, ConflictError, NotFoundError, ValidationError } from '@coji/durably'
 import { sqliteDialect } from '@coji/durably/sqlite'
 import Database from 'better-sqlite3'
 import { createExpenseApproval, type Office } from './job.ts'
@@ -21,7 +21,8 @@ await durably.init()
 durably.on('run:complete', ({ output }) => console.log(`the expense is ${String(output)}`))
 
 const server = createServer((request, response) => {
-  void answer(request.url ?? '/').then(([status, text]) => {
+  const answered = answer(request.url ?? '/').catch(refuse)
+  void answered.then(([status, text]) => {
     response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(`${text}\n`)
   })
 })
@@ -31,7 +32,9 @@ process.once('SIGINT', () => {
   void durably.close()
 })
 
-async function answer(path: string): Promise<[status: number, text: string]> {
+type Answer = [status: number, text: string]
+
+async function answer(path: string): Promise<Answer> {
   const { pathname, searchParams } = new URL(path, address)
   const [, action, token] = pathname.split('/')
   if (action === 'ask') {
@@ -42,19 +45,22 @@ async function answer(path: string): Promise<[status: number, text: string]> {
     })
     return [200, `Asked. ${address}/cancel/${id} takes it back.`]
   }
-  try {
-    if (action === 'approve' && token !== undefined) {
-      await durably.completeToken(token, { approved: true, by: 'the manager' })
-      return [200, 'Approved.']
-    }
-    if (action === 'cancel' && token !== undefined) {
-      await durably.signal(token, 'cancel', { reason: 'on request' })
-      return [200, 'Cancelled.']
-    }
-  } catch (error) {
-    if (error instanceof NotFoundError) return [404, error.message]
-    if (error instanceof ConflictError) return [409, error.message]
-    throw error
+  if (action === 'approve' && token !== undefined) {
+    await durably.completeToken(token, { approved: true, by: 'the manager' })
+    return [200, 'Approved.']
+  }
+  if (action === 'cancel' && token !== undefined) {
+    await durably.signal(token, 'cancel', { reason: 'on request' })
+    return [200, 'Cancelled.']
   }
   return [404, 'There is /ask, /approve/:token and /cancel/:run.']
+}
+
+/** Whoever asks is told what is wrong with it; what else breaks must not end the server. */
+function refuse(error: unknown): Answer {
+  if (error instanceof ValidationError) return [400, error.message]
+  if (error instanceof NotFoundError) return [404, error.message]
+  if (error instanceof ConflictError) return [409, error.message]
+  console.error(error)
+  return [500, 'That did not work.']
 }
