@@ -43,7 +43,7 @@ interface State extends SubscriptionOptions {
 }
 
 const FIRST_PAGE_SIZE = 8
-const MAX_PAGE_SIZE = 500
+const MAX_PAGE_SIZE = 512
 /** So much of a journal may wait for one reader: there may be thousands of them, and of any size may be each entry. */
 const PAGE_CHARACTERS = 1024 * 1024
 const MAX_TICKS = 1000
@@ -108,13 +108,16 @@ async function pull(
   }
 }
 
-/** As many entries as fit, if they are like those of the page before; more only by and by, for they may not be. */
+/**
+ * As many entries as fit, if they are like those of the page before; more only by and by, for they may not be. A power
+ * of two: those who follow a run share what they read if they ask for the same.
+ */
 function nextPageSize(size: number, entries: readonly Entry[]): number {
   if (entries.length === 0) return size
   const characters = entries.reduce((sum, { data }) => sum + data.length, 0)
-  const fitting = Math.floor((PAGE_CHARACTERS * entries.length) / Math.max(1, characters))
+  const fitting = (PAGE_CHARACTERS * entries.length) / Math.max(1, characters)
   const grown = entries.length === size ? size * 4 : size
-  return Math.max(1, Math.min(grown, fitting, MAX_PAGE_SIZE))
+  return 2 ** Math.floor(Math.log2(Math.max(1, Math.min(grown, fitting, MAX_PAGE_SIZE))))
 }
 
 /** An entry that cannot be read ends the stream with an error that names it: whoever goes on would miss it. */
