@@ -139,15 +139,31 @@ describe.each(sqliteObjects)('an object of %s that the app uses too', (_, create
   })
 
   test('a transaction that is begun by hand on our own Kysely is ours', async () => {
-    const { open, orders } = await openApp()
+    const { database, open, orders } = await openApp()
     const { db } = await open()
     await db.connection().execute(async (connection) => {
       await sql`begin`.execute(connection)
       await sql`insert into orders values (1)`.execute(connection)
       await sql`rollback`.execute(connection)
       await sql`insert into orders values (2)`.execute(connection)
+      await sql`begin`.execute(connection)
+      await sql`insert into orders values (3)`.execute(connection)
+      await sql`commit`.execute(connection)
+      database.exec('begin; insert into orders values (4)')
     })
-    expect(orders()).toEqual([{ id: 2 }])
+    database.exec('commit')
+    expect(orders()).toEqual([{ id: 2 }, { id: 3 }, { id: 4 }])
+  })
+
+  test('one that is begun there without keeping the connection takes nothing of ours with it', async () => {
+    const { open, orders, runs } = await openApp()
+    const { db, store } = await open()
+    await sql`begin`.execute(db)
+    await store.write({ ...nothing, runs: [newRun('a')] }, START)
+    await sql`insert into orders values (1)`.execute(db)
+    await expect(sql`rollback`.execute(db)).rejects.toThrow(/no transaction is active/)
+    expect(runs()).toEqual([{ id: 'a' }])
+    expect(orders()).toEqual([{ id: 1 }])
   })
 })
 

@@ -57,7 +57,11 @@ export function createSqliteDriver(inner: Driver, options: SqliteDriverOptions):
     },
     acquireConnection: async (acquireOptions) =>
       wrap(await inner.acquireConnection(acquireOptions)).connection,
-    releaseConnection: (connection) => inner.releaseConnection(unwrap(connection).inner),
+    releaseConnection: (connection) => {
+      const locking = unwrap(connection)
+      const release = () => inner.releaseConnection(locking.inner)
+      return locking.leave()?.then(release) ?? release()
+    },
     beginTransaction: (connection, settings) => unwrap(connection).begin(beginOf(settings)),
     commitTransaction: (connection) => unwrap(connection).commit(),
     rollbackTransaction: (connection) => unwrap(connection).rollback(),
@@ -75,6 +79,8 @@ interface LockingConnection {
   begin(query: CompiledQuery): Promise<void>
   commit(): Promise<void>
   rollback(): Promise<void>
+  /** Whoever had it is through with it. */
+  leave(): Promise<void> | undefined
 }
 
 function createLockingConnection(
@@ -86,42 +92,19 @@ function createLockingConnection(
     const { rows } = await inner.executeQuery<{ data_version: number }>(dataVersion)
     return Number(rows[0]?.data_version)
   })
+  const leavings = createLeavings(inner)
   let isOpen = false
-  /** A transaction of ours is still open, and was to be rolled back. */
-  let isLeft = false
-
-  async function rollBack(): Promise<void> {
-    try {
-      await inner.executeQuery(rollback)
-      isLeft = false
-    } catch (error) {
-      isLeft = !isWithoutTransaction(error)
-      throw error
-    }
-  }
-
-  /** What is acknowledged, or read, in a transaction that was to be rolled back would not be so. */
-  async function rollBackFirst<T>(work: () => Promise<T>): Promise<T> {
-    await rollBack().catch((error: unknown) => {
-      if (isLeft) throw error
-    })
-    return work()
-  }
-
-  function outside<T>(work: () => Promise<T>): Promise<T> {
-    return isLeft ? rollBackFirst(work) : work()
-  }
 
   /** What is written outside of our transactions must not get into one of someone else. */
   function alone<T>(work: () => Promise<T>): Promise<T> {
-    return isTaken() ? Promise.reject(takenError()) : outside(work)
+    return isTaken() ? Promise.reject(takenError()) : leavings.clear(work)
   }
 
   function executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (isOpen) return inner.executeQuery<R>(query)
-    const execute = () => inner.executeQuery<R>(query)
+    const execute = () => leavings.note(query, inner.executeQuery<R>(query))
     return SelectQueryNode.is(query.query)
-      ? gate.retry(() => outside(execute))
+      ? gate.retry(() => leavings.clear(execute))
       : gate.enter(() => alone(execute))
   }
 
@@ -143,7 +126,61 @@ function createLockingConnection(
     rollback: async () => {
       isOpen = false
       // Some errors end the transaction by themselves; the one that led here says more than this one would.
-      await rollBack().catch(() => {})
+      await leavings.rollBack().catch(() => {})
+    },
+    leave: leavings.leave,
+  }
+}
+
+/** Transactions that are open though nobody is to go on in them: what is acknowledged, or read, in one would not be so. */
+interface Leavings {
+  rollBack(): Promise<void>
+  /** Does `work` once there are none. */
+  clear<T>(work: () => Promise<T>): Promise<T>
+  /** Of what goes well outside of our transactions: someone may begin or end one by hand. */
+  note<T>(query: CompiledQuery, executing: Promise<T>): Promise<T>
+  /** Nobody can end any more what was begun by hand. */
+  leave(): Promise<void> | undefined
+}
+
+const control = /^\s*(begin|savepoint|commit|end|rollback(?!.*\bto\b))\b/i
+const beginning = /^\s*(begin|savepoint)\b/i
+
+function createLeavings(connection: DatabaseConnection): Leavings {
+  let isLeft = false
+  let isByHand = false
+
+  async function rollBack(): Promise<void> {
+    try {
+      await connection.executeQuery(rollback)
+      isLeft = false
+    } catch (error) {
+      isLeft = !isWithoutTransaction(error)
+      throw error
+    }
+  }
+
+  async function rollBackFirst<T>(work: () => Promise<T>): Promise<T> {
+    await rollBack().catch((error: unknown) => {
+      if (isLeft) throw error
+    })
+    return work()
+  }
+
+  async function noteOnceDone<T>(sql: string, executing: Promise<T>): Promise<T> {
+    const result = await executing
+    isByHand = beginning.test(sql)
+    return result
+  }
+
+  return {
+    rollBack,
+    clear: (work) => (isLeft ? rollBackFirst(work) : work()),
+    note: ({ sql }, executing) => (control.test(sql) ? noteOnceDone(sql, executing) : executing),
+    leave() {
+      if (!isByHand) return undefined
+      isByHand = false
+      return rollBack().catch(() => {})
     },
   }
 }
