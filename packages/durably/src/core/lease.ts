@@ -12,6 +12,12 @@ export function isFresh(leftMs: number, leaseMs: number): boolean {
   return goneMs >= 0 && goneMs * LEASE_PARTS <= leaseMs
 }
 
+/**
+ * Who was seen so much later than it is now was seen before the clock was set back: its lease begins anew, or nobody
+ * would have its runs for as long. It is more than a process that waits for the database can be behind.
+ */
+export const AHEAD_MS = 60_000
+
 /** What says of a run under which lease it stands. */
 interface Standing {
   readonly status: RunStatus

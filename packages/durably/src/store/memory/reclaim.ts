@@ -3,16 +3,18 @@ import { isTerminal } from '../../core/transitions.ts'
 import { crashError } from '../crash-error.ts'
 import type { Claim, Fact, Reclaimed, ReclaimRequest } from '../store.ts'
 import { inOrder } from './claim.ts'
-import { renewLease } from './renew.ts'
+import { isAhead, renewLease, restartAhead } from './renew.ts'
 import { tell } from './tell-waiters.ts'
-import { advance, type Row, type Tables } from './tables.ts'
+import { advance, type Row, type Tables, type WorkerRow } from './tables.ts'
 
 /** A worker's own runs are not orphans to it: their lease, if nobody took it, is simply renewed. */
 export function reclaim(tables: Tables, request: ReclaimRequest, now: number): Reclaimed {
   const { workerId, jobs, limit, maxCrashes } = request
+  restartAhead(tables, now)
   const claimed: Claim[] = []
   const others: Fact[] = []
-  for (const row of orphans(tables, now).sort(inOrder)) {
+  const isDead = (worker: WorkerRow) => worker.expiresAt <= now
+  for (const row of runsOf(tables, isDead).sort(inOrder)) {
     if (row.workerId === workerId) continue
     const { jobName, attempt } = row.record
     const crashes = crashesOf(row)
@@ -34,11 +36,15 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
   return { claimed, others: [...others, ...told] }
 }
 
-/** Runs whose worker's lease ran out. */
-export function orphans(tables: Tables, now: number): Row[] {
-  return [...tables.runs.values()].filter(({ workerId }) => {
-    const expiresAt = workerId === null ? undefined : tables.workers.get(workerId)?.expiresAt
-    return expiresAt !== undefined && expiresAt <= now
+/** Whether there is something for `reclaim`: runs of workers that are dead, or were seen before the clock was set back. */
+export function areOrphans(tables: Tables, now: number): boolean {
+  return runsOf(tables, (worker) => worker.expiresAt <= now || isAhead(worker, now)).length > 0
+}
+
+function runsOf({ runs, workers }: Tables, isMeant: (worker: WorkerRow) => boolean): Row[] {
+  return [...runs.values()].filter(({ workerId }) => {
+    const worker = workerId === null ? undefined : workers.get(workerId)
+    return worker !== undefined && isMeant(worker)
   })
 }
 

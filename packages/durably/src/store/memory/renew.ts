@@ -1,6 +1,6 @@
-import { isFresh } from '../../core/lease.ts'
+import { AHEAD_MS, isFresh } from '../../core/lease.ts'
 import type { ClaimRequest, Held, WorkerLease } from '../store.ts'
-import type { Tables } from './tables.ts'
+import type { Tables, WorkerRow } from './tables.ts'
 
 export function renew(tables: Tables, worker: WorkerLease, now: number): Held[] {
   renewLease(tables, worker, now)
@@ -21,6 +21,20 @@ export function retire(tables: Tables, idPrefix: string, except: readonly string
   }
 }
 
+/** Whether the clock was set back since the worker was seen, and its lease goes on. */
+export function isAhead({ seenAt, expiresAt }: WorkerRow, now: number): boolean {
+  return seenAt > now + AHEAD_MS && expiresAt > now
+}
+
+/** Begins the leases anew of workers that were seen before the clock was set back. */
+export function restartAhead({ workers }: Tables, now: number): void {
+  for (const [workerId, worker] of workers) {
+    if (!isAhead(worker, now)) continue
+    const { expiresAt, seenAt } = worker
+    workers.set(workerId, { ...worker, expiresAt: now + expiresAt - seenAt, seenAt: now })
+  }
+}
+
 /** `jobs` are noted when they are given. */
 export function renewLease(
   { workers }: Tables,
@@ -29,7 +43,7 @@ export function renewLease(
   jobs?: readonly string[],
 ): void {
   const known = jobs === undefined ? (workers.get(workerId)?.jobs ?? '') : String(jobs)
-  workers.set(workerId, { expiresAt: now + leaseMs, jobs: known })
+  workers.set(workerId, { expiresAt: now + leaseMs, seenAt: now, jobs: known })
 }
 
 export function renewUnlessFresh(tables: Tables, request: ClaimRequest, now: number): void {

@@ -14,8 +14,7 @@ export interface Tables {
   readonly runs: Map<string, Row>
   /** The run that has an idempotency key, by `idempotencySlot`. */
   readonly idempotent: Map<string, Row>
-  /** When the lease of each worker runs out, and the jobs that it has, as it said when it claimed last. */
-  readonly workers: Map<string, { readonly expiresAt: number; readonly jobs: string }>
+  readonly workers: Map<string, WorkerRow>
   /** Names of paused jobs. */
   readonly paused: Set<string>
   /** By their hash. */
@@ -24,6 +23,14 @@ export interface Tables {
   readonly waiters: Map<string, Set<string>>
   /** When runs were deleted that had not been there for long. */
   readonly deleted: Map<string, number>
+}
+
+export interface WorkerRow {
+  /** When its lease runs out. */
+  readonly expiresAt: number
+  readonly seenAt: number
+  /** Those that it has, as it said when it claimed last. */
+  readonly jobs: string
 }
 
 export interface Token extends NewToken {

@@ -2,6 +2,7 @@ import type { Outlook } from '../store.ts'
 import type { Database } from './database.ts'
 import type { Sql } from './sql.ts'
 import { toBoolean, toNumber } from './run-row.ts'
+import { isAhead } from './workers.ts'
 
 export function createLook(sql: Sql, database: Database) {
   const { runs, jobs, workers } = sql.tables
@@ -19,7 +20,7 @@ export function createLook(sql: Sql, database: Database) {
         where r.expire_at is not null and r.completed_at is null) as expire_at,
       exists (
         select 1 from ${workers} w
-        where w.expires_at <= ${sql.leaseNow}
+        where (w.expires_at <= ${sql.leaseNow} or ${isAhead(sql, 'w')})
           and exists (select 1 from ${runs} r where r.worker = w.id)
       ) as orphans`)
 

@@ -3,6 +3,7 @@ import { allowedFrom } from './allowed-from.ts'
 import type { Database, Row, Session } from './database.ts'
 import { toBoolean } from './run-row.ts'
 import type { Sql } from './sql.ts'
+import { isAhead } from './workers.ts'
 
 /** A locked run that is running under a worker whose lease ran out. */
 export interface Orphan {
@@ -27,7 +28,7 @@ interface Found {
 }
 
 export interface Orphans {
-  /** Whether there is an expired worker, other than this one, that has runs. */
+  /** Whether there is a worker, other than this one, that has runs, and is expired or from before the clock was set back. */
   exist(workerId: string, now: number): Promise<boolean>
   /** Locks expired workers that have runs, and that nobody else is about to reclaim from. */
   lockWorkers(session: Session, workerId: string, now: number): Promise<string[]>
@@ -42,13 +43,14 @@ const MAX_RUNS = 1000
 
 export function createOrphans(sql: Sql, database: Database): Orphans {
   const { workers, runs, jobs, journal } = sql.tables
-  const others = `
-    r.expires_at <= ${sql.leaseNow} and r.id <> $workerId::text
-    and exists (select 1 from ${runs} h where h.worker = r.id)`
-  const exist = sql.read(`select 1 from ${workers} r where ${others} limit 1`)
+  const isExpired = `r.expires_at <= ${sql.leaseNow}`
+  const isOther = `
+    r.id <> $workerId::text and exists (select 1 from ${runs} h where h.worker = r.id)`
+  const exist = sql.read(`
+    select 1 from ${workers} r where (${isExpired} or ${isAhead(sql, 'r')}) and ${isOther} limit 1`)
   const lockWorkers = sql.write(`
     select r.id from ${workers} r
-    where ${others}
+    where ${isExpired} and ${isOther}
     order by r.id limit ${MAX_WORKERS} ${sql.skipLocked}`)
   const isTheirs = (worker: string) => `
     ${worker} in (select w.value from ${sql.texts('w', '$workerIds')})

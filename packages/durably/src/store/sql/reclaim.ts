@@ -33,6 +33,7 @@ export function createReclaim(sql: Sql, database: Database, steps: ReclaimSteps)
 
   async function reclaim(session: Session, request: ReclaimRequest, now: number) {
     await workers.lock(session, request.workerId)
+    await workers.restartAhead(session, now)
     const dead = await orphans.lockWorkers(session, request.workerId, now)
     if (dead.length === 0) return nothing
     const found = await orphans.find(session, dead)

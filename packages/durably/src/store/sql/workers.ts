@@ -1,4 +1,4 @@
-import { isFresh, LEASE_PARTS } from '../../core/lease.ts'
+import { AHEAD_MS, isFresh, LEASE_PARTS } from '../../core/lease.ts'
 import type { ClaimRequest, Held, WorkerLease } from '../store.ts'
 import type { Database, Session } from './database.ts'
 import { toNumber } from './run-row.ts'
@@ -17,8 +17,15 @@ export interface Workers {
   ): Promise<void>
   /** Locks the worker's row, if it has one and writers are not alone, to be renewed later in the transaction. */
   lock(session: Session, workerId: string): Promise<void>
+  /** Begins the leases anew of workers that were seen before the clock was set back. */
+  restartAhead(session: Session, now: number): Promise<void>
   /** The runs that name the worker. */
   leases(session: Session, workerId: string): Promise<Held[]>
+}
+
+/** Whether the clock was set back since the worker was seen, and its lease goes on. */
+export function isAhead({ leaseNow }: Sql, worker: string): string {
+  return `(${worker}.seen_at > ${leaseNow} + ${AHEAD_MS} and ${worker}.expires_at > ${leaseNow})`
 }
 
 /** The text that renews the lease of `$workerId` if `condition` holds; `expiresAt` is its end where the worker has a row. */
@@ -57,6 +64,12 @@ export function createWorkers(sql: Sql, database: Database): Workers {
   const renew = sql.write(renewWorker(sql, 'true'))
   const lock = sql.write(`
     select r.id from ${workers} r where r.id = $workerId::text ${sql.forUpdate}`)
+  const restart = sql.write(`
+    update ${workers} as w set
+      expires_at = ${sql.leaseNow} + w.expires_at - w.seen_at, seen_at = ${sql.leaseNow}
+    where w.id in (
+      select r.id from ${workers} r where ${isAhead(sql, 'r')} order by r.id ${sql.skipLocked}
+    )`)
   const leases = sql.read(`
     select r.id, r.generation, r.inbox from ${runs} r where r.worker = $workerId::text order by r.id`)
 
@@ -85,6 +98,9 @@ export function createWorkers(sql: Sql, database: Database): Workers {
     },
     lock: async (session, workerId) => {
       if (sql.forUpdate !== '') await session.rows(lock, { workerId })
+    },
+    restartAhead: async (session, now) => {
+      await session.change(restart, database.leaseTime(now))
     },
     leases: async (session, workerId) => {
       const rows = await session.rows(leases, { workerId })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { AHEAD_MS } from '../../../src/core/lease.ts'
 import type { Reclaimed, Store } from '../../../src/store/store.ts'
 import {
   act,
@@ -17,6 +18,7 @@ import {
   only,
   onEveryBackend,
   reclaim,
+  SECOND,
   START,
   startRun,
   stateOf,
@@ -24,6 +26,7 @@ import {
 } from './scenario.ts'
 
 const DEAD = START + 2 * LEASE_MS
+const HOUR = 3_600_000
 
 onEveryBackend((open) => {
   test('a run of a dead worker goes on in another', async () => {
@@ -41,6 +44,22 @@ onEveryBackend((open) => {
     expect(await store.leases('worker')).toEqual([])
     expect(await store.look([JOB], DEAD)).toMatchObject({ orphans: false })
     expect(await commit(store, commitOf(before, [stepDone(3)]), DEAD)).toBe('lost')
+  })
+
+  test('a lease from before the clock was set back begins anew, once', async () => {
+    const [store] = await open()
+    await startRun(store, 'a', {}, START + HOUR)
+    await enqueue(store, [newRun('b')])
+    await claim(store, { workerId: 'alive', limit: 1 }, START + HOUR)
+    const behind = START + HOUR - AHEAD_MS / 2
+    expect(await store.look([JOB], behind)).toMatchObject({ orphans: false })
+    expect(await store.look([JOB], START)).toMatchObject({ orphans: true })
+    expect(await reclaim(store, {}, START)).toEqual({ claimed: [], others: [] })
+    expect(await store.look([JOB], START)).toMatchObject({ orphans: false })
+    const half = START + LEASE_MS / 2
+    await store.renew({ workerId: 'alive', leaseMs: LEASE_MS }, half)
+    expect(await reclaim(store, {}, half)).toEqual({ claimed: [], others: [] })
+    expect(idsOf((await reclaim(store, {}, START + LEASE_MS + SECOND)).claimed)).toEqual(['a'])
   })
 
   test('a dead worker costs nothing that is not its own', async () => {
