@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
+import { ReadableStream } from 'node:stream/web'
 import { requireFunctions } from './core/options.ts'
 import type { DurablyHandler } from './http/handler.ts'
 
@@ -27,6 +27,8 @@ export function toNodeHandler(handler: DurablyHandler, basePath: string): NodeHa
       outgoing.writeHead(400).end()
       return
     }
+    // What nobody read of the body would stand before the next request on the connection.
+    outgoing.once('finish', () => incoming.resume())
     // Chained, not awaited: a stream that is open for a day must not keep its request.
     handler
       .handle(request, basePath)
@@ -68,8 +70,13 @@ function readRequest(incoming: IncomingMessage): Request {
   // Read by the framework already, as JSON.
   if (body !== undefined && incoming.readableEnded)
     return new Request(address, { ...init, body: JSON.stringify(body) })
-  const stream = Readable.toWeb(incoming) as ReadableStream<Uint8Array>
-  return new Request(address, { ...init, body: stream, duplex: 'half' } as RequestInit)
+  return new Request(address, { ...init, body: bodyOf(incoming), duplex: 'half' } as RequestInit)
+}
+
+/** Read no further than it is asked for; what is left then is for nobody, and not the end of the connection. */
+function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  const chunks = incoming.iterator({ destroyOnReturn: false })
+  return ReadableStream.from(chunks) as ReadableStream<Uint8Array>
 }
 
 /** Throws unless its path is the one that was sent, word for word: that is what the app saw that let it through. */

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import {
+  Agent,
   createServer,
+  request,
   type IncomingMessage,
   type RequestListener,
   type Server,
@@ -77,7 +79,7 @@ async function serve(mount: (handler: DurablyHandler) => RequestListener) {
   const database = new BetterSqlite(':memory:')
   const durably = createDurably({ dialect: sqliteDialect({ database }), jobs: { greet, waits } })
   await durably.init()
-  const handler = createDurablyHandler(durably, { maxStreams: 1 })
+  const handler = createDurablyHandler(durably, { maxStreams: 1, maxBodyBytes: 2 ** 18 })
   const server = createServer(mount(handler))
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
   onTestFinished(async () => {
@@ -114,6 +116,19 @@ async function converse(api: string, text: string, hangUp = false): Promise<stri
 const head = (line: string, ...headers: string[]): string =>
   [line, 'Host: localhost', ...headers, '', ''].join('\r\n')
 
+/** Sends far more than a handler takes, and hears the answer to its end. */
+async function post(api: string, agent: Agent, headers: Record<string, string>) {
+  const sent = request(api, {
+    agent,
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+  })
+  sent.end('x'.repeat(2 ** 20))
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  await text(response)
+  return response.statusCode
+}
+
 test('what is no handler is refused before there are requests', () => {
   expect(() => toNodeHandler({} as DurablyHandler, BASE)).toThrow(
     'handler must have the function handle; got an object',
@@ -132,6 +147,25 @@ test('what is no request is refused, and the server goes on', async () => {
   await converse(api, head(`POST ${BASE}/trigger HTTP/1.1`, json, 'Content-Length: 100'), true)
   expect(await client.getRun('nobody')).toBeNull()
 })
+
+test.each([
+  ['/trigger', {}, 413],
+  ['/trigger', { 'transfer-encoding': 'chunked' }, 413],
+  ['/nothing', {}, 404],
+  ['/nothing', { 'transfer-encoding': 'chunked' }, 404],
+])(
+  'a body for %s that nobody reads to its end %j keeps no connection',
+  async (path, headers, status) => {
+    const { api } = await serve((handler) => toNodeHandler(handler, BASE))
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    onTestFinished(() => agent.destroy())
+    expect(await post(`${api}${path}`, agent, headers)).toBe(status)
+    const next = request(`${api}/health`, { agent }).end()
+    const [response] = (await once(next, 'response')) as [IncomingMessage]
+    expect([response.statusCode, next.reusedSocket]).toEqual([200, true])
+    response.resume()
+  },
+)
 
 test('what is answered is the path that was sent, whatever stands beside it', async () => {
   const { api, durably } = await serve((handler) => {
