@@ -75,25 +75,24 @@ async function* eventsOf<T>(
   connection.signal.onabort = cancel
   if (connection.signal.aborted) cancel()
   const decoder = new TextDecoder()
-  let rest = ''
+  let line = ''
   if (isAgain) yield null
   while (true) {
     const cancelTimer = env.after(SILENCE_MS, cancel)
     // What broke and what closed are the same: it may go on elsewhere.
-    const { done, value } = await reader
-      .read()
-      .catch(() => ({ done: true }) as ReadableStreamReadResult<Uint8Array>)
+    const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }))
     cancelTimer()
     if (done) return
-    const lines = decoder.decode(value, { stream: true }).split('\n')
-    // What is there already is not looked through again for each piece of a large event.
-    lines[0] = rest + lines[0]
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
+    // What came before is not searched again: a long event comes in many pieces.
+    const text = decoder.decode(value, { stream: true })
+    const [more, ...lines] = text.split('\n') as [string, ...string[]]
+    line += more
+    for (const next of lines) {
       if (line.startsWith('data: ')) {
         onHeard()
         yield (await parseText(line.slice(6))) as T
       } else if (line === ':') onHeard()
+      line = next
     }
   }
 }

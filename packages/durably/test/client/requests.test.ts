@@ -52,3 +52,28 @@ test('an option that is misspelt is refused, as everywhere', () => {
 test('what is left out of a request is sent as nothing, not in the form that must be decoded', async () => {
   expect(JSON.parse(await bodyOf(undefined))).toEqual({ format: 'json', value: { jobName: 'any' } })
 })
+
+test('an event in thousands of pieces is read once, not again with each piece', async () => {
+  const event = { type: 'log:write', sequence: 1, message: 'x'.repeat(2 ** 20) }
+  const bytes = new TextEncoder().encode(
+    `data: ${JSON.stringify({ format: 'json', value: event })}\n\n`,
+  )
+  let sent = 0
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      controller.enqueue(bytes.subarray(sent, (sent += 40)))
+      if (sent >= bytes.length) controller.close()
+    },
+  })
+  const client = createHttpClient(
+    {
+      api: 'http://app.test',
+      fetch: async () => new Response(body, { headers: { 'content-type': 'text/event-stream' } }),
+    },
+    createEnv(),
+  )
+  const reader = client.subscribe('run').getReader()
+  // Read again with each piece, it takes a minute.
+  expect((await reader.read()).value).toEqual(event)
+  await reader.cancel()
+}, 5000)
