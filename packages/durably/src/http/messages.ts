@@ -101,7 +101,7 @@ function open({ format, value }: Envelope, maxBytes: number): unknown {
 async function readText(request: Request, maxBytes: number): Promise<string> {
   const declared = Number(request.headers.get('content-length') ?? 0)
   if (declared > maxBytes) throw tooLarge(maxBytes)
-  const decoder = new TextDecoder()
+  const decoder = new TextDecoder('utf-8', { fatal: true })
   let size = 0
   let text = ''
   const reader = request.body?.getReader()
@@ -116,9 +116,18 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
       await reader.cancel()
       throw tooLarge(maxBytes)
     }
-    text += decoder.decode(value, { stream: true })
+    text += decode(decoder, value)
   }
-  return text + decoder.decode()
+  return text + decode(decoder)
+}
+
+/** Letters of another encoding would be stored as ones that nobody can tell from each other any more. */
+function decode(decoder: TextDecoder, bytes?: Uint8Array): string {
+  try {
+    return decoder.decode(bytes, { stream: bytes !== undefined })
+  } catch {
+    throw new ValidationError('the body is not valid: it is not in UTF-8')
+  }
 }
 
 function tooLarge(maxBytes: number): DurablyError {

@@ -305,6 +305,20 @@ inMemory((open) => {
     expect(sent).toBeLessThan(400)
   })
 
+  test('a body that is not in UTF-8 is refused, not stored with its letters lost', async () => {
+    const world = await open()
+    const { handler } = await begin(world)
+    const latin1 = Buffer.from('{"jobName":"odd","input":"Zoë"}', 'latin1')
+    const headers = { 'content-type': 'application/json' }
+    const init = { method: 'POST', headers, body: latin1 }
+    const request = new Request(`http://app.test${BASE}/trigger`, init)
+    const response = await world.until(handler.handle(request, BASE))
+    expect([response.status, await response.json()]).toMatchObject([
+      400,
+      { error: { message: 'the body is not valid: it is not in UTF-8' } },
+    ])
+  })
+
   test('what breaks inside is not told, but reported', async () => {
     const world = await open()
     const errors: unknown[] = []
