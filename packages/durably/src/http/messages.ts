@@ -112,11 +112,13 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
     })
     if (done) break
     size += value.byteLength
-    if (size > maxBytes) {
+    try {
+      if (size > maxBytes) throw tooLarge(maxBytes)
+      text += decode(decoder, value)
+    } catch (error) {
       await reader.cancel()
-      throw tooLarge(maxBytes)
+      throw error
     }
-    text += decode(decoder, value)
   }
   return text + decode(decoder)
 }

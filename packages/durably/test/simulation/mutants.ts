@@ -98,8 +98,8 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant('runs are reclaimed though the lease holds', {
     file: 'store/memory/reclaim.ts',
-    find: 'return expiresAt !== undefined && expiresAt <= now',
-    replace: 'return expiresAt !== undefined && expiresAt <= now + 2400',
+    find: 'return expiresAt <= now',
+    replace: 'return expiresAt <= now + 2400',
   }),
   mutant('a position is used again after a reclaim', {
     file: 'engine/execution.ts',

@@ -13,8 +13,8 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
   restartAhead(tables, now)
   const claimed: Claim[] = []
   const others: Fact[] = []
-  const isDead = (worker: WorkerRow) => worker.expiresAt <= now
-  for (const row of runsOf(tables, isDead).sort(inOrder)) {
+  const dead = runsOf(tables, (worker) => isDead(worker, now))
+  for (const row of dead.sort(inOrder)) {
     if (row.workerId === workerId) continue
     const { jobName, attempt } = row.record
     const crashes = crashesOf(row)
@@ -38,7 +38,11 @@ export function reclaim(tables: Tables, request: ReclaimRequest, now: number): R
 
 /** Whether there is something for `reclaim`: runs of workers that are dead, or were seen before the clock was set back. */
 export function areOrphans(tables: Tables, now: number): boolean {
-  return runsOf(tables, (worker) => worker.expiresAt <= now || isAhead(worker, now)).length > 0
+  return runsOf(tables, (worker) => isDead(worker, now) || isAhead(worker, now)).length > 0
+}
+
+function isDead({ expiresAt }: WorkerRow, now: number): boolean {
+  return expiresAt <= now
 }
 
 function runsOf({ runs, workers }: Tables, isMeant: (worker: WorkerRow) => boolean): Row[] {
