@@ -102,7 +102,7 @@ function Current({ job }: { readonly job: ReturnType<typeof useJob<'import-csv'>
       {error !== null && <p className="error">{error}</p>}
       {logs.length > 0 && (
         <ol className="log">
-          {logs.map(({ sequence, timestamp, message }) => (
+          {logs.toReversed().map(({ sequence, timestamp, message }) => (
             <li key={sequence}>
               <time>{new Date(timestamp).toLocaleTimeString()}</time> {message}
             </li>

@@ -24,6 +24,12 @@ export function createRegistry(
     const named = new Map(jobs)
     for (const [key, job] of Object.entries(definitions)) {
       requireJob(job, `register: "${key}"`)
+      const taken = Object.hasOwn(handles, key) ? handles[key]?.name : undefined
+      if (taken !== undefined && taken !== job.name) {
+        throw new ValidationError(
+          `register: "${key}" is job "${taken}" in durably.jobs already; give job "${job.name}" another key`,
+        )
+      }
       if ((named.get(job.name) ?? job) !== job) {
         throw new ValidationError(
           `Job "${job.name}" is already registered with a different definition`,

@@ -23,7 +23,8 @@ import { shownLogs, shownRun, shownSteps } from './shown.ts'
 
 /** What each path answers, by method. */
 export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
-  '/health': { GET: async () => ({ status: 'ok' }) },
+  // Whoever watches over servers asks by HEAD.
+  '/health': { GET: health, HEAD: health },
   '/trigger': { POST: trigger },
   '/runs': { GET: ({ client, access, query }) => readPage(client, access, query) },
   '/runs/subscribe': { GET: followRuns },
@@ -102,6 +103,10 @@ async function retrigger(call: Call): Promise<unknown> {
   const run = await call.client.retrigger(id)
   const mayRead = await isAllowed(call.access, 'read', run)
   return { success: true, runId: run.id, run: shownIf(mayRead, run, call.access) }
+}
+
+async function health(): Promise<unknown> {
+  return { status: 'ok' }
 }
 
 async function signal(call: Call): Promise<unknown> {

@@ -35,7 +35,7 @@ const isText = expect.any(String) as string
 inMemory((open) => {
   test('a job is triggered, and its run read, in plain JSON', async () => {
     const world = await open()
-    const { json } = await begin(world)
+    const { json, ask } = await begin(world)
     const body = { jobName: 'import-csv', input: { url: 'x' }, idempotencyKey: 'a' }
     const [status, first] = await json('POST', '/trigger', body)
     expect([status, first]).toMatchObject([200, { runId: isText, disposition: 'created' }])
@@ -58,6 +58,7 @@ inMemory((open) => {
       [{ level: 'info', message: 'reading', data: { url: 'x' } }],
     ])
     expect(await json('GET', '/health')).toEqual([200, { status: 'ok' }])
+    expect((await ask('HEAD', '/health')).status).toBe(200)
   })
 
   test('what JSON has no word for is shown as near to it as can be', async () => {

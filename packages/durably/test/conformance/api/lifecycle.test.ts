@@ -192,6 +192,17 @@ onEveryBackend((open) => {
     expect(durably.getJob('x')).toBeUndefined()
   })
 
+  test('another job under a key that is taken is refused: whoever has that would trigger it', async () => {
+    const world = await open()
+    const { durably } = await world.join({ jobs: { pay: nothing } })
+    const mail = job(() => 1, 'mail')
+    expect(() => durably.register({ mail, pay: mail })).toThrow(
+      'register: "pay" is job "nothing" in durably.jobs already; give job "mail" another key',
+    )
+    expect(durably.getJob('mail')).toBeUndefined()
+    expect(durably.jobs.pay.name).toBe('nothing')
+  })
+
   test('what is no job is refused', async () => {
     const world = await open()
     const { durably } = await world.join()
