@@ -50,7 +50,7 @@ export interface DurablyHooks<T extends HasJobs> {
 }
 
 /**
- * The hooks with the types of an instance's jobs, and none of their code.
+ * Returns the hooks with the types of an instance's jobs, and none of their code.
  *
  * @example
  * import type { durably } from './server'

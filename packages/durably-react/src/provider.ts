@@ -4,9 +4,9 @@ import { createContext, createElement, Suspense, use, type ReactNode } from 'rea
 type AnyClient = Pick<Client, 'getRun'>
 
 export interface DurablyProviderProps {
-  /** An instance in this page, a client of a server, or a promise of either, always the same one. */
+  /** An instance in this page, a client of a server, or a promise of either: always the same promise. */
   readonly durably: AnyClient | Promise<AnyClient>
-  /** Shown while the promise is not settled. */
+  /** Shown until the promise resolves. */
   readonly fallback?: ReactNode
   readonly children?: ReactNode
 }
@@ -14,7 +14,7 @@ export interface DurablyProviderProps {
 const Context = createContext<Observers | null>(null)
 
 /**
- * Gives the hooks beneath it a client.
+ * Gives a client to the hooks beneath it.
  *
  * @example
  * const client = createDurablyClient<typeof durably>({ api: '/api/durably' })

@@ -4,7 +4,7 @@ import { useObservers } from './provider.ts'
 import { useObserved } from './use-observed.ts'
 
 /**
- * The log of a run, oldest first: the last `maxLogs` lines (default 1,000).
+ * The log of a run, oldest first: its last `maxLogs` lines (default 1,000).
  *
  * @example
  * const { logs } = useJobLogs({ runId, maxLogs: 200 })

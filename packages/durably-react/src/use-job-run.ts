@@ -5,7 +5,7 @@ import { useObservers } from './provider.ts'
 import { useObserved } from './use-observed.ts'
 
 /**
- * A run as it is and becomes, from whichever process executes it; nothing while `runId` is null.
+ * A run, kept up to date, whichever process executes it; nothing while `runId` is null.
  *
  * @example
  * const { status, progress, error } = useJobRun({ runId })

@@ -5,7 +5,7 @@ import { useObserved } from './use-observed.ts'
 const nothing: readonly never[] = []
 
 /**
- * What a step of a run streams under a name, as it comes; without what failed attempts wrote.
+ * What a step of a run streams under a name, as it comes, without what failed attempts wrote.
  *
  * @example
  * const { chunks } = useJobStream<string>({ runId, name: 'answer' })

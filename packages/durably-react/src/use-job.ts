@@ -8,23 +8,23 @@ import { useObserved } from './use-observed.ts'
 /** The name of a job whose types are not known here. */
 export type JobName = string
 
-/** The current run of a job, and how to make one. */
+/** The current run of a job, and functions to trigger one. */
 export interface UseJobResult<J extends JobDefinition, TLabels extends Labels = Labels>
   extends JobState<RunOf<J, TLabels>> {
   /**
-   * Triggers the job; its run becomes the current one, and is pending from the call on: `isActive` turns a button off
-   * before the server has answered. Rejects with what the server refuses, which is `triggerError` as well: nobody has to
-   * wait for it.
+   * Triggers the job. Its run becomes the current one, and is pending from the call on: `isActive` can disable a button
+   * before the server has answered. If it is refused, it rejects, and the error is in `triggerError` too: you need not
+   * catch it.
    */
   readonly trigger: ClientHandle<J, TLabels>['trigger']
-  /** The same, and waits for the result; who calls it has to wait as well. */
+  /** Like `trigger`, then waits for the result; you must catch its errors. */
   readonly triggerAndWait: ClientHandle<J, TLabels>['triggerAndWait']
-  /** There is no current run any more. */
+  /** Forgets the current run. */
   reset(): void
 }
 
 /**
- * A job and its current run: the one that is triggered here, one to begin with, the newest that has not ended, or
+ * A job and its current run: the one that was triggered here, an initial one, the newest that has not ended, or
  * whichever anyone triggers next.
  *
  * @example

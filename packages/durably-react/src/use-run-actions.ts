@@ -4,8 +4,8 @@ import { useObservers } from './provider.ts'
 import { useObserved } from './use-observed.ts'
 
 /**
- * What can be done to runs. Where a run is shown, cancelling and retrying it show at once, and are taken back there if
- * they are refused; lists show them once they are answered. `error` says why an action was refused, and the promise rejects.
+ * Actions on runs. Cancelling and retrying show at once wherever the run itself is shown, and are undone there if they
+ * are refused; lists show them once the server has answered. An action that is refused rejects, and `error` says why.
  *
  * @example
  * const { cancel, retry, error } = useRunActions()

@@ -5,7 +5,7 @@ import { useObservers } from './provider.ts'
 import { useObserved } from './use-observed.ts'
 
 /**
- * A list of runs, newest first, page by page, that changes as runs do.
+ * A list of runs, newest first, page by page, kept up to date.
  *
  * @example
  * const { runs, hasMore, nextPage } = useRuns({ jobName: 'import-csv', status: ['running', 'failed'] })

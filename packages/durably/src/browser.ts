@@ -9,20 +9,20 @@ import { createEnv } from './env.ts'
 import { storedPath, type SqlocalClient } from './store/sql/dialects/sqlocal-client.ts'
 import { createTabWakeups } from './store/sql/dialects/tab-wakeups.ts'
 
-/** What `sqlocalDialect` makes a dialect of. */
+/** Options of `sqlocalDialect`. */
 export interface SqlocalDialectOptions {
-  /** An `SQLocalKysely`. It stays open; whoever made it destroys it. */
+  /** An `SQLocalKysely`. It stays open: you destroy it. */
   readonly client: SqlocalClient & { readonly dialect: Dialect }
 }
 
-/** SQLocal's dialect for Kysely, with wake-ups that `createDurably` finds by itself. */
+/** SQLocal's dialect for Kysely, with wake-ups that `createDurably` uses by default. */
 export interface SqlocalDialect extends Dialect {
   readonly wakeups: Wakeups
 }
 
 /**
- * A drop-in for SQLocal's own dialect: the tabs that have the database open wake each other by BroadcastChannel,
- * where otherwise they would only notice at their next poll.
+ * A drop-in for SQLocal's own dialect: tabs that have the database open wake each other by BroadcastChannel. Otherwise
+ * they notice changes only at their next poll.
  *
  * @example
  * const durably = createDurably({ dialect: sqlocalDialect({ client: new SQLocalKysely('app.db') }) })
@@ -42,31 +42,31 @@ export function sqlocalDialect(options: SqlocalDialectOptions): SqlocalDialect {
   }
 }
 
-/** Which tabs share the work, and what to do where it is done. */
+/** Which tabs share the work, and what to do in the tab that does it. */
 export interface TabOptions {
-  /** The same in all tabs that share the work, for one another in none: the path of the database, say. */
+  /** The same name in all tabs that share the work, and in no others: for example, the path of the database. */
   readonly name: string
-  /** Called when the work comes to this tab. */
+  /** Called when this tab begins to do the work. */
   readonly onWork?: (() => void) | undefined
 }
 
 /** This tab's part in the work. */
 export interface Tab {
-  /** Whether the work is this tab's now. */
+  /** Whether this tab does the work now. */
   isWorking(): boolean
   /**
-   * Whether the browser keeps the data of this origin until the user removes it. Otherwise it may delete all of it
-   * when the disk is full: ask by `navigator.storage.persist()`.
+   * Whether the browser keeps this origin's data until the user removes it. If not, it may delete all of it when the
+   * disk is full: ask for persistence with `navigator.storage.persist()`.
    */
   isPersistent(): Promise<boolean>
-  /** Stops as `durably.stop()` does, then leaves the work to another tab. It can be taken up again by `workInOneTab`. */
+  /** Stops as `durably.stop()` does, then leaves the work to another tab. `workInOneTab` can take it up again. */
   leave(options?: { readonly timeout?: Duration | undefined }): Promise<void>
 }
 
 /**
- * In place of `init()`: creates the tables, and starts the worker in one of the tabs that call it. When that one is
- * closed, reloaded or crashes, the next takes over. The others trigger, read and subscribe. Resolves when the tables
- * are there; rejects as `migrate()` does, and with `DurablyError` where there are no Web Locks.
+ * Use it instead of `init()`. Creates the tables, and starts the worker in one of the tabs that call it. If that tab is
+ * closed, reloaded or crashes, the next one takes over. The other tabs trigger, read and subscribe. Resolves when the
+ * tables exist. Rejects as `migrate()` does, and with `DurablyError` if there are no Web Locks.
  *
  * @example
  * const tab = await workInOneTab(durably, { name: 'app.db' })

@@ -23,14 +23,14 @@ interface HasJobs {
   readonly jobs: unknown
 }
 
-/** The client of an instance that has its jobs as the `jobs` option; of another one, a client of any jobs. */
+/** The client of an instance: typed by its jobs if they are its `jobs` option, else a client of any jobs. */
 export type ClientOf<T extends HasJobs> =
   T extends Instance<infer TJobs, infer TLabels, never> ? Client<TJobs, TLabels> : Client
 
 /**
- * A client of the handler at `api`, with the types of the server's jobs and none of their code. Does no I/O.
- * Throws `ValidationError` without an `api`. What its functions reject with are the errors of the server, of the same
- * classes, and a `DurablyError` with the code `unavailable` when nobody answers, `misdirected` when someone else does.
+ * Creates a client of the handler at `api`, with the types of the server's jobs and none of their code. Does no I/O.
+ * Throws `ValidationError` without an `api`. Its functions reject with the server's errors, of the same classes, and
+ * with a `DurablyError` whose code is `unavailable` if nothing answers, or `misdirected` if something else does.
  *
  * @example
  * import type { durably } from './server'

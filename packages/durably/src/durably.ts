@@ -17,7 +17,7 @@ import { createHandler, type DurablyHandler, type HandlerOptions } from './http/
 import { createSqlStore } from './store/sql/sql-store.ts'
 import type { Store } from './store/store.ts'
 
-/** Which database, and how its workers work. All have defaults but the dialect. */
+/** The database, and how workers work on it. Everything but the dialect has a default. */
 export interface DurablyOptions<
   TJobs extends Jobs = Jobs,
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
@@ -26,7 +26,7 @@ export interface DurablyOptions<
   readonly dialect: Dialect
   readonly jobs?: TJobs | undefined
   readonly labels?: TLabels | undefined
-  /** SQLite: `'normal'` may lose the last commits in a power cut, never consistency. Default `'full'`. */
+  /** SQLite: `'normal'` may lose the last commits in a power cut, but never consistency. Default `'full'`. */
   readonly synchronous?: 'full' | 'normal' | undefined
   /** What the names of Durably's tables begin with. Default `durably_`. */
   readonly tablePrefix?: string | undefined
@@ -43,7 +43,7 @@ export interface Durably<
 }
 
 /**
- * Creates an instance. Does no I/O; throws `ValidationError` that names the option that is wrong.
+ * Creates an instance. Does no I/O. Throws a `ValidationError` that names the invalid option.
  *
  * @example
  * const durably = createDurably({ dialect })
@@ -107,8 +107,8 @@ function requireSynchronous(value: unknown): void {
 }
 
 /**
- * Durably over HTTP, as a function from `Request` to `Response`: for any server that has these, and for Node's own with
- * `toNodeHandler`. Throws `ValidationError` that names the option that is wrong.
+ * Serves Durably over HTTP, as a function from `Request` to `Response`, for any server that has these, and for Node's
+ * own with `toNodeHandler`. Throws a `ValidationError` that names the invalid option.
  *
  * @example
  * const handler = createDurablyHandler(durably, {

@@ -3,12 +3,12 @@ import { ReadableStream } from 'node:stream/web'
 import { requireFunctions } from './core/options.ts'
 import type { DurablyHandler } from './http/handler.ts'
 
-/** What node:http, the compatible part of node:http2, Express and their like call with a request. */
+/** A request listener for node:http, the compatibility API of node:http2, Express and similar servers. */
 export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
- * A handler for node:http, and for what is built on it. Streams end when their client goes. Throws `ValidationError` for
- * what createDurablyHandler did not make.
+ * Makes a handler for node:http and servers built on it. Streams end when their client disconnects. Throws
+ * `ValidationError` if createDurablyHandler did not make `handler`.
  *
  * @example
  * import { createServer } from 'node:http'

@@ -13,8 +13,8 @@ export type { RunsObserver, RunsQuery, RunsState } from './client/runs-observer.
 const known = new WeakMap<object, Observers>()
 
 /**
- * What pages show of runs, kept up to date: states to look at and to listen to, for any framework. The same client
- * has the same observers; what is shown in several places is read once.
+ * Returns states of runs to show in a page, kept up to date, for any framework: read them, and listen to changes. The
+ * same client has the same observers; what several places show is read once.
  *
  * @example
  * const run = observersOf(durably).run(runId)

@@ -14,22 +14,22 @@ export type {
   PostgresSource,
 } from './store/sql/dialects/postgres-client.ts'
 
-/** What `postgresDialect` makes a dialect of. */
+/** Options of `postgresDialect`. */
 export interface PostgresDialectOptions {
-  /** A `pg.Pool` of at least two connections. It stays open; whoever made it ends it. */
+  /** A `pg.Pool` of at least two connections. It stays open: you end it. */
   readonly pool: PgPool
 }
 
-/** Kysely's dialect for `pg`, with prepared statements, and wake-ups that `createDurably` finds by itself. */
+/** Kysely's dialect for `pg`, with prepared statements, and with wake-ups that `createDurably` uses by default. */
 export interface PostgresDialect extends Dialect {
   readonly wakeups: Wakeups
 }
 
 /**
- * A drop-in for Kysely's `PostgresDialect`: connections prepare each statement once, other processes are woken by
- * NOTIFY, and a connection that breaks does not end the process. Statements keep names, so the pool must reach the
- * database itself, or a pooler that knows prepared statements (PgBouncer since 1.21). Throws `ValidationError` for what
- * is no pool.
+ * A drop-in for Kysely's `PostgresDialect`: each connection prepares a statement once, NOTIFY wakes other processes,
+ * and a broken connection does not end the process. Prepared statements have names, so the pool must connect to the
+ * database itself, or through a pooler that supports them (PgBouncer since 1.21). Throws `ValidationError` if `pool` is
+ * not a pool.
  *
  * @example
  * const pool = new Pool({ connectionString: 'postgres://localhost/app' })
@@ -50,9 +50,9 @@ export function postgresDialect(options: PostgresDialectOptions): PostgresDialec
 }
 
 /**
- * Wakes the other processes on a database by LISTEN and NOTIFY, through a `pg.Pool`, a postgres.js client or a
- * PGlite. Of a pool it keeps one connection for itself. Throws `ValidationError` for anything else. Where LISTEN
- * turns out not to work, as behind a pooler in transaction mode, `worker:error` says so and polling goes on.
+ * Wakes the other processes on a database by LISTEN and NOTIFY, through a `pg.Pool`, a postgres.js client or a PGlite.
+ * It keeps one connection of a pool for itself. Throws `ValidationError` for anything else. If LISTEN does not work,
+ * for example behind a pooler in transaction mode, `worker:error` says so and polling goes on.
  *
  * @example
  * const durably = createDurably({

@@ -11,12 +11,12 @@ export type RunActions = Pick<
   'retry' | 'cancel' | 'deleteRun' | 'retrigger' | 'signal' | 'completeToken'
 >
 
-/** What a page shows of what it does. */
+/** The state of a page's actions. */
 export type ActionsState = Asking
 
 /**
- * What a page does to runs, and how it went. An action that is refused rejects; whoever does not wait for it finds
- * the error in the state.
+ * Actions on runs, and their state. An action that is refused rejects; if you do not await it, the error is in the
+ * state.
  */
 export interface ActionsObserver extends Observed<ActionsState>, RunActions {}
 

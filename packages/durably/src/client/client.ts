@@ -7,12 +7,12 @@ type SomeLabels<TLabels> = string extends keyof TLabels
   ? TLabels
   : { readonly [K in keyof TLabels]?: TLabels[K] | undefined }
 
-/** What a job's handle does from afar: triggers and reads. */
+/** A job's handle for a client: triggers the job and reads its runs. */
 export interface ClientHandle<J extends JobDefinition = JobDefinition, TLabels = Labels>
   extends Pick<JobHandle<J, TLabels>, 'getRun' | 'getRuns'> {
   /**
-   * As on the instance. Labels that the server adds by itself, those of the scope, need not be given.
-   * Where the run may be triggered and not read, there is no more of it than `id` and `disposition`.
+   * As on the instance. Labels that the server adds itself, those of the scope, may be left out. If you may trigger the
+   * run but not read it, the result has only `id` and `disposition`.
    */
   trigger(
     input: JobInput<J>,
@@ -22,7 +22,7 @@ export interface ClientHandle<J extends JobDefinition = JobDefinition, TLabels =
     input: JobInput<J>,
     options?: TriggerAndWaitOptions<SomeLabels<TLabels>>,
   ): ReturnType<JobHandle<J, TLabels>['triggerAndWait']>
-  /** What the job is known by where it is executed: its name, or from afar the key at which it is registered. */
+  /** The job's name on an instance; on a client over HTTP, the key or name that you asked for. */
   readonly name: string
 }
 
@@ -46,12 +46,12 @@ type FromAfar =
   | 'completeToken'
 
 /**
- * What an app does with jobs and runs wherever it is: in the process that has the database, where the instance
- * itself is one, or in a page, over HTTP.
+ * What an app does with jobs and runs wherever it runs: in the process that has the database, where the instance itself
+ * is a client, or in a page, over HTTP.
  */
 export interface Client<TJobs extends Jobs | null = null, TLabels = Labels>
   extends Pick<Instance<TJobs, TLabels>, FromAfar> {
-  /** The handles of the jobs, under the keys at which they are registered. */
+  /** The handles of the jobs, under the keys that they are registered with. */
   // oxlint-disable-next-line typescript/no-explicit-any -- as on the instance: no type knows who registers later
   readonly jobs: TJobs extends Jobs ? ClientHandles<TJobs, TLabels> : any
   getJob(name: string): ClientHandle<JobDefinition, TLabels> | undefined

@@ -22,11 +22,11 @@ import { waitFor } from './remote-wait.ts'
 
 /** How a client reaches its server. */
 export interface ClientOptions {
-  /** Where the handler is: a path on the same site (`'/api/durably'`), or a whole address. */
+  /** Where the handler is: a path on the same site (`'/api/durably'`), or a full URL. */
   readonly api: string
-  /** Default: the platform's. Wrap it to send credentials to another site, or to log. */
+  /** Default: the platform's `fetch`. Wrap it to send credentials to another site, or to log. */
   readonly fetch?: typeof fetch | undefined
-  /** Sent with every request; a function is asked each time. */
+  /** Sent with every request; a function is called each time. */
   readonly headers?: HeadersInput | (() => HeadersInput | Promise<HeadersInput>) | undefined
 }
 

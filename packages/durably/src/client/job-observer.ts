@@ -16,30 +16,30 @@ import { describeRun, noRun, type RunState } from './run-state.ts'
 export interface JobQuery {
   /** The run to begin with. */
   readonly initialRunId?: string | undefined
-  /** Without an initial one: begin with the newest run that has not ended. Default true. */
+  /** Without `initialRunId`: begin with the newest run that has not ended. Default true. */
   readonly autoResume?: boolean | undefined
-  /** Go on to whichever run of the job is triggered next, by anyone. Default true. */
+  /** Switch to whichever run of the job is triggered next, by anyone. Default true. */
   readonly followLatest?: boolean | undefined
 }
 
 /** What a page shows of a job: its current run. */
 export interface JobState<TRun extends Run = Run> extends RunState<TRun> {
   readonly currentRunId: string | null
-  /** Why a trigger was refused, until the next one or a reset. */
+  /** Why the last trigger was refused, until the next one or a reset. */
   readonly triggerError: Error | null
 }
 
-/** A job's current run as it is and becomes. */
+/** A job's current run, kept up to date. */
 export interface JobObserver extends Observed<JobState> {
   /**
-   * Triggers the job, and makes the run the current one. Unless the one before has not ended, it is shown as pending
-   * from the call on, without `run` and `currentRunId` until it has them. A trigger that is refused rejects, and what was
-   * shown is shown again; whoever does not wait for it finds the error in the state.
+   * Triggers the job, and makes its run the current one. It is shown as pending from the call on, without `run` and
+   * `currentRunId` until they are known, unless the run before it has not ended. A trigger that is refused rejects, and
+   * what was shown is shown again; if you do not await it, the error is in the state.
    */
   trigger: ClientHandle['trigger']
-  /** The same, and waits for its result. */
+  /** Like `trigger`, then waits for the result. */
   triggerAndWait: ClientHandle['triggerAndWait']
-  /** There is no current run any more. */
+  /** Forgets the current run. */
   reset(): void
 }
 

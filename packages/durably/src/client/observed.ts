@@ -1,12 +1,12 @@
 import type { Env } from '../core/env.ts'
 
-/** A state that is looked at and listened to, as `useSyncExternalStore` and its like want it. */
+/** A state to read and to listen to, in the form that `useSyncExternalStore` and similar functions take. */
 export interface Observed<T> {
   /** What is known now: the same object until something changes. */
   get(): T
-  /** What is known before anything is read, as on a server that renders the page. */
+  /** What is known before anything is read, for example on a server that renders the page. */
   readonly initial: T
-  /** Calls `listener` after changes; what is observed is followed as long as someone listens. */
+  /** Calls `listener` after changes. The state is kept up to date while someone listens. Returns how to stop it. */
   subscribe(listener: () => void): () => void
 }
 

@@ -8,16 +8,16 @@ import { createRunObserver, loading, type Expected, type RunObserver } from './r
 import { createRunHints, type Visibility } from './run-hints.ts'
 import { createRunsObserver, type RunsObserver, type RunsQuery } from './runs-observer.ts'
 
-/** Everything that pages show, over one client: what several of them show is read once. */
+/** Everything that a page shows, over one client: what several places show is read once. */
 export interface Observers {
   readonly client: Client
-  /** Of no run there is nothing to show. */
+  /** If `runId` is null, there is nothing to show. */
   run(runId: string | null, options?: { readonly maxLogs?: number | undefined }): Observed<RunState>
   runs(query?: RunsQuery): RunsObserver
   job(jobName: string, query?: JobQuery): JobObserver
   /**
-   * Where a run is shown, cancelling and retrying it show at once as what they will make of it, and it is as it was again if
-   * they are refused. Lists are read again once it is answered.
+   * Cancelling and retrying show at once wherever the run itself is shown, and are undone there if they are refused.
+   * Lists are read again once the server has answered.
    */
   actions(): ActionsObserver
 }

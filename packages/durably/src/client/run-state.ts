@@ -4,16 +4,16 @@ import { isTerminal, type RunStatus } from '../core/transitions.ts'
 
 /** What a page shows of a run. */
 export interface RunState<TRun extends Run = Run> {
-  /** Null until it is read, and when there is none. */
+  /** Null until it is read, and if there is no such run. */
   readonly run: TRun | null
   readonly status: RunStatus | null
   readonly output: TRun['output'] | null
-  /** The message of the error the run failed with. */
+  /** The message of the error that the run failed with. */
   readonly error: string | null
   readonly progress: Progress | null
-  /** Oldest first; the last ones, where there are many. */
+  /** Oldest first; if there are many, the last ones. */
   readonly logs: readonly Log[]
-  /** What its steps stream, by the names of the streams; without what failed attempts wrote. */
+  /** What its steps stream, by the names of the streams, without what failed attempts wrote. */
   readonly streams: Readonly<Record<string, readonly unknown[]>>
   readonly isPending: boolean
   readonly isRunning: boolean
@@ -21,16 +21,16 @@ export interface RunState<TRun extends Run = Run> {
   readonly isCompleted: boolean
   readonly isFailed: boolean
   readonly isCancelled: boolean
-  /** It has ended. */
+  /** The run has ended. */
   readonly isTerminal: boolean
-  /** It has not ended. */
+  /** The run has not ended. */
   readonly isActive: boolean
   /** Nothing is known yet. */
   readonly isLoading: boolean
   /**
-   * Why nothing can be known: no such run, no access. While a server is away, or a database busy, it is tried again
-   * instead; while `isLoading`, it says what of an instance in the page may last: no tables yet, a transaction that is kept
-   * open.
+   * Why nothing can be known: no such run, or no access. If a server is away or a database busy, it is asked again
+   * instead. While `isLoading`, it says why an instance in the page may keep you waiting: there are no tables yet, or a
+   * transaction stays open.
    */
   readonly loadError: Error | null
 }

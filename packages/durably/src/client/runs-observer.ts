@@ -9,9 +9,9 @@ import { createSoon } from '../events/soon.ts'
 /** Which runs to list, and how. */
 export interface RunsQuery<TLabels = Run['labels']>
   extends Pick<RunFilter<TLabels>, 'jobName' | 'status' | 'labels'> {
-  /** Default 20. */
+  /** How many runs a page of the list has. Default 20. */
   readonly pageSize?: number | undefined
-  /** Whether the list changes as runs do. Default true. */
+  /** Whether the list follows the changes of runs. Default true. */
   readonly realtime?: boolean | undefined
 }
 
@@ -19,15 +19,15 @@ export interface RunsQuery<TLabels = Run['labels']>
 export interface RunsState<TRun extends Run = Run> {
   /** Newest first. */
   readonly runs: readonly TRun[]
-  /** From 0. */
+  /** The page that is shown, counted from 0. */
   readonly page: number
   readonly hasMore: boolean
   readonly isLoading: boolean
-  /** Why they could not be read; what was read before still stands. */
+  /** Why the runs could not be read; those that were read before stay. */
   readonly error: Error | null
 }
 
-/** A list of runs as it is and becomes. */
+/** A list of runs, kept up to date. */
 export interface RunsObserver<TRun extends Run = Run> extends Observed<RunsState<TRun>> {
   nextPage(): void
   prevPage(): void

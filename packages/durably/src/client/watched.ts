@@ -1,8 +1,8 @@
-/** How it goes with what is asked for. */
+/** The state of requests. */
 export interface Asking {
-  /** Something is under way. */
+  /** A request is under way. */
   readonly isPending: boolean
-  /** Why the last one was refused. */
+  /** Why the last request was refused. */
   readonly error: Error | null
 }
 

@@ -5,7 +5,7 @@ import { show } from './show.ts'
 import { formatOf, hasToJson, isCarried } from './storable.ts'
 
 /**
- * How the app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere.
+ * How your app stores its values instead: to encrypt or compress them, or to keep large ones elsewhere.
  *
  * @example
  * const codec: Codec = {
@@ -15,7 +15,7 @@ import { formatOf, hasToJson, isCarried } from './storable.ts'
  */
 export interface Codec {
   encode(value: unknown): string | Promise<string>
-  /** Not a promise, unlike `encode`. */
+  /** Must return the value itself, not a promise. */
   decode(text: string): unknown
 }
 
@@ -38,8 +38,8 @@ const MAX_CHARS = 2 ** 28
 const nothing: Encoded = { format: 'rich', text: stringify(undefined) }
 
 /**
- * Durably's rich form, whatever the value: for a codec of one's own to build on. For what it cannot carry
- * `encode` throws an error of devalue, which becomes a `SerializationError` where a value is stored.
+ * Durably's rich form, for any value: build your own codec on it. If it cannot carry a value, `encode` throws devalue's
+ * error, which becomes a `SerializationError` where a value is stored.
  *
  * @example
  * const text = await richCodec.encode({ at: new Date() })

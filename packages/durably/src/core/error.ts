@@ -1,6 +1,6 @@
 import type { Duration } from './duration.ts'
 
-/** Stable names of what went wrong; programs match on these, people read the message. */
+/** Stable codes for what went wrong. Programs match on these; messages are for people. */
 export type ErrorCode =
   | 'validation'
   | 'not-found'
@@ -25,7 +25,7 @@ export type ErrorCode =
   | 'misdirected'
   | 'internal'
 
-/** What every error that Durably throws extends. */
+/** The base class of every error that Durably throws. */
 export class DurablyError extends Error {
   override readonly name: string = 'DurablyError'
   readonly code: ErrorCode
@@ -36,15 +36,15 @@ export class DurablyError extends Error {
   }
 }
 
-/** One thing a schema found wrong with a value. */
+/** One thing that a schema found wrong with a value. */
 export interface Issue {
   readonly message: string
   readonly path?: readonly (string | number)[]
 }
 
 /**
- * An argument, an option, an input or an output is not what it must be. For the first three nothing was written; an
- * invalid output fails the run, and invalid data that a wait was sent is used up.
+ * An argument, option, input or output is invalid. For the first three, nothing was written. An invalid output fails
+ * the run, and invalid data that was sent to a wait is used up.
  */
 export class ValidationError extends DurablyError {
   override readonly name = 'ValidationError'
@@ -56,7 +56,7 @@ export class ValidationError extends DurablyError {
   }
 }
 
-/** No such run or job. */
+/** There is no such run, token or job. */
 export class NotFoundError extends DurablyError {
   override readonly name = 'NotFoundError'
 
@@ -83,7 +83,7 @@ export class CancelledError extends DurablyError {
   }
 }
 
-/** Another worker has, or may have, this run now; seen only as the reason of an `AbortSignal`. */
+/** Another worker has or may have this run, or this one handed it back. Seen only as an `AbortSignal`'s reason. */
 export class LeaseLostError extends DurablyError {
   override readonly name = 'LeaseLostError'
 
@@ -93,8 +93,8 @@ export class LeaseLostError extends DurablyError {
 }
 
 /**
- * Waiting took longer than the caller allowed, and what was waited for goes on; or a step's attempt, or a run, took
- * longer than its `timeout` or `maxDuration`.
+ * Waiting took longer than you allowed, while what you waited for goes on; or a step's attempt, or a run, took longer
+ * than its `timeout` or `maxDuration`.
  */
 export class TimeoutError extends DurablyError {
   override readonly name = 'TimeoutError'
@@ -104,7 +104,7 @@ export class TimeoutError extends DurablyError {
   }
 }
 
-/** The run that was waited for failed; `detail` and `cause` say why. */
+/** The run that you waited for failed; `detail` and `cause` say why. */
 export class RunFailedError extends DurablyError {
   override readonly name = 'RunFailedError'
   readonly runId: string
@@ -135,7 +135,7 @@ export class SerializationError extends DurablyError {
   }
 }
 
-/** Thrown by a step function: the step fails at once, whatever its `retry` says. */
+/** Throw it in a step's function: the step fails at once, whatever its `retry` says. */
 export class NonRetryableError extends DurablyError {
   override readonly name = 'NonRetryableError'
 
@@ -145,8 +145,8 @@ export class NonRetryableError extends DurablyError {
 }
 
 /**
- * Thrown by a step function: the next attempt, if `retry` allows one, comes after this delay and not the one that
- * `retry` would have.
+ * Throw it in a step's function: the next attempt, if `retry` allows one, comes after this delay instead of the one
+ * that `retry` sets.
  *
  * @example
  * if (response.status === 429) throw new RetryAfterError('30s', 'The API is busy')
@@ -173,26 +173,26 @@ export function isMadeBy<T>(
   }
 }
 
-/** An error as it is stored: what is left of it when the process that threw it is gone. */
+/** An error in its stored form: what is left of it when the process that threw it is gone. */
 export interface ErrorDetail {
   readonly name: string
   readonly message: string
   readonly stack?: string
-  /** `code` of the error, where it had one (`'ECONNRESET'`, `'conflict'`). */
+  /** The error's `code`, if it had one (`'ECONNRESET'`, `'conflict'`). */
   readonly code?: string | number
   readonly cause?: ErrorDetail
-  /** Of a `ValidationError`. */
+  /** For a `ValidationError`. */
   readonly issues?: readonly Issue[]
-  /** Of a `RunFailedError`; what its run failed with is its `cause`, and left through this step of it. */
+  /** For a `RunFailedError`: its run, whose error is the `cause`, and the step of that run that the error came from. */
   readonly runId?: string
   readonly failedStep?: string
-  /** Of a `RetryAfterError`. */
+  /** For a `RetryAfterError`. */
   readonly delay?: Duration
-  /** Of an `AggregateError`, the first of them, without their causes. */
+  /** For an `AggregateError`: the first of its errors, without their causes. */
   readonly errors?: readonly ErrorDetail[]
-  /** The step the error left through; absent when the job itself threw. */
+  /** The step that the error came from; absent when the job itself threw. */
   readonly step?: string
-  /** Of a wait for several things: the one that ended it, and could not be taken. */
+  /** For a wait for several things: the branch that ended it, and whose value could not be taken. */
   readonly branch?: string
 }
 

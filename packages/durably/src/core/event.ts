@@ -36,24 +36,24 @@ interface OfRun<TLabels = Labels> {
 
 interface OfStep {
   readonly stepName: string
-  /** From 0, in the order in which steps were first called; the same over resumes. */
+  /** From 0, in the order in which steps were first called; a resumed run keeps it. */
   readonly stepIndex: number
 }
 
-/** What each event says beyond `type`. Durations are milliseconds. */
+/** The fields of each event beside `type`. Durations are in milliseconds. */
 interface EventFields<TLabels> {
   'run:trigger': OfRun<TLabels> & { readonly payload: unknown }
   'run:coalesced': OfRun<TLabels>
   'run:start': OfRun<TLabels> & { readonly payload: unknown; readonly attempt: number }
   'run:wait': OfRun<TLabels> & { readonly waitingFor: readonly Wait[] }
-  /** `due`: its time came; `asked`: its code goes on by itself; else what it was sent, or the run that ended. */
+  /** `due`: its time came; `asked`: its code went on by itself; else what it was sent, or `run`: another run ended. */
   'run:wake': OfRun<TLabels> & { readonly reason: EntryDataByKind['run:wake']['reason'] }
   'run:release': OfRun<TLabels> & { readonly reason: EntryDataByKind['run:release']['reason'] }
   'run:complete': OfRun<TLabels> & { readonly output: unknown; readonly duration: number }
   'run:fail': OfRun<TLabels> & {
     readonly error: string
     readonly errorDetail: ErrorDetail
-    /** The step the error left through; null when the job itself threw. */
+    /** The step that the error came from; null when the job itself threw. */
     readonly failedStepName: string | null
     readonly duration: number
   }
@@ -75,13 +75,13 @@ interface EventFields<TLabels> {
       readonly error: string
       readonly errorDetail: ErrorDetail
       readonly duration: number
-      /** When the next attempt is due, an ISO string. */
+      /** When the next attempt is due: an ISO string. */
       readonly retryAt: string
     }
-  /** A part of a stream. It counts once its step completes; what follows an end or a start without that is void. */
+  /** Part of a stream. It counts once its step completes, and is void if the step fails or starts anew before that. */
   'step:chunk': OfRun<TLabels> &
     OfStep & { readonly stream: string; readonly attempt: number; readonly chunk: unknown }
-  /** A wait was still open when the run ended. */
+  /** A wait that was still open when the run ended. */
   'step:cancel': OfRun<TLabels> & OfStep
   'log:write': OfRun<TLabels> & {
     readonly stepName: string | null
@@ -92,7 +92,7 @@ interface EventFields<TLabels> {
   'worker:error': {
     readonly timestamp: string
     readonly sequence: number
-    /** Null when the trouble is not one run's. */
+    /** Null when the error does not concern one run. */
     readonly runId: string | null
     readonly jobName: string | null
     readonly error: string
@@ -102,7 +102,7 @@ interface EventFields<TLabels> {
   }
 }
 
-/** What an event can be: `'run:complete'`, `'step:fail'` and the like. */
+/** The type of an event: `'run:complete'`, `'step:fail'` and so on. */
 export type EventType = keyof EventFields<Labels>
 
 /** An event of type `E`, or any event. */
@@ -113,14 +113,14 @@ export type DurablyEvent<E extends EventType = EventType, TLabels = Labels> = {
 type RunEventType = Extract<EventType, `run:${string}`>
 
 /**
- * What lists of runs hear: an event of a run that this process changed, or that another process may have changed
- * a run (null: any).
+ * What `subscribeRuns` gives: an event of a run that this process changed, or a hint that another process may have
+ * changed a run (null: any run).
  */
 export type RunChange<TLabels = Labels> =
   | DurablyEvent<RunEventType, TLabels>
   | { readonly type: 'run:changed'; readonly runId: string | null }
 
-/** What `on` calls with each event of one type. */
+/** A function that `on` calls with each event of one type. */
 export type EventHandler<E extends EventType, TLabels = Labels> = (
   event: DurablyEvent<E, TLabels>,
 ) => void | Promise<void>

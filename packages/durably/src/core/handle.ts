@@ -3,47 +3,47 @@ import type { JobDefinition, JobInput, JobOutput, JobPayload } from './job.ts'
 import type { Labels, Run } from './run.ts'
 import type { RunStatus } from './transitions.ts'
 
-/** The run of a job, with the job's types. */
+/** A run of this job, with the job's types. */
 export type RunOf<J, TLabels = Labels> = Run<JobPayload<J>, JobOutput<J>, TLabels>
 
-/** What came of a trigger: a new run, or which existing one stands for it. */
+/** What a trigger did: created a run, or found an existing one that stands for it. */
 export type Disposition = 'created' | 'idempotent' | 'coalesced'
 
-/** How a run is to be executed, beyond its input. */
+/** How a run is executed, beyond its input. */
 export interface TriggerOptions<TLabels = Labels> {
-  /** Per job: a second trigger with the same key gives the first one's run, whatever its status. */
+  /** Per job: a second trigger with the same key returns the first one's run, whatever its status. */
   readonly idempotencyKey?: string | undefined
-  /** Runs with one key, of any job, execute one at a time, in order of due time. */
+  /** Runs with the same key, of any job, execute one at a time, in the order of due time. */
   readonly concurrencyKey?: string | undefined
   readonly labels?: TLabels | undefined
   /** -100 to 100, higher first. Default 0. */
   readonly priority?: number | undefined
-  /** How long to wait before it may start. Not together with `runAt`. */
+  /** How long to wait before the run may start. Not together with `runAt`. */
   readonly delay?: Duration | undefined
-  /** When it may start. Not together with `delay`. */
+  /** When the run may start. Not together with `delay`. */
   readonly runAt?: Date | undefined
-  /** Cancelled unless started within this time from now. */
+  /** The run is cancelled unless it has started within this time from now. */
   readonly ttl?: Duration | undefined
-  /** `'skip'`: return the job's pending run with this `concurrencyKey` that never started, if there is one. */
+  /** `'skip'`: returns the job's pending run with this `concurrencyKey` that never started, if there is one. */
   readonly coalesce?: 'skip' | undefined
 }
 
-/** How a run is to be executed, and how long to wait for what comes of it. */
+/** How a run is executed, and how long to wait for its result. */
 export interface TriggerAndWaitOptions<TLabels = Labels> extends TriggerOptions<TLabels> {
-  /** How long to wait for the result. The run goes on after it. */
+  /** How long to wait for the result. The run goes on after that. */
   readonly timeout?: Duration | undefined
 }
 
 /** Whether labels may be left out: not where there are some that each run must have. */
 type MayLackLabels<TLabels> = Record<never, never> extends TLabels ? true : false
 
-/** Options as the last argument of a call, which may be left out if the labels may. */
+/** Options as the last argument of a call. They may be left out if no label is required. */
 export type LastArgument<TOptions, TLabels> =
   MayLackLabels<TLabels> extends true
     ? [options?: TOptions]
     : [options: TOptions & { readonly labels: TLabels }]
 
-/** An input with options of its own, in a batch. */
+/** An input of a batch, with options of its own. */
 export type BatchItem<TInput, TLabels = Labels> = {
   readonly input: TInput
 } & (MayLackLabels<TLabels> extends true
@@ -60,31 +60,31 @@ export interface RunFilter<TLabels = Labels> {
   readonly status?: RunStatus | readonly RunStatus[] | undefined
   /** All of these must match. */
   readonly labels?: Partial<TLabels> | undefined
-  /** At most so many. Default: all, however many there are. */
+  /** At most this many runs. Default: all that match. */
   readonly limit?: number | undefined
-  /** Without the newest so many of those that match. Default 0. */
+  /** How many of the newest matching runs to skip. Default 0. */
   readonly offset?: number | undefined
-  /** Only runs older than the one with this id, which may have been deleted since. */
+  /** Only runs older than the one with this id, even if that one was deleted since. */
   readonly cursor?: string | undefined
 }
 
-/** Which runs' changes to hear of. */
+/** Which runs' changes to receive. */
 export interface RunChangeFilter<TLabels = Labels> {
   readonly jobName?: string | undefined
   /** All of these must match. */
   readonly labels?: Partial<TLabels> | undefined
 }
 
-/** Runs to purge, cancel or retry. */
+/** Which runs to purge, cancel or retry. */
 export interface BulkFilter<TLabels = Labels> {
   readonly jobName?: string | undefined
   readonly status?: RunStatus | readonly RunStatus[] | undefined
   readonly labels?: Partial<TLabels> | undefined
-  /** Only those that ended (for a purge) or were made before this time. */
+  /** Only runs that ended (for a purge) or were created before this time. */
   readonly before?: Date | undefined
 }
 
-/** A registered job: triggers it, with labels as they are given, and reads its runs, with labels as they are kept. */
+/** A registered job: triggers it with labels as you give them, and reads its runs with labels as they are kept. */
 export interface JobHandle<
   J extends JobDefinition = JobDefinition,
   TLabels = Labels,
@@ -92,14 +92,14 @@ export interface JobHandle<
 > {
   readonly name: J['name']
   /**
-   * Stores a run of the job; resolves once that is durable. Throws `ValidationError` (`Invalid input: …`) and
-   * stores nothing when the input is not what the schema wants.
+   * Stores a run of the job; resolves once that is durable. If the schema refuses the input, throws `ValidationError`
+   * (`Invalid input: …`) and stores nothing.
    */
   trigger(
     input: JobInput<J>,
     ...options: LastArgument<TriggerOptions<TGiven>, TGiven>
   ): Promise<RunOf<J, TLabels> & { readonly disposition: Disposition }>
-  /** The same, and waits for the result. Rejects as `waitForRun` does. */
+  /** Like `trigger`, then waits for the result. Rejects as `waitForRun` does. */
   triggerAndWait(
     input: JobInput<J>,
     ...options: LastArgument<TriggerAndWaitOptions<TGiven>, TGiven>
@@ -109,18 +109,18 @@ export interface JobHandle<
     readonly disposition: Disposition
   }>
   /**
-   * Stores any number of runs in one transaction, all or none; the answers are in the order of the items.
-   * An item `{ input, options? }` whose `input` the schema accepts carries options; any other is the input itself.
+   * Stores any number of runs in one transaction, all or none. Results are in the order of the items. An item
+   * `{ input, options? }` whose `input` the schema accepts carries options; any other item is the input itself.
    */
   batchTrigger(
     items: readonly InBatch<JobInput<J>, TGiven>[],
   ): Promise<(RunOf<J, TLabels> & { readonly disposition: Disposition })[]>
-  /** Null when there is no such run, or it is another job's. */
+  /** Null if there is no such run, or it is another job's. */
   getRun(runId: string): Promise<RunOf<J, TLabels> | null>
   getRuns(filter?: Omit<RunFilter<TLabels>, 'jobName'>): Promise<RunOf<J, TLabels>[]>
 }
 
-/** The handles of a record of definitions, under the same keys. */
+/** The handles of job definitions, under the same keys. */
 export type Handles<
   TJobs extends Record<string, JobDefinition>,
   TLabels = Labels,

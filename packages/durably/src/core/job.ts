@@ -8,7 +8,7 @@ import { readRetry, type Retry } from './retry.ts'
 import { requireSchema } from './schema.ts'
 import type { Signals, StepContext } from './step-context.ts'
 
-/** A job: a name, what goes in, what comes out, and the function that does it. */
+/** A job: a name, its input and output, and the function that does the work. */
 export interface JobDefinition<
   TName extends string = string,
   TInput extends StandardSchemaV1 = StandardSchemaV1,
@@ -18,9 +18,9 @@ export interface JobDefinition<
 > extends JobLimits {
   readonly name: TName
   readonly input: TInput
-  /** What it makes of what `run` returns is the output. Absent: that itself. */
+  /** A schema that turns what `run` returns into the output. Without it, the output is what `run` returns. */
   readonly output?: StandardSchemaV1<TReturned, TOutput> | undefined
-  /** The signals that its runs take, and what their data must be: checked when they are sent. Absent: any. */
+  /** The signals that runs of this job take, and schemas that check their data when they are sent. Default: any. */
   readonly signals?: TSignals | undefined
   run(
     step: StepContext<TSignals>,
@@ -28,15 +28,15 @@ export interface JobDefinition<
   ): Promise<TReturned> | TReturned
 }
 
-/** How a job's steps and runs are limited. */
+/** Retries and time limits of a job's steps and runs. */
 interface JobLimits {
-  /** Of those of its steps that do not say it themselves. Default: a step that fails is not tried again. */
+  /** For steps that do not set their own. Default: a failed step is not tried again. */
   readonly retry?: Retry | undefined
-  /** How long one attempt of a step may take. Default: any time. */
+  /** How long one attempt of a step may take, unless the step sets its own timeout. Default: no limit. */
   readonly timeout?: Duration | undefined
   /**
-   * How long a run may take, waits included, from its first start since it was triggered or retried last. After
-   * it the run fails with a `TimeoutError`.
+   * How long a run may take, including waits, from its first start after it was triggered or last retried. After that,
+   * it fails with a `TimeoutError`.
    */
   readonly maxDuration?: Duration | undefined
 }
@@ -49,7 +49,7 @@ export type JobInput<J> =
       ? I
       : never
 
-/** What the job is given: the input after its schema parsed it. */
+/** What the job's `run` receives: the input after its schema parsed it. */
 export type JobPayload<J> =
   J extends JobDefinition<string, infer I>
     ? StandardSchemaV1.InferOutput<I>
@@ -57,7 +57,7 @@ export type JobPayload<J> =
       ? P
       : never
 
-/** What comes of the job: what it returns, after its schema parsed it if it has one. */
+/** The job's output: what `run` returns, parsed by the `output` schema if there is one. */
 export type JobOutput<J> =
   J extends JobDefinition<string, StandardSchemaV1, infer O, Signals, unknown>
     ? O
@@ -65,7 +65,7 @@ export type JobOutput<J> =
       ? O
       : never
 
-/** What may be sent as a signal of this name: what those of the jobs that declare one want, else anything. */
+/** The data of a signal of this name: what the jobs that declare it accept; if none does, anything. */
 export type SignalInput<TJobs, TName extends string> =
   TJobs extends Readonly<Record<string, JobDefinition>>
     ? OrUnknown<InputIn<DeclaredSignals<TJobs[keyof TJobs]>, TName>>
@@ -86,7 +86,7 @@ type InputIn<S, TName extends string> =
     : never
 
 /**
- * Defines a job. Throws `ValidationError` when a part is missing.
+ * Defines a job. Throws `ValidationError` if a part is missing or invalid.
  *
  * @example
  * const importCsv = defineJob({

@@ -6,7 +6,7 @@ import { unreadable } from './unreadable.ts'
 /** What makes a step: `sleepUntil` is a `sleep`, too. */
 export type StepKind = 'run' | 'sleep' | 'waitForSignal' | 'token' | 'waitForToken' | 'waitAny'
 
-/** How grave a line of a run's log is. */
+/** The level of a line in a run's log. */
 export type LogLevel = 'info' | 'warn' | 'error'
 
 /** What each kind of entry says beyond its run, position, time and name. */

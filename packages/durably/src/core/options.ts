@@ -10,34 +10,32 @@ import { requireSchema } from './schema.ts'
 import { show } from './show.ts'
 import type { Wakeups } from './wakeups.ts'
 
-/** Settings of an instance that do not depend on its database. */
+/** Options of an instance that do not depend on its database. */
 export interface EngineOptions {
   /** How long an idle worker sleeps when no wake-up reaches it. Default 1000 ms. */
   readonly pollingInterval?: Duration | undefined
   /** How often the lease is renewed; less than `staleThreshold`. Default 5000 ms. */
   readonly heartbeatInterval?: Duration | undefined
-  /** The runs of a worker that did not renew its lease for so long are taken over. Default 30000 ms. */
+  /** The runs of a worker that has not renewed its lease for this long are taken over. Default 30000 ms. */
   readonly staleThreshold?: Duration | undefined
-  /** Runs executed at once, 1 to 1000. Default 1. */
+  /** How many runs this worker executes at once, 1 to 1000. Default 1. */
   readonly maxConcurrentRuns?: number | undefined
-  /** Registers these at creation, so that `durably.jobs` is exactly typed. */
+  /** Jobs to register at creation. They make `durably.jobs` exactly typed. */
   readonly jobs?: Readonly<Record<string, JobDefinition>> | undefined
-  /** What the labels of runs must be. */
+  /** A schema that the labels of runs must match. Default: any strings. */
   readonly labels?: StandardSchemaV1 | undefined
-  /** Runs that ended longer ago are deleted. Default: kept. */
+  /** Runs that ended longer ago than this are deleted. Default: all runs are kept. */
   readonly retainRuns?: Duration | undefined
-  /**
-   * A run whose worker died so often in a row fails, unless a step ended or the run came to a wait in between. Default 5.
-   */
+  /** After this many worker deaths in a row, a run fails. A step that ends, or a wait, resets the count. Default 5. */
   readonly maxCrashes?: number | undefined
   /**
-   * A name that one working process has at a time, such as that of the server: when one starts, what the one before
-   * left behind is taken up at once, not after `staleThreshold`. Default: none.
+   * A name that only one working process has at a time, such as the server's. When one starts, it takes up at once what
+   * the one before it left, not after `staleThreshold`. Default: none.
    */
   readonly workerName?: string | undefined
   /** How processes on one database wake each other. */
   readonly wakeups?: Wakeups | undefined
-  /** How values are stored. Default: JSON, and a rich form of it where plain JSON would lose something. */
+  /** How values are stored. Default: JSON, or a rich form of it where plain JSON would lose something. */
   readonly codec?: Codec | undefined
 }
 

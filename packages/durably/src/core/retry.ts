@@ -5,25 +5,25 @@ import { requireInteger } from './filter.ts'
 import { requireKnown, requireObject, type Names } from './require-object.ts'
 import { show } from './show.ts'
 
-/** How often, and after which delays, a step that failed is tried again. */
+/** How often a failed step is tried again, and after which delays. */
 export interface RetryPolicy {
-  /** Executions in all, the first one included, 1 to 1,000,000. Default 3. */
+  /** How many times the step is executed in all, including the first, 1 to 1,000,000. Default 3. */
   readonly attempts?: number | undefined
-  /** Before the second attempt. Default one second. */
+  /** The delay before the second attempt. Default one second. */
   readonly delay?: Duration | undefined
-  /** What each delay is longer than the one before it, at least 1. Default 2. */
+  /** Each delay is this many times the one before it, 1 to 1000. Default 2. */
   readonly factor?: number | undefined
-  /** No delay is longer. Default one hour. */
+  /** The longest that a delay may be. Default one hour. */
   readonly maxDelay?: Duration | undefined
-  /** The part of each delay, 0 to 1, that chance takes away, so that many do not come back at once. Default 0. */
+  /** Up to this part of each delay, 0 to 1, is cut at random, so that many retries do not come at once. Default 0. */
   readonly jitter?: number | undefined
-  /** Whether this error is worth another attempt. Default: each is. */
+  /** Whether to try again after this error. Default: after every error. */
   readonly retryIf?: ((error: unknown) => boolean) | undefined
 }
 
 /**
- * Either a policy, or a function that is asked after each failed attempt (the first one is 1) for the delay before
- * the next, and answers `false` when there is to be none.
+ * A policy, or a function that is called after each failed attempt (the first one is 1) and returns the delay before
+ * the next attempt, or `false` for no further attempt.
  */
 export type Retry = RetryPolicy | ((attempt: number, error: unknown) => Duration | false)
 

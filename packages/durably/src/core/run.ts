@@ -4,16 +4,16 @@ import { restoreError, type ErrorDetail } from './error.ts'
 import type { RunStatus } from './transitions.ts'
 import { unreadable } from './unreadable.ts'
 
-/** Names and values that the app gives a run, to find it by. */
+/** Names and values that you give a run to find it by. */
 export type Labels = Readonly<Record<string, string>>
 
-/** A schema of labels, of which some may be absent. */
+/** A schema of labels; some of them may be absent. */
 export type LabelsSchema = StandardSchemaV1<unknown, Readonly<Record<string, string | undefined>>>
 
-/** What is kept of the labels that a schema makes: one that is undefined is absent. */
+/** The labels that are kept after a schema parsed them: an undefined label is absent. */
 export type KeptLabels<TLabels> = { [K in keyof TLabels]: Exclude<TLabels[K], undefined> }
 
-/** Labels as whoever does not know the schema may give them, who need not know which of them may be absent. */
+/** Labels as you give them. Without the schema's types, any of them may be undefined. */
 export type GivenLabels<TLabels> = string extends keyof TLabels
   ? Readonly<Record<string, string | undefined>>
   : TLabels
@@ -25,39 +25,39 @@ export interface Progress {
   readonly message?: string
 }
 
-/** What a parked run waits for, and until when (ISO string; null for as long as it takes). */
+/** What a parked run waits for, and until when (ISO string; null: no limit). */
 export interface Wait {
   readonly kind: 'sleep' | 'retry' | 'signal' | 'token' | 'run' | 'key' | 'limit' | 'rate'
   readonly name: string
   readonly until: string | null
 }
 
-/** One execution of a job, as everyone sees it. All times are ISO strings. */
+/** A run of a job. All times are ISO strings. */
 export interface Run<TPayload = unknown, TOutput = unknown, TLabels = Labels> {
   readonly id: string
   readonly jobName: string
-  /** In a list, of a run whose values cannot be read any more, an `Error` with the code `unreadable`; so the output. */
+  /** In a list, an `Error` with the code `unreadable` if the stored value can no longer be read; so is `output`. */
   readonly payload: TPayload
   readonly status: RunStatus
-  /** What the job returned; null before that, and for nothing. */
+  /** What the job returned; null before that, and if it returned nothing. */
   readonly output: TOutput | null
-  /** The message of the error the run failed with. */
+  /** The message of the error that the run failed with. */
   readonly error: string | null
-  /** The same error with its name, stack, cause, and the step it left through. */
+  /** The same error with its name, stack, cause, and the step that it came from. */
   readonly errorDetail: ErrorDetail | null
   readonly progress: Progress | null
   readonly idempotencyKey: string | null
   readonly concurrencyKey: string | null
   readonly labels: TLabels
-  /** Higher goes first, -100 to 100. */
+  /** From -100 to 100; higher goes first. */
   readonly priority: number
-  /** 1, and one more each time the run was taken over from a dead worker or retried. */
+  /** 1, plus one each time the run was retried or taken over from a dead worker. */
   readonly attempt: number
   readonly parentRunId: string | null
   readonly waitingFor: readonly Wait[] | null
   readonly createdAt: string
   readonly updatedAt: string
-  /** When it started for the first time. */
+  /** When the run first started. */
   readonly startedAt: string | null
   readonly completedAt: string | null
 }

@@ -9,11 +9,11 @@ export type StepLog = {
   readonly [L in LogLevel]: (message: string, data?: unknown) => void
 }
 
-/** What a step function is told about its execution. */
+/** What a step's function is told about this execution. */
 export interface StepInfo {
-  /** Of this step: 1 the first time, one more for each attempt that failed before. */
+  /** The attempt of this step: 1 the first time, plus one for each attempt that failed before. */
   readonly attempt: number
-  /** The same for every attempt of this step of this run: for APIs that drop repeated requests. */
+  /** The same for every attempt of this step in this run: pass it to APIs that drop repeated requests. */
   readonly idempotencyKey: string
   /** The run's log, bound to this step. */
   readonly log: StepLog
@@ -21,36 +21,36 @@ export interface StepInfo {
   readonly stream: <T>(name: string) => WritableStream<T>
 }
 
-/** How a step is executed. What is absent here is as the job says it for all its steps. */
+/** How a step is executed. Options that you leave out come from the job. */
 export interface StepOptions {
-  /** Default: a step that fails is not tried again. */
+  /** Default: a failed step is not tried again. */
   readonly retry?: Retry | undefined
   /**
-   * How long one attempt may take. After it the attempt has failed with a `TimeoutError`, its signal fires, and
-   * what it returns later is dropped. The next attempt waits for its function to end, at most so long again.
+   * How long one attempt may take. After that, it fails with a `TimeoutError`, its signal fires, and what it returns
+   * later is dropped. The next attempt waits for that function to end, at most the same time again.
    */
   readonly timeout?: Duration | undefined
 }
 
-/** What the data of each signal must be. */
+/** A schema for the data of each signal, by the signal's name. */
 export type Signals = Readonly<Record<string, StandardSchemaV1>>
 
 type SignalData<S extends Signals, N extends keyof S> = StandardSchemaV1.InferOutput<S[N]>
 
-/** What a job is given to do its work with. */
+/** What a job works with: its steps, waits, log and progress. */
 export interface StepContext<TSignals extends Signals = Signals> {
   readonly runId: string
-  /** Of the run: 1, and one more for each worker that died under it and each retry. */
+  /** The attempt of the run: 1, plus one for each worker that died while executing it and for each retry. */
   readonly attempt: number
-  /** Fires when the run is cancelled, its worker is stopped for good, or another worker has taken it. */
+  /** Fires when the run is cancelled, handed back by a worker that stops, or taken over by another worker. */
   readonly abortSignal: AbortSignal
   /**
-   * Runs `fn` and stores what it returns; resolves once that is durable. On any later execution of the run the
-   * stored value is returned and `fn` is not called. Names are unique within a run, among steps and waits.
+   * Runs `fn` and stores what it returns; resolves once that is durable. A later execution of the run returns the
+   * stored value without calling `fn`. Names are unique within a run, among steps and waits.
    *
-   * Rejects with what `fn` threw (as a copy: same name, message, stack, cause), `DuplicateStepError`,
-   * `SerializationError` when the result cannot be stored, `TimeoutError` after `timeout`, and `CancelledError`
-   * once the run is cancelled.
+   * Rejects with what `fn` threw (a copy with the same name, message, stack and cause), `DuplicateStepError`,
+   * `SerializationError` if the result cannot be stored, `TimeoutError` after `timeout`, and `CancelledError` once the
+   * run is cancelled.
    *
    * @example
    * const user = await step.run('load user', () => api.loadUser(payload.id), { retry: { attempts: 5 } })
@@ -61,16 +61,16 @@ export interface StepContext<TSignals extends Signals = Signals> {
     options?: StepOptions,
   ): Promise<T>
   /**
-   * Waits, for seconds or for months: until then the run uses no slot, and memory for its suspended code only while it
-   * is among the last 1,000 that the process parked. `durably.wake` ends it early.
+   * Waits, for seconds or for months. Meanwhile the run uses no slot; its suspended code stays in memory only while the
+   * run is among the last 1,000 that the process parked. `durably.wake` ends the sleep early.
    */
   sleep(name: string, duration: Duration): Promise<void>
-  /** The same, until a point in time. */
+  /** Like `sleep`, until a point in time. */
   sleepUntil(name: string, date: Date): Promise<void>
   /**
-   * Waits for the signal of this name and resolves with its data; with a `timeout`, with null after it. Signals
-   * that were sent before are waiting already, in the order in which they came. Rejects with `ValidationError`
-   * when the data is not what `schema` wants.
+   * Waits for the signal of this name and resolves with its data, or with null after the `timeout`. Signals that were
+   * sent earlier are kept, and taken in the order in which they came. Rejects with `ValidationError` if `schema`
+   * refuses the data.
    *
    * @example
    * const decision = await step.waitForSignal('decision', { timeout: '3d' })
@@ -93,8 +93,8 @@ export interface StepContext<TSignals extends Signals = Signals> {
   ): Promise<T | null>
   waitForSignal<T>(name: keyof TSignals & string, options: SignalOptions<T>): Promise<T | null>
   /**
-   * Makes a token with which someone outside can complete a wait: mail it, or put it into an address. With a
-   * `timeout` it is void after it, and its wait ends with null.
+   * Makes a token with which someone outside can complete a wait: put it in a mail or a URL. After the `timeout` it is
+   * void, and its wait ends with null.
    *
    * @example
    * const token = await step.token('approval', { timeout: '7d', schema: z.object({ ok: z.boolean() }) })
@@ -106,17 +106,17 @@ export interface StepContext<TSignals extends Signals = Signals> {
     options?: TokenOptions<T> & { readonly timeout?: undefined },
   ): Promise<Token<T>>
   token<T = unknown>(name: string, options: TokenOptions<T>): Promise<Token<T | null>>
-  /** Waits until the token is completed and resolves with the value it was completed with. */
+  /** Waits until the token is completed, and resolves with the value it was completed with. */
   waitForToken<T>(name: string, token: Token<T>): Promise<T>
   /**
-   * Waits for whichever comes first. That is recorded; the others are left as they are: a signal stays in the
-   * mailbox, a token stays valid, a run goes on. The branches are made with `wait`.
+   * Waits for whichever branch comes first, and records which one it was. The others stay as they are: a signal stays
+   * in the mailbox, a token stays valid, a run goes on. Make the branches with `wait`.
    */
   waitAny<const B extends Branches>(name: string, branches: B): Promise<First<B>>
   /**
-   * A stream that the step whose function calls this writes while it executes: whoever follows the run reads its
-   * chunks as they come. What a failed attempt wrote is void, for every reader. Chunks are stored like log lines,
-   * many at a time; `close` resolves when all are. Throws `ValidationError` outside of a step.
+   * A stream to write to while the step executes. Call it inside a step's function; elsewhere it throws
+   * `ValidationError`. Anyone who follows the run reads the chunks as they come. What a failed attempt wrote is void
+   * for every reader. Chunks are stored like log lines, many at a time; `close` resolves when all are stored.
    *
    * @example
    * await step.run('answer', async () => {
@@ -127,20 +127,20 @@ export interface StepContext<TSignals extends Signals = Signals> {
    */
   stream<T>(name: string): WritableStream<T>
   readonly log: StepLog
-  /** Says how far the run is. The last value is always kept; those before it may be skipped. */
+  /** Tells how far the run is. The last value is always kept; earlier ones may be skipped. */
   progress(current: number, total?: number, message?: string): void
 }
 
 /** How long to wait for a signal, and what its data must be. */
 export interface SignalOptions<T> {
   readonly timeout?: Duration | undefined
-  /** Checks the data when it is consumed. */
+  /** Checks the data when the run takes it. */
   readonly schema?: StandardSchemaV1<unknown, T> | undefined
 }
 
-/** How long a token is valid, and what it must be completed with. */
+/** How long a token is valid, and what its value must be. */
 export interface TokenOptions<T> {
   readonly timeout?: Duration | undefined
-  /** Checks the value when it is consumed. */
+  /** Checks the value when the run takes it. */
   readonly schema?: StandardSchemaV1<unknown, T> | undefined
 }

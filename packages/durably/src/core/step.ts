@@ -10,18 +10,18 @@ import {
 import { toIso } from './run.ts'
 import { isEnding } from './transitions.ts'
 
-/** A step of a run, as its journal has it. */
+/** A step of a run, as recorded in the run's journal. */
 export interface Step {
   readonly name: string
-  /** From 0, in the order in which steps were first called. */
+  /** Counts from 0, in the order in which steps were first called. */
   readonly index: number
-  /** No step is told as `running` yet: what it came to is recorded, not that it began. */
+  /** Never `'running'` so far: the journal records how a step ends or that it waits, not that it began. */
   readonly status: 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled'
   readonly output: unknown
   readonly error: string | null
-  /** How often it was executed. */
+  /** How many times it was executed. */
   readonly attempts: number
-  /** Of its last attempt, an ISO string. */
+  /** When its last attempt started: an ISO string. */
   readonly startedAt: string
   readonly completedAt: string | null
 }

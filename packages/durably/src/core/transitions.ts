@@ -1,4 +1,4 @@
-/** Where a run stands. */
+/** The status of a run. */
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled'
 
 interface Transition {

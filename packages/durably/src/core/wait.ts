@@ -8,10 +8,10 @@ import type { RunStatus } from './transitions.ts'
 
 declare const carried: unique symbol
 
-/** The right to complete a wait from outside, with a value of type `T`: a string, to be mailed or put in an address. */
+/** The right to complete a wait from outside with a value of type `T`. It is a string: put it in a mail or a URL. */
 export type Token<T = unknown> = string & { readonly [carried]?: T }
 
-/** One of the things that `step.waitAny` can wait for, which ends with a value of type `T`. */
+/** One thing that `step.waitAny` can wait for. It ends with a value of type `T`. */
 export interface Branch<T> {
   readonly what: BranchOf
   readonly [carried]?: T
@@ -25,20 +25,20 @@ export type BranchOf =
   | { readonly kind: 'for'; readonly ms: number }
   | { readonly kind: 'until'; readonly time: number }
 
-/** How a run that was waited for ended. */
+/** The end of a run that you waited for. */
 export interface RunEnd<TOutput = unknown> {
   readonly id: string
   readonly status: RunStatus
-  /** Null unless it completed, and for nothing. */
+  /** Null if the run did not complete, or returned nothing. */
   readonly output: TOutput | null
-  /** The message of the error it failed with. */
+  /** The message of the error that the run failed with. */
   readonly error: string | null
 }
 
-/** A name for each branch. */
+/** The branches, each under a name of your choice. */
 export type Branches = Readonly<Record<string, Branch<unknown>>>
 
-/** Which branch came first, and what it came with. */
+/** Which branch came first, and the value it came with. */
 export type First<B extends Branches> = {
   readonly [K in keyof B]: {
     readonly key: K
@@ -47,7 +47,7 @@ export type First<B extends Branches> = {
 }[keyof B]
 
 /**
- * The branches of `step.waitAny`. Each throws `ValidationError` for what it cannot wait for.
+ * Makes the branches of `step.waitAny`. Each function throws `ValidationError` if it cannot wait for what it is given.
  *
  * @example
  * const first = await step.waitAny('decision', {
@@ -57,7 +57,7 @@ export type First<B extends Branches> = {
  * if (first.key === 'late') await step.run('escalate', () => escalate(payload.id))
  */
 export const wait = {
-  /** A signal of this name; its value is the data. */
+  /** A signal of this name. The value is its data. */
   signal<T = unknown>(
     name: string,
     options: { readonly schema?: StandardSchemaV1<unknown, T> | undefined } = {},
@@ -72,12 +72,12 @@ export const wait = {
     requireText(token, 'token')
     return { what: { kind: 'token', token } }
   },
-  /** The end of any run, in whatever way it ends. */
+  /** The end of any run, however it ends. */
   run<TOutput = unknown>(runId: string): Branch<RunEnd<TOutput>> {
     requireText(runId, 'run id')
     return { what: { kind: 'run', runId } }
   },
-  /** So much time after the wait began. */
+  /** This much time after the wait began. */
   for(duration: Duration): Branch<null> {
     return { what: { kind: 'for', ms: parseDuration(duration, 'duration') } }
   },

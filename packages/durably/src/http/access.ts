@@ -16,27 +16,27 @@ export type Operation =
   | 'signal'
   | 'completeToken'
 
-/** A run that someone asks for. */
+/** A run that a request asks to trigger. */
 export interface TriggerRequest {
   readonly jobName: string
   readonly input: unknown
   readonly labels: Labels
 }
 
-/** What whoever sent a request may see and do. */
+/** What the sender of a request may see and do. */
 export interface Access {
-  /** Beyond it nothing exists: runs of other jobs or with other labels are not found. Triggered runs get the labels. */
+  /** Nothing exists beyond it: runs of other jobs or with other labels are not found. Triggered runs get its labels. */
   readonly scope?: Scope | undefined
   /**
-   * Whether this may be done, to a run, or to one that is to be. Default: everything within the scope. Of a token
-   * the run is not known before it is completed: it is null then.
+   * Whether the operation is allowed on the run, or on the run to be triggered. Default: everything within the scope.
+   * The target is null for a token: its run is not known before it is completed.
    */
   readonly may?:
     | ((operation: Operation, target: Run | TriggerRequest | null) => boolean | Promise<boolean>)
     | undefined
-  /** Whether payloads, outputs, results of steps and data of logs of this job are kept back: they are null then. */
+  /** Whether to hide payloads, outputs, results of steps and data of logs of this job: they are null then. */
   readonly hidePayload?: ((jobName: string) => boolean) | undefined
-  /** Whether errors come with their stacks, which name files of the server. Default: no. */
+  /** Whether errors include their stacks, which name files of the server. Default: no. */
   readonly showStacks?: boolean | undefined
 }
 

@@ -12,36 +12,36 @@ import { errorResponse, isAnswer, readBody, valueResponse } from './messages.ts'
 import { allowOrigin, preflightResponse, requireKnownOrigin } from './origins.ts'
 import { completeToken, routes } from './routes.ts'
 
-/** How a handler is set up. */
+/** Options of a handler. */
 export interface HandlerOptions {
-  /** Who may see and do what. Without it everyone may do everything: put the handler behind something that asks. */
+  /** Who may see and do what. Without it, everyone may do everything: put the handler behind something that checks. */
   readonly auth?:
     | {
         /**
-         * Asked first, for every request but preflights, and those from origins that `cors` does not name, which are refused.
-         * Nothing (null, undefined): nobody, 401.
+         * Called first for each request, except preflights and those of other origins that are not in `cors`, which are
+         * refused. Null or undefined means nobody: the answer is 401.
          */
         authenticate(
           request: Request,
         ): Access | null | undefined | Promise<Access | null | undefined>
       }
     | undefined
-  /** Awaited before a request that was let in is answered; `durably.init()` may stand here. */
+  /** Awaited before each request that was let in is answered: you can call `durably.init()` here. */
   readonly onRequest?: ((request: Request) => unknown) | undefined
-  /** Origins, like `'https://app.example.com'`, whose pages may send requests from other sites. Default: none. */
+  /** Other origins, like `'https://app.example.com'`, whose pages may send requests. Default: none. */
   readonly cors?: readonly string[] | undefined
-  /** Default 1 MiB. */
+  /** The longest body of a request, in bytes. Default 1 MiB. */
   readonly maxBodyBytes?: number | undefined
-  /** How many event streams may be open at once; beyond it the answer is 503. Default 10,000. */
+  /** How many event streams may be open at once; beyond that, the answer is 503. Default 10,000. */
   readonly maxStreams?: number | undefined
-  /** Sees errors that the client is told nothing of. Default: writes them to the console. */
+  /** Called with errors that the client is not told about. Default: writes them to the console. */
   readonly onError?: ((error: unknown, request: Request) => void) | undefined
 }
 
 /** Durably over HTTP. */
 export interface DurablyHandler {
   /**
-   * Answers a request whose path begins with `basePath`. Never rejects: what goes wrong is an answer.
+   * Answers a request whose path begins with `basePath`. Never rejects: errors become answers.
    *
    * @example
    * app.all('/api/durably/*', (c) => handler.handle(c.req.raw, '/api/durably'))

@@ -5,18 +5,18 @@ import type { EffectReport, PlaceReport } from './findings.ts'
 
 /** What `crashTest` found. */
 export interface CrashReport {
-  /** No errors. Warnings do not count. */
+  /** There are no errors. Warnings do not count. */
   readonly ok: boolean
-  /** What goes wrong after a crash, a sentence each. */
+  /** What goes wrong after a crash, one sentence each. */
   readonly errors: readonly string[]
-  /** What may happen twice, because a step happens at least once. */
+  /** What may happen twice, because a step is executed at least once. */
   readonly warnings: readonly string[]
-  /** Each place a process was killed at ended with the status and the output of a run without a crash. */
+  /** After each crash, the run ended with the status and the output of a run without a crash. */
   readonly outputsAgree: boolean
   /** Where the job calls its effects, and how often. */
   readonly effects: readonly EffectReport[]
   readonly places: readonly PlaceReport[]
-  /** All of it, for people. */
+  /** The whole report as text. */
   toString(): string
 }
 

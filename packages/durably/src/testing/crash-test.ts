@@ -14,23 +14,23 @@ import { runTrial, type Answer, type Trial } from './crash-trial.ts'
 import { recordEffects, type Actor, type Recording } from './effects.ts'
 import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
-/** What the job acts on, what it is sent while it waits, and in what it runs. */
+/** The effects of the job, the answers it waits for, and where it runs. */
 export interface CrashTestOptions<TEffects extends object = object> {
   /**
-   * The object through which the job has its effects. For the time of the test its functions are recorded, and those
-   * of plain objects in it, as `mail.send`.
+   * The object through which the job has its effects. During the test, its functions are recorded, and so are those of
+   * plain objects in it, as `mail.send`.
    */
   readonly effects?: TEffects | undefined
-  /** Effects that are the same effect when they are called with the same arguments, such as an upsert. */
+  /** Names of effects that count as one effect when called with the same arguments, such as an upsert. */
   readonly idempotent?: readonly EffectName<TEffects>[] | undefined
   /**
-   * Called each time the run waits, once: sends it what it waits for. Without it, or without an answer, time passes
+   * Called once each time the run waits, to send it what it waits for. Without it, or if it sends nothing, time passes
    * until the run goes on by itself.
    */
   readonly answer?: Answer | undefined
-  /** Called before each run, for instance to empty fakes. */
+  /** Called before each run, for example to empty fakes. */
   readonly reset?: (() => unknown) | undefined
-  /** A Kysely dialect of a database for tests; the runs stay in it. Default: a new store in memory for each run. */
+  /** A Kysely dialect of a test database; the runs stay in it. Default: a new store in memory for each run. */
   readonly dialect?: Dialect | undefined
   readonly codec?: Codec | undefined
 }
@@ -58,12 +58,12 @@ const knownOptions: Names<CrashTestOptions> = {
 }
 
 /**
- * Runs the job once for each place a crash can happen: before and after each write, and inside each step, before
- * and after its effects. Each time the process dies there, another one takes the run over and finishes it. Tells
- * whether the outputs agree and which effects ran more often than without a crash, from which line of the job.
+ * Runs the job once for each place where a crash can happen: before and after each write, and inside each step, before
+ * and after its effects. Each time, the process dies there, and another one takes the run over and finishes it. Tells
+ * whether the outputs agree, and which effects ran more often than without a crash, with the job's line.
  *
- * What it finds stands in the report. It throws `ValidationError` for an input that the job refuses or effects
- * that cannot be recorded, and `ConflictError` for a job that does not end without a crash.
+ * The findings are in the report. `crashTest` throws `ValidationError` for an input that the job refuses, or for
+ * effects that cannot be recorded, and `ConflictError` for a job that does not end without a crash.
  *
  * @example
  * const report = await crashTest(importUsersJob, { url: 'https://example.com/users.csv' }, { effects: api })

@@ -18,49 +18,49 @@ import { connect, openStore } from './connection.ts'
 import { createOverrides, type StepOverride } from './overrides.ts'
 import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
-/** The jobs to be tested, and in what: a store, a time, and settings as of `createDurably`. */
+/** The jobs to test, and how: a store, a start time, and options as in `createDurably`. */
 export interface TestDurablyOptions<
   TJobs extends Jobs = Jobs,
   TLabels extends LabelsSchema = StandardSchemaV1<Labels>,
 > extends Pick<EngineOptions, 'maxConcurrentRuns' | 'codec' | 'retainRuns'> {
   readonly jobs: TJobs
   readonly labels?: TLabels | undefined
-  /** A Kysely dialect. Default: a store in memory, new for each instance. */
+  /** A Kysely dialect. Default: a new store in memory for each instance. */
   readonly dialect?: Dialect | undefined
-  /** When time begins. Default: 1 January 2030, 00:00 UTC. */
+  /** When test time begins. Default: 1 January 2030, 00:00 UTC. */
   readonly startAt?: Date | undefined
 }
 
-/** An instance for tests, in a time of its own. */
+/** An instance for tests, on a clock of its own. */
 export interface TestDurably<TJobs extends Jobs = Jobs, TLabels = Labels, TGiven = TLabels> {
   /**
-   * The instance itself, working. What it does by itself later, such as delayed runs, needs `advance`; `db`, a dialect.
+   * The working instance. What it does later by itself, such as delayed runs, needs `advance`; `db` needs a dialect.
    */
   readonly durably: Durably<TJobs, TLabels, TGiven>
   readonly jobs: Handles<TJobs, TLabels, TGiven>
   /**
-   * Triggers the job and returns its run once that has ended, or waits for something; also a failed one.
-   * As much time passes as it takes. Throws `ValidationError` for a bad input, `NotFoundError` for a job that
-   * is not among `jobs`, and `ConflictError` when the run did neither within ten minutes.
+   * Triggers the job, and returns its run once it has ended (even if it failed) or waits for something. As much time
+   * passes as that takes. Throws `ValidationError` for an invalid input, `NotFoundError` for a job that is not among
+   * `jobs`, and `ConflictError` if the run neither ended nor waited within ten minutes.
    */
   run<J extends TJobs[keyof TJobs]>(
     job: J,
     input: JobInput<J>,
     ...options: LastArgument<TriggerOptions<TGiven>, TGiven>
   ): Promise<RunOf<J, TLabels>>
-  /** Lets time pass, and happen what comes of it. Time stands still while a step does real work. */
+  /** Lets time pass, and executes what becomes due. Time stands still while a step does real work. */
   advance(duration: Duration): Promise<void>
-  /** What time it is here. */
+  /** The current test time. */
   now(): Date
-  /** The steps of a run that ended or wait, in the order in which they were first called. */
+  /** The steps of a run that have ended or wait, in the order in which they were first called. */
   steps(runId: string): Promise<Step[]>
   /**
-   * Replaces the outcome of a step, in all runs that execute it from now on. For a name that no step has, `close` throws.
+   * Replaces the outcome of a step, in all runs that execute it from now on. If no step has that name, `close` throws.
    */
   step(job: TJobs[keyof TJobs], name: string): StepOverride
   /**
-   * Hands back what is not over. Throws `ValidationError` then if the outcome of a step was replaced that its job does
-   * not have: the job has come to its end, never called it, and does not name it in its code.
+   * Hands back the runs that are not over. Then throws `ValidationError` if you replaced the outcome of a step that its
+   * job does not have: the job has come to its end, never called the step, and does not name it in its code.
    */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -82,8 +82,8 @@ const RUN_LIMIT_MS = 600_000
 const ALONE = { pollingInterval: '365d', heartbeatInterval: '1h', staleThreshold: '3h' } as const
 
 /**
- * Creates a working instance for tests: the real engine over a store in memory, in a time that passes only when
- * it is told to. Throws `ValidationError` that names the option that is wrong.
+ * Creates a working instance for tests: the real engine over a store in memory, on a clock that moves only when you say
+ * so. Throws a `ValidationError` that names the invalid option.
  *
  * @example
  * const t = createTestDurably({ jobs: { importUsers: importUsersJob } })

@@ -1,31 +1,31 @@
 import type { RunStatus } from '../core/transitions.ts'
 import type { CrashPlace } from './crash-place.ts'
 
-/** A call of an effect in the job's code, over all crashes. */
+/** A call of an effect in the job's code, with what happened to it over all crashes. */
 export interface EffectReport {
   readonly effect: string
-  /** The call as it was made first. */
+  /** The call as it was first made. */
   readonly call: string
-  /** Null: outside of any step. */
+  /** Null: outside any step. */
   readonly step: string | null
-  /** `file:line`, where the platform tells. */
+  /** `file:line`, if the platform tells. */
   readonly source: string | null
-  /** How often it ran in a run without a crash. */
+  /** How often it ran without a crash. */
   readonly times: number
-  /** How often it ran at most, before and after one crash. */
+  /** The most often that it ran with one crash, before and after it together. */
   readonly timesWithCrash: number
   readonly verdict: 'once' | 'same effect' | 'may run twice' | 'runs again' | 'missing'
-  /** The crashes after which it had run more often, or less often, than without one. */
+  /** The crashes after which it had run more or less often than without one. */
   readonly crashes: readonly CrashPlace[]
 }
 
-/** A place where the process was killed, and how its run ended. */
+/** A place where the process was killed, and how the run ended then. */
 export interface PlaceReport {
   readonly place: CrashPlace
   readonly status: RunStatus
   readonly output: unknown
   readonly error: string | null
-  /** With a run without a crash. */
+  /** It ended like a run without a crash. */
   readonly agrees: boolean
 }
 

@@ -3,13 +3,13 @@ import type { JobDefinition } from '../core/job.ts'
 import { show } from '../core/show.ts'
 import type { JobAttendance } from './attended-job.ts'
 
-/** What happens instead of a step's function. */
+/** Replaces what a step's function does. */
 export interface StepOverride {
-  /** The step has this output, but for attempts that are to fail; its function is not called. */
+  /** The step has this output, except in attempts that are set to fail. Its function is not called. */
   returns(output: unknown): void
   /**
-   * The step fails; its function is not called. With `attempt` only its nth execution in a run does, from 1,
-   * counted over retries of the run. Throws `ValidationError` for an attempt that is not a whole number from 1.
+   * The step fails; its function is not called. With `attempt`, only its nth execution in a run fails, counted from 1
+   * and over retries of the run. Throws `ValidationError` if `attempt` is not a whole number from 1.
    */
   fails(error: Error | string, on?: { readonly attempt: number }): void
   /** The step's own function is called again. */

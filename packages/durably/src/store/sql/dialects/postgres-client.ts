@@ -1,4 +1,4 @@
-/** What is used of a `pg.Pool`. */
+/** The parts of a `pg.Pool` that Durably uses. */
 export interface PgPool {
   readonly options?: { readonly max?: number | undefined }
   connect(): Promise<PgClient>
@@ -31,7 +31,7 @@ interface PgNotification {
   readonly payload?: string | undefined
 }
 
-/** What is used of a postgres.js client. */
+/** The parts of a postgres.js client that Durably uses. */
 export interface PostgresJsClient {
   listen(
     channel: string,
@@ -41,7 +41,7 @@ export interface PostgresJsClient {
   notify(channel: string, message: string): PromiseLike<unknown>
 }
 
-/** What is used of a PGlite. */
+/** The parts of a PGlite that Durably uses. */
 export interface PGliteClient {
   listen(channel: string, onNotify: (message: string) => void): Promise<() => Promise<void>>
   query(text: string, values: unknown[]): Promise<unknown>

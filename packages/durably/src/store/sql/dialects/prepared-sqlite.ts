@@ -19,13 +19,13 @@ import { createTurns } from './turns.ts'
 export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement
   exec(sql: string): unknown
-  /** Whether a transaction is open, whoever began it: as better-sqlite3 calls it, or node:sqlite. */
+  /** Whether a transaction is open, no matter who began it: better-sqlite3's name for it, and node:sqlite's. */
   readonly inTransaction?: boolean
   readonly isTransaction?: boolean
 }
 
 export interface SqliteStatement {
-  /** Whether it returns rows; where there is no such property, it has columns if it does. Node before 22.16 has neither. */
+  /** Whether it returns rows. Without this property, a statement with columns does. Node before 22.16 has neither. */
   readonly reader?: boolean
   columns?(): readonly unknown[]
   all(...parameters: unknown[]): unknown[]
@@ -37,8 +37,8 @@ export interface SqliteStatement {
 }
 
 /**
- * A Kysely dialect that prepares each statement once. The database stays open when Durably or Kysely is closed. Throws
- * `ValidationError` for what is no open database.
+ * A Kysely dialect that prepares each statement once. Closing Durably or Kysely leaves the database open. Throws
+ * `ValidationError` if `database` is not an open database.
  *
  * @example
  * const durably = createDurably({ dialect: sqliteDialect({ database: new SQLite('app.db') }) })

@@ -3,7 +3,7 @@ import type { Env } from '../../../core/env.ts'
 import { DurablyError } from '../../../core/error.ts'
 import { within } from '../../../core/within.ts'
 
-/** What is used of a client of SQLocal. */
+/** The parts of an SQLocal client that Durably uses. */
 export interface SqlocalClient {
   getDatabaseInfo(): Promise<SqlocalInfo>
 }
