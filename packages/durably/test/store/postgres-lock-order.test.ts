@@ -73,25 +73,21 @@ describe.each(Object.keys(endings))('%s', (how) => {
 })
 
 test('runs that end, and others, are locked in one order: due and expired', async () => {
-  const { schema, held, first, second, errors } = await openThree()
+  const three = await openThree()
+  const { first, errors } = three
   await enqueue(first, [newRun('z', { expireAt: START })])
   await parkRun(first, 'm', [], { wakeAt: START })
   await enqueue(first, [newRun('a', { dueAt: LATER })])
 
-  const waking = held.holdBefore(/set ready = \(concurrency_key is null\)/)
-  const promoting = first.promote(10, LATER)
-  await waking.reached
-  const sends = ['a', 'm', 'z'].map((id) => newSend(id, 'go'))
-  const sending = second.write({ ...nothing, sends }, LATER)
-  await schema.untilBlocked()
-  waking.go()
-  expect(await promoting).toHaveLength(2)
-  await sending
+  const waking = /set ready = \(concurrency_key is null\)/
+  const promote = () => first.promote(10, LATER)
+  expect(await crossing(three, waking, promote, ['a', 'm', 'z'])).toHaveLength(2)
   expect(errors).toEqual([])
 })
 
 test('runs that end, and others, are locked in one order: of a dead worker', async () => {
-  const { schema, held, first, second, errors } = await openThree()
+  const three = await openThree()
+  const { first, errors } = three
   const dies = { leaseMs: 0 }
   await parkRun(first, 'z parent', [waitFor('run', 'm')])
   await enqueue(first, [newRun('m')])
@@ -101,57 +97,36 @@ test('runs that end, and others, are locked in one order: of a dead worker', asy
   await claim(first, { workerId: 'second', ...dies })
   await first.watch('z parent', 'm', START)
 
-  const reading = held.holdBefore(/is_paused/)
-  const reclaiming = reclaim(first, { maxCrashes: 2 }, START)
-  await reading.reached
-  const sends = ['a', 'z parent'].map((id) => newSend(id, 'go'))
-  const sending = second.write({ ...nothing, sends }, START)
-  await schema.untilBlocked()
-  reading.go()
-  expect(only((await reclaiming).claimed).run).toMatchObject({ id: 'a' })
-  await sending
+  const take = () => reclaim(first, { maxCrashes: 2 }, START)
+  const { claimed } = await crossing(three, /is_paused/, take, ['a', 'z parent'])
+  expect(only(claimed).run).toMatchObject({ id: 'a' })
   expect(errors).toEqual([])
   expect(await mailOf(first, 'z parent')).toContain('run m')
 })
 
 test('runs that end, and the next of their keys, are locked in one order', async () => {
-  const { schema, held, first, second, errors } = await openThree()
+  const three = await openThree()
+  const { first, errors } = three
   const one = { concurrencyKey: 'one' }
   await enqueue(first, [newRun('a', one), newRun('c', { concurrencyKey: 'other' })])
   await enqueue(first, [newRun('b', one)], LATER)
   const claims = await claim(first)
 
-  const settling = held.holdBefore(/set ready = true/)
   const commits = claims.map((claimed) => ending(claimed, 'complete'))
-  const ended = first.write({ ...nothing, commits }, LATER)
-  await settling.reached
-  const sending = second.write(
-    { ...nothing, sends: ['b', 'c'].map((id) => newSend(id, 'go')) },
-    LATER,
-  )
-  await schema.untilBlocked()
-  settling.go()
-  await Promise.all([ended, sending])
+  const end = () => first.write({ ...nothing, commits }, LATER)
+  await crossing(three, settlesKey, end, ['b', 'c'])
   expect(errors).toEqual([])
   expect(only(await claim(first)).run).toMatchObject({ id: 'b', inbox: 1 })
 })
 
 test('a run that is cancelled, and the next of its key, are locked in one order', async () => {
-  const { schema, held, first, second, errors } = await openThree()
+  const three = await openThree()
+  const { first, errors } = three
   const key = { concurrencyKey: 'key' }
   await enqueue(first, [newRun('b', key)])
   await enqueue(first, [newRun('a', key)], LATER)
 
-  const settling = held.holdBefore(/set ready = true/)
-  const cancelling = act(first, 'cancel', 'b', LATER)
-  await settling.reached
-  const sending = second.write(
-    { ...nothing, sends: ['a', 'b'].map((id) => newSend(id, 'go')) },
-    LATER,
-  )
-  await schema.untilBlocked()
-  settling.go()
-  await Promise.all([cancelling, sending])
+  await crossing(three, settlesKey, () => act(first, 'cancel', 'b', LATER), ['a', 'b'])
   expect(errors).toEqual([])
   expect(only(await claim(first)).run).toMatchObject({ id: 'a', inbox: 1 })
 })
@@ -207,6 +182,25 @@ test('a run that was made since a batch locked its recipients is not there for t
 
 const locks = /^(insert into "durably_journal"|update "durably_runs"|select r.id, r.status, r.gen)/
 const looksForWaiters = /^select w.target/
+const settlesKey = /set ready = true/
+
+/** Stops the first process' `work` before a statement until the second, which sends these runs something, is blocked. */
+async function crossing<T>(
+  { schema, held, second }: Awaited<ReturnType<typeof openThree>>,
+  statement: RegExp,
+  work: () => Promise<T>,
+  ids: readonly string[],
+): Promise<T> {
+  const stopped = held.holdBefore(statement)
+  const working = work()
+  await stopped.reached
+  const sends = ids.map((id) => newSend(id, 'go'))
+  const sending = second.write({ ...nothing, sends }, LATER)
+  await schema.untilBlocked()
+  stopped.go()
+  await sending
+  return working
+}
 
 /** A parent that waits for `z child`, without watching it yet. */
 async function openEnding(store: Store, how: string): Promise<Claim> {

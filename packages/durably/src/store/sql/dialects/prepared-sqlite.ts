@@ -12,7 +12,7 @@ import { requireFunctions } from '../../../core/options.ts'
 import { requireOptions } from '../../../core/require-object.ts'
 import { libsqlOnly } from './refuse-libsql.ts'
 import type { ObjectDriver } from './sqlite-driver.ts'
-import { beginOf, commit, endedError, rollback } from './transaction-control.ts'
+import { beginOf, commit, endedError, rollback, wholeRollback } from './transaction-control.ts'
 import { createTurns } from './turns.ts'
 
 /** A database of better-sqlite3, libsql or bun:sqlite, or a `DatabaseSync` of node:sqlite. */
@@ -221,7 +221,6 @@ function leavesStatementsOpen(database: SqliteDatabase): boolean {
 }
 
 const control = /^\s*(begin|commit|end|rollback|savepoint|release)\b/i
-const wholeRollback = /^\s*rollback\b(?!.*\bto\b)/i
 const pragma = /^pragma\b/i
 
 /**

@@ -10,7 +10,7 @@ import { refuseLibsql } from './refuse-libsql.ts'
 import { savepointsOf } from './savepoints.ts'
 import { isWithoutTransaction } from './sqlite-errors.ts'
 import { createGate } from './sqlite-gate.ts'
-import { beginOf, commit, rollback } from './transaction-control.ts'
+import { beginning, beginOf, commit, rollback, wholeRollback } from './transaction-control.ts'
 
 export interface SqliteDriverOptions {
   readonly env: Env
@@ -143,8 +143,11 @@ interface Leavings {
   leave(): Promise<void> | undefined
 }
 
-const control = /^\s*(begin|savepoint|commit|end|rollback(?!.*\bto\b))\b/i
-const beginning = /^\s*(begin|savepoint)\b/i
+const commitment = /^\s*(commit|end)\b/i
+
+function isControl(sql: string): boolean {
+  return beginning.test(sql) || commitment.test(sql) || wholeRollback.test(sql)
+}
 
 function createLeavings(connection: DatabaseConnection): Leavings {
   let isLeft = false
@@ -176,7 +179,7 @@ function createLeavings(connection: DatabaseConnection): Leavings {
   return {
     rollBack,
     clear: (work) => (isLeft ? rollBackFirst(work) : work()),
-    note: ({ sql }, executing) => (control.test(sql) ? noteOnceDone(sql, executing) : executing),
+    note: ({ sql }, executing) => (isControl(sql) ? noteOnceDone(sql, executing) : executing),
     leave() {
       if (!isByHand) return undefined
       isByHand = false
